@@ -1,0 +1,48 @@
+"""Celery's settings. Messages are expendable bells (docs/architecture.md): Postgres knows what is owed."""
+
+from models.settings import settings
+
+broker_url = settings().broker_url
+broker_transport_options = {
+    # Bells are acknowledged before they are worked, so nothing waits for a redelivery; the
+    # smallest value that outlives a bell's 30 s time limit keeps `unacked` short.
+    "visibility_timeout": 60,
+    "unacked_restore_interval": 5,  # seconds between looks at `unacked`: cheap at this size
+    "unacked_restore_throttle": 1,
+    "socket_timeout": 5,  # a dead broker is noticed within 5 s instead of never
+    "socket_connect_timeout": 1,  # loopback or one rack: a second is a dead host
+    "socket_keepalive": True,
+    "health_check_interval": 10,
+    "priority_steps": [0],  # one list per queue; the stages have queues of their own
+    "queue_order_strategy": "priority",  # -Q order: finish what is begun before beginning more
+}
+broker_pool_limit = 4  # publishers per process: one ringing thread, and room for the worker's own
+broker_pool_acquire_timeout = 0.5
+broker_connection_retry_on_startup = True
+broker_connection_max_retries = None
+
+result_backend = None
+task_ignore_result = True
+task_serializer = "json"
+accept_content = ["json"]
+task_repr_maxlevels = 1
+
+task_acks_late = False
+task_reject_on_worker_lost = False
+task_time_limit = 30  # above Postgres' statement_timeout of 10 s: the database gives up first
+task_soft_time_limit = None
+task_publish_retry_policy = {
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0.1,
+    "interval_max": 0.2,
+}
+
+worker_prefetch_multiplier = 1
+worker_max_memory_per_child = 400_000  # KiB; a child that outgrows it is replaced between bells
+worker_send_task_events = True  # Flower lives on these
+task_send_sent_event = False
+worker_deduplicate_successful_tasks = False
+worker_cancel_long_running_tasks_on_connection_loss = False
+worker_hijack_root_logger = False
+timezone = "UTC"

@@ -1,0 +1,37 @@
+"""Bring a database to the newest schema, and let the application's roles in."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import text
+
+from models.db import make_engine
+
+# One migration at a time, whoever starts it: "trident" as four bytes, "trid".
+MIGRATION_LOCK = 0x74726964
+# A migration may rewrite a large table: ten minutes, then it is somebody's to look at.
+MIGRATION_TIMEOUT_MS = 600_000
+
+
+def upgrade(owner_url: str) -> None:
+    """Run every migration that is missing, as the owner; doing it twice does nothing."""
+    engine = make_engine(owner_url, statement_timeout_ms=MIGRATION_TIMEOUT_MS, trusted=True)
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        connection.execute(text("SET LOCAL lock_timeout = 0"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    engine.dispose()
+
+
+def let_in(owner_url: str, *, app_password: str, sweeper_password: str) -> None:
+    """Let trident_app and trident_sweeper log in with these passwords (the owner's right)."""
+    engine = make_engine(owner_url, statement_timeout_ms=MIGRATION_TIMEOUT_MS, trusted=True)
+    with engine.begin() as connection:
+        cursor = connection.connection.cursor()
+        cursor.execute("ALTER ROLE trident_app LOGIN PASSWORD %s", (app_password,))
+        cursor.execute("ALTER ROLE trident_sweeper LOGIN PASSWORD %s", (sweeper_password,))
+    engine.dispose()

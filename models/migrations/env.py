@@ -1,0 +1,7 @@
+"""Alembic's entry point: runs the migrations over the connection that models/migrate.py hands in."""
+
+from alembic import context
+
+context.configure(connection=context.config.attributes["connection"])
+with context.begin_transaction():
+    context.run_migrations()

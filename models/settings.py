@@ -1,0 +1,98 @@
+"""The one module that reads the environment: once, and all its faults at the same time.
+
+A variable that is not set is looked up in `$TRIDENT_HOME/env.json`, which a running stack
+writes. So a command in a second terminal finds the servers that `make run` started.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from environs import Env, EnvValidationError
+from marshmallow import validate
+
+DEFAULT_HOME = ".trident"
+# The smallest HMAC key that RFC 7518 section 3.2 allows for HS256: 256 bits.
+JWT_SECRET_MIN_BYTES = 32
+
+
+class SettingsError(Exception):
+    """The environment does not describe a Trident installation. The message lists every fault."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the servers are and who we are to them. URLs as SQLAlchemy and kombu read them."""
+
+    home: Path
+    database_url: str  # the application's role, trident_app: owns nothing, bound by RLS
+    owner_database_url: str | None  # migrations only
+    sweeper_database_url: str | None  # progress of all tenants, nothing else
+    broker_url: str
+    jwt_secret: str
+    heads_url: str  # where audit block heads are kept outside the database: a folder or s3://
+    log_level: str
+    crash_at: str | None  # tests only, see pipeline/crash.py
+
+
+def home() -> Path:
+    """TRIDENT_HOME as an absolute path; it need not exist."""
+    return Path(os.environ.get("TRIDENT_HOME", DEFAULT_HOME)).expanduser().resolve()
+
+
+def running_stack(at: Path) -> dict[str, str]:
+    """The variables that the stack running in the home `at` left for us; {} when there is none."""
+    try:
+        return dict(json.loads((at / "env.json").read_text()))
+    except FileNotFoundError:
+        return {}
+
+
+@lru_cache
+def settings() -> Settings:
+    """Read and check the environment; raises SettingsError with every fault, one a line."""
+    at = home()
+    for name, value in running_stack(at).items():
+        os.environ.setdefault(name, value)
+    env = Env(eager=False)
+    read = _read(env, at)
+    try:
+        env.seal()
+    except EnvValidationError as error:
+        raise SettingsError(_faults(error)) from None
+    return Settings(**read)
+
+
+def _read(env: Env, at: Path) -> dict[str, Any]:
+    with env.prefixed("TRIDENT_"):
+        return {
+            "home": at,
+            "database_url": env.str("DATABASE_URL"),
+            "owner_database_url": env.str("OWNER_DATABASE_URL", None),
+            "sweeper_database_url": env.str("SWEEPER_DATABASE_URL", None),
+            "broker_url": env.str("BROKER_URL"),
+            "jwt_secret": env.str(
+                "JWT_SECRET",
+                validate=validate.Length(
+                    min=JWT_SECRET_MIN_BYTES, error="is shorter than {min} bytes"
+                ),
+            ),
+            "heads_url": env.str("HEADS_URL", str(at / "heads")),
+            "log_level": env.str("LOG_LEVEL", "INFO"),
+            "crash_at": env.str("CRASH_AT", None),
+        }
+
+
+def _faults(error: EnvValidationError) -> str:
+    lines = [
+        f"  {name}: {' '.join(map(str, messages))}"
+        for name, messages in sorted(error.error_messages.items())
+    ]
+    return (
+        "These environment variables are missing or wrong:\n"
+        + "\n".join(lines)
+        + "\nStart the embedded stack with `make run`, or set them as README.md shows."
+    )
