@@ -1,0 +1,75 @@
+"""The app processes: those of the Procfile, with the environment that they need."""
+
+import os
+import sys
+import urllib.request
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from pathlib import Path
+from urllib.error import URLError
+
+from honcho.environ import parse_procfile
+
+from cli.stack.child import Spec
+from cli.stack.home import Home
+from cli.stack.root import ROOT
+from cli.stack.supervisor import Supervisor
+
+# Celery lets a running bell end: at most its time limit of 30 s (celeryconfig.py), and then some.
+GRACE_S = 35.0
+STOP_RANK = 0
+UP_WITHIN_S = 60.0
+# The server's own patience with its database is shorter (POOL_WAIT_S in models/db.py).
+ANSWER_S = 5.0
+
+
+def start(supervisor: Supervisor, home: Home, env: Mapping[str, str]) -> None:
+    """Start the processes of the Procfile and wait until API and Flower answer."""
+    everything = {**os.environ, **env, "PATH": _path()}
+    for name, command in _procfile().items():
+        supervisor.start(_spec(home, name, command, everything))
+    supervisor.wait_until("web", _says_ok(f"{env['TRIDENT_URL']}/readyz"), UP_WITHIN_S)
+    flower = f"http://127.0.0.1:{env['TRIDENT_FLOWER_PORT']}/healthcheck"
+    supervisor.wait_until("flower", _says_ok(flower), UP_WITHIN_S)
+
+
+def names() -> list[str]:
+    """What the Procfile starts."""
+    return list(_procfile())
+
+
+def _procfile() -> dict[str, str]:
+    return dict(parse_procfile((ROOT / "Procfile").read_text()).processes)
+
+
+def _spec(home: Home, name: str, command: str, env: Mapping[str, str]) -> Spec:
+    return Spec(
+        name=name,
+        # The shell fills in the variables, and `exec` puts the program in its place: signals
+        # reach it, and its pid is the one that we know.
+        command=["/bin/sh", "-c", f"exec {command}"],
+        env=env,
+        cwd=ROOT,
+        log=home.log(name),
+        rank=STOP_RANK,
+        grace_s=GRACE_S,
+    )
+
+
+def _path() -> str:
+    """The programs of our own environment first."""
+    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+
+
+def _says_ok(url: str) -> Callable[[], bool]:
+    # Straight to the loopback address, whatever proxy the environment names.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def ask() -> bool:
+        try:
+            with opener.open(url, timeout=ANSWER_S) as answer:
+                return bool(answer.status == HTTPStatus.OK)
+        except (URLError, OSError):
+            return False
+
+    return ask

@@ -1,0 +1,174 @@
+"""The stack: the two servers, the app processes on top, and the environment that leads to them."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cli.stack import apps, given, passwords, ports, postgres, valkey
+from cli.stack.ending import end_leftovers
+from cli.stack.files import write_private
+from cli.stack.given import Database
+from cli.stack.home import Home, Lock, locked
+from cli.stack.ports import HOST, Port
+from cli.stack.supervisor import Supervisor, supervising
+from models import migrate, settings
+
+FLOWER_USER = "trident"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """What a stack stands on before its first server runs."""
+
+    home: Home
+    lock: Lock
+    supervisor: Supervisor
+    secrets: dict[str, str]
+    say: Say
+
+
+def quiet(_line: str) -> None:
+    """Say nothing; logs/stack.log has it."""
+
+
+@contextmanager
+def servers(home: Path | None = None, *, say: Say = quiet) -> Iterator[dict[str, str]]:
+    """Postgres, upgraded, and Valkey, as long as the context lasts; yields the environment.
+
+    `home` is TRIDENT_HOME if it is not given; `say` hears what happens, line by line, also from
+    another thread. TRIDENT_URL and TRIDENT_FLOWER_URL name ports that are kept and not yet served.
+    Raises StackError or SettingsError, whose message says what to do.
+    """
+    with ExitStack() as stack:
+        ground = _lay_ground(stack, home, say)
+        env = _start_servers(stack, ground)
+        _publish(stack, ground, env)
+        yield env
+
+
+@contextmanager
+def start(home: Path | None = None, *, say: Say = quiet) -> Iterator[dict[str, str]]:
+    """The whole stack, as long as the context lasts; yields the environment once the API is up.
+
+    As `servers`, with the processes of the Procfile.
+    """
+    with ExitStack() as stack:
+        ground = _lay_ground(stack, home, say)
+        env = _start_servers(stack, ground)
+        ground.say("starting " + ", ".join(apps.names()))
+        apps.start(ground.supervisor, ground.home, _with_flower(env, ground.secrets))
+        _publish(stack, ground, env)
+        yield env
+
+
+def _lay_ground(stack: ExitStack, root: Path | None, say: Say) -> _Ground:
+    home = Home((root or settings.home()).expanduser().resolve())
+    home.prepare()
+    lock = stack.enter_context(locked(home))
+    said = _writing_down(home, say)
+    left = end_leftovers(home)
+    if left:
+        said(f"ended what an earlier stack had left running: {', '.join(left)}")
+    secrets = passwords.load(home.secrets)
+    supervisor = stack.enter_context(supervising(home, said))
+    return _Ground(home, lock, supervisor, secrets, said)
+
+
+def _start_servers(stack: ExitStack, ground: _Ground) -> dict[str, str]:
+    database = _database(stack, ground)
+    if database.owner is not None:
+        _upgrade(database, ground.say)
+    broker = os.environ.get("TRIDENT_BROKER_URL") or _start_valkey(stack, ground)
+    return _environment(stack, ground, database, broker)
+
+
+def _database(stack: ExitStack, ground: _Ground) -> Database:
+    known = given.database(os.environ, ground.secrets)
+    if known is not None:
+        ground.say("using the PostgreSQL that the environment names")
+        return known
+    ground.say("starting PostgreSQL")
+    port = _port(stack, ports.POSTGRES)
+    postgres.start(ground.supervisor, ground.home, port, ground.secrets, ground.say)
+    roles = (postgres.OWNER, postgres.APP, postgres.SWEEPER)
+    return Database(*(postgres.url(port, role, ground.secrets) for role in roles))
+
+
+def _upgrade(database: Database, say: Say) -> None:
+    assert database.owner is not None
+    say("upgrading the database")
+    migrate.upgrade(database.owner)
+    migrate.let_in(
+        database.owner,
+        app_password=database.password(database.app),
+        sweeper_password=database.password(database.sweeper),
+    )
+
+
+def _start_valkey(stack: ExitStack, ground: _Ground) -> str:
+    ground.say("starting Valkey")
+    port = _port(stack, ports.VALKEY)
+    valkey.start(ground.supervisor, ground.home, port, ground.secrets)
+    return valkey.url(port, ground.secrets)
+
+
+def _environment(
+    stack: ExitStack, ground: _Ground, database: Database, broker: str
+) -> dict[str, str]:
+    api, flower = _port(stack, ports.API), _port(stack, ports.FLOWER)
+    login = f"{FLOWER_USER}:{ground.secrets['flower']}"
+    env = {
+        "TRIDENT_HOME": str(ground.home.root),
+        "TRIDENT_URL": f"http://{HOST}:{api}",
+        "TRIDENT_PORT": str(api),
+        "TRIDENT_FLOWER_URL": f"http://{login}@{HOST}:{flower}",
+        "TRIDENT_FLOWER_PORT": str(flower),
+        "TRIDENT_DATABASE_URL": database.app,
+        "TRIDENT_SWEEPER_DATABASE_URL": database.sweeper,
+        "TRIDENT_BROKER_URL": broker,
+        "TRIDENT_JWT_SECRET": os.environ.get("TRIDENT_JWT_SECRET") or ground.secrets["jwt"],
+    }
+    if database.owner is not None:
+        env["TRIDENT_OWNER_DATABASE_URL"] = database.owner
+    if heads := os.environ.get("TRIDENT_HEADS_URL"):
+        env["TRIDENT_HEADS_URL"] = heads
+    return env
+
+
+def _with_flower(env: dict[str, str], secrets: dict[str, str]) -> dict[str, str]:
+    """What only the app processes are told: Flower reads its own settings from FLOWER_…"""
+    return {
+        **env,
+        "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{secrets['flower']}",
+        "FLOWER_COOKIE_SECRET": secrets["flower_cookie"],
+    }
+
+
+def _publish(stack: ExitStack, ground: _Ground, env: dict[str, str]) -> None:
+    """Let commands in other terminals find this stack, until it stops."""
+    write_private(ground.home.env, json.dumps(env, indent=2))
+    stack.callback(ground.home.env.unlink, missing_ok=True)
+    ground.lock.say(env["TRIDENT_URL"])
+
+
+def _port(stack: ExitStack, usual: int) -> int:
+    port = Port(usual)
+    stack.callback(port.close)
+    return port.number
+
+
+def _writing_down(home: Home, say: Say) -> Say:
+    """Say it, and keep it with its time in logs/stack.log."""
+
+    def said(line: str) -> None:
+        with home.log("stack").open("a") as log:
+            log.write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {line}\n")
+        say(line)
+
+    return said
