@@ -1,4 +1,4 @@
-"""Celery's settings. Messages are expendable bells (docs/architecture.md): Postgres knows what is owed."""
+"""Celery's settings. A message is an expendable bell: Postgres knows what is owed."""
 
 from models.settings import settings
 

@@ -126,9 +126,7 @@ def dispose_engines() -> None:
 def tenant_reading(tenant_id: int, engine: Engine | None = None) -> Iterator[Connection]:
     """One REPEATABLE READ READ ONLY transaction of a tenant: rows and progress from one moment."""
     with (engine or app_engine()).connect() as connection:
-        connection = connection.execution_options(
-            isolation_level="REPEATABLE READ", postgresql_readonly=True
-        )
+        connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         with connection.begin():
             set_tenant(connection, tenant_id)
             yield connection

@@ -87,10 +87,8 @@ def _read(env: Env, at: Path) -> dict[str, Any]:
 
 
 def _faults(error: EnvValidationError) -> str:
-    lines = [
-        f"  {name}: {' '.join(map(str, messages))}"
-        for name, messages in sorted(error.error_messages.items())
-    ]
+    faults = dict(error.error_messages)  # type: ignore[arg-type] # after seal() it is a mapping
+    lines = [f"  {name}: {' '.join(map(str, why))}" for name, why in sorted(faults.items())]
     return (
         "These environment variables are missing or wrong:\n"
         + "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Alembic's entry point: runs the migrations over the connection that models/migrate.py hands in."""
+"""Alembic's entry point: migrates over the connection that models/migrate.py hands in."""
 
 from alembic import context
 

@@ -165,6 +165,28 @@ CREATE TABLE attempts (
 CREATE INDEX attempts_of_a_stage ON attempts (tenant_id, ledger_id, stage, from_position);
 """
 
+# Until autovacuum has analyzed a table, the planner believes that tenant and ledger alone find one
+# row, takes any index that begins with them, and a run goes quadratic (measured: 7.1 s instead of
+# 0.9 s for posting 20,000 transfers on a fresh database). So it is shown what the tables will be
+# like: a few rows, ANALYZE, and away with them. The first real ANALYZE replaces what it learned.
+EXAMPLE_ROWS = """
+INSERT INTO operations
+SELECT n, now(), 1, 1, gen_random_uuid(), 'transfer', 'k' || n, '{}', '{}'
+  FROM generate_series(1, 3000) n;
+INSERT INTO idempotency_keys SELECT n, 1, 1, gen_random_uuid() FROM generate_series(1, 3000) n;
+INSERT INTO accounts (tenant_id, ledger_id, number, currency, code, type)
+SELECT 1, 1, n, 'EUR', 'a:' || n, 'asset' FROM generate_series(1, 3000) n;
+INSERT INTO rejections SELECT n, 1, 1, 'post', 'none', '{}' FROM generate_series(1, 3000) n;
+INSERT INTO postings
+SELECT n, n / 10, 1, 1, 1, 1, n % 300, leg, 'EUR', 'posted'
+  FROM generate_series(1, 3000) n, generate_series(0, 1) leg WHERE n % 300 <> leg
+    ON CONFLICT DO NOTHING;
+INSERT INTO runs SELECT n, n, now(), 1, 1, stage
+  FROM generate_series(1, 600) n, unnest('{validate,authorize,post,audit,notify}'::text[]) stage;
+ANALYZE operations, idempotency_keys, accounts, rejections, postings, runs;
+TRUNCATE operations, idempotency_keys, accounts, rejections, postings, runs;
+"""
+
 APPEND_ONLY = """
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -529,6 +551,7 @@ INSERT INTO ledgers (tenant_id, name) SELECT tenant_id, 'main' FROM tenants;
 def upgrade() -> None:
     op.execute(ROLES)
     op.execute(TABLES)
+    op.execute(EXAMPLE_ROWS)
     op.execute(APPEND_ONLY)
     for table in APPEND_ONLY_TABLES:
         op.execute(APPEND_ONLY_TABLE.format(table=table))

@@ -1,0 +1,59 @@
+"""An operation's address: its id says where in which log it stands.
+
+The id is a UUIDv8 (RFC 9562 section 5.8) of ledger (32 bits), position (40 bits) and 50 random
+bits, spelled as a TypeID, `op_...`. It is stored with the row and compared on look-up, so it needs
+no index, and knowing one id does not let anybody guess another.
+"""
+
+import secrets
+from typing import NamedTuple
+from uuid import UUID
+
+from typeid import TypeID
+
+POSITION_BITS = 40
+RANDOM_BITS = 50
+PREFIX = "op"
+
+
+class Address(NamedTuple):
+    """Where an operation stands."""
+
+    ledger_id: int
+    position: int
+
+
+def make_id(ledger_id: int, position: int) -> UUID:
+    """A new id for the operation at this position."""
+    high, middle, low = position >> 24, (position >> 12) & 0xFFF, position & 0xFFF
+    return UUID(
+        int=ledger_id << 96
+        | high << 80
+        | 0x8 << 76  # version 8
+        | middle << 64
+        | 0b10 << 62  # variant of RFC 9562
+        | low << RANDOM_BITS
+        | secrets.randbits(RANDOM_BITS)
+    )
+
+
+def address_of(id_: UUID) -> Address:
+    """Where the operation with this id stands, if there is one."""
+    value = id_.int
+    high, middle = (value >> 80) & 0xFFFF, (value >> 64) & 0xFFF
+    low = (value >> RANDOM_BITS) & 0xFFF
+    return Address(value >> 96, high << 24 | middle << 12 | low)
+
+
+def show_id(id_: UUID) -> str:
+    """The id as clients see it: op_01k..."""
+    return str(TypeID.from_uuid(prefix=PREFIX, suffix=id_))
+
+
+def parse_id(shown: str) -> UUID | None:
+    """The UUID behind `op_...`, or None where the text is no such id."""
+    try:
+        typeid = TypeID.from_string(shown)
+    except Exception:  # noqa: BLE001 - the library raises several kinds for several faults
+        return None
+    return UUID(int=typeid.uuid.int) if typeid.prefix == PREFIX else None

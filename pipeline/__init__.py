@@ -1,0 +1,1 @@
+"""What is DONE: accept, then the five stages validate, authorize, post, audit, notify."""

@@ -1,0 +1,225 @@
+"""accept: give operations their place in the log, durably and once for each idempotency key.
+
+In one transaction, under the ledger's accept lock: look the keys up, give new operations the next
+positions, insert them with their keys, commit. Whoever calls rings the bell afterwards.
+
+    accepted ──┬── new: committed at the next position
+               └── replayed: the operation that this key and content made before
+    reused ─────── the key belongs to an operation of other content; nothing is stored
+    behind ─────── new, but the ledger lags too far behind its log; nothing is stored
+"""
+
+import datetime as dt
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+import psycopg2
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+
+from models.ledger import LedgerRef
+from models.operation import make_id
+from pipeline import arrays
+from pipeline.crash import crash_point
+
+# Advisory locks come in pairs of integers: (what for, ledger).
+ACCEPT_LOCK = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One operation on its way in. `body` is canonical JSON (strict_json.canonical)."""
+
+    key: str
+    kind: str
+    body: bytes
+    principal: bytes
+
+
+class Accepted(NamedTuple):
+    """It is in the log, committed. `body` is what the log holds."""
+
+    position: int
+    id: UUID
+    accepted_at: dt.datetime
+    replayed: bool
+
+
+class Reused(NamedTuple):
+    """422: the key belongs to other content; which members differ (never their old values)."""
+
+    differing: tuple[str, ...]
+
+
+class Behind(NamedTuple):
+    """503: so many operations of the ledger wait to be posted that no more are taken."""
+
+    lag: int
+
+
+Receipt = Accepted | Reused | Behind
+
+
+class Stored(NamedTuple):
+    """What a key's first operation was."""
+
+    key: str
+    kind: str
+    body: bytes
+    accepted: Accepted
+
+
+# LATERAL ... LIMIT 1 is an index look-up per row whatever the planner believes about a table that
+# autovacuum has not analyzed yet; a plain join went quadratic on a fresh database.
+LOOK_UP = """
+BEGIN;
+SELECT set_config('trident.tenant', %(tenant)s::text, true);
+SELECT pg_advisory_xact_lock(%(lock)s, %(ledger)s);
+SELECT o.position, o.id, o.accepted_at, o.idempotency_key, o.kind, o.body::text,
+       last_position(%(tenant)s, %(ledger)s, 'accept'),
+       last_position(%(tenant)s, %(ledger)s, 'post'),
+       greatest(clock_timestamp(), (
+           SELECT accepted_at FROM operations
+            WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s
+            ORDER BY position DESC LIMIT 1))
+  FROM (SELECT) one
+  LEFT JOIN (
+       unnest(%(hashes)s::uuid[]) hash
+       CROSS JOIN LATERAL (
+           SELECT k.position FROM idempotency_keys k
+            WHERE k.tenant_id = %(tenant)s AND k.ledger_id = %(ledger)s AND k.key_hash = hash
+            LIMIT 1) k
+       CROSS JOIN LATERAL (
+           SELECT * FROM operations o
+            WHERE o.tenant_id = %(tenant)s AND o.ledger_id = %(ledger)s
+              AND o.position = k.position LIMIT 1) o
+  ) ON true
+"""
+
+INSERT = """
+WITH new AS (
+    SELECT * FROM unnest(
+        %(positions)s::bigint[], %(ids)s::uuid[], %(hashes)s::uuid[], %(keys)s::text[],
+        %(kinds)s::text[], %(bodies)s::text[], %(principals)s::text[]
+    ) AS new (position, id, key_hash, idempotency_key, kind, body, principal)
+), logged AS (
+    INSERT INTO operations (position, accepted_at, tenant_id, ledger_id, id, kind,
+                            idempotency_key, body, principal)
+    SELECT position, %(at)s, %(tenant)s, %(ledger)s, id, kind, idempotency_key,
+           body::json, principal::json
+      FROM new ORDER BY position
+)
+INSERT INTO idempotency_keys (position, tenant_id, ledger_id, key_hash)
+SELECT position, %(tenant)s, %(ledger)s, key_hash FROM new ORDER BY key_hash;
+"""
+
+
+def accept(
+    connection: Any, ledger: LedgerRef, submissions: Sequence[Submission], max_lag: int
+) -> list[Receipt]:
+    """Take the submissions in, in their order; one receipt for each, in the same order.
+
+    `connection` is in autocommit mode (models.db.raw_connection). `max_lag` bounds how many
+    operations may wait to be posted before new ones are refused; known keys are answered all the
+    same. Raises psycopg2 errors with the transaction rolled back: nothing is stored, unless the
+    connection broke around COMMIT, which `accept` again with the same submissions then finds out.
+    """
+    try:
+        with connection.cursor() as cursor:
+            receipts = _accept(cursor, ledger, submissions, max_lag)
+    except BaseException:
+        rollback(connection)
+        raise
+    crash_point("accept.after_commit")
+    return receipts
+
+
+def rollback(connection: Any) -> None:
+    """Leave the transaction, if the connection still works."""
+    if not connection.closed and connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
+        try:
+            connection.cursor().execute("ROLLBACK")
+        except psycopg2.Error:
+            connection.close()
+
+
+def key_hash(key: str) -> str:
+    """The first 16 bytes of SHA-256 of the key, spelled as a uuid's hex."""
+    return hashlib.sha256(key.encode()).hexdigest()[:32]
+
+
+def _accept(
+    cursor: Any, ledger: LedgerRef, submissions: Sequence[Submission], max_lag: int
+) -> list[Receipt]:
+    scope = {"tenant": ledger.tenant_id, "ledger": ledger.ledger_id, "lock": ACCEPT_LOCK}
+    hashes = {s.key: key_hash(s.key) for s in submissions}
+    cursor.execute(LOOK_UP, {**scope, "hashes": arrays.words(hashes.values())})
+    rows = cursor.fetchall()
+    last, posted, now = rows[0][6:]
+    known = {row[3]: _stored(row) for row in rows if row[0] is not None}
+
+    receipts: list[Receipt] = []
+    fresh: list[Submission] = []
+    ids: list[UUID] = []
+    for submission in submissions:
+        stored = known.get(submission.key)
+        if stored is not None:
+            receipts.append(_replay(stored, submission))
+        elif last + len(fresh) - posted >= max_lag:
+            receipts.append(Behind(last + len(fresh) - posted))
+        else:
+            fresh.append(submission)
+            position = last + len(fresh)
+            ids.append(make_id(ledger.ledger_id, position))
+            accepted = Accepted(position, ids[-1], now, replayed=False)
+            receipts.append(accepted)
+            # An equal key later in the same group meets this one as if it were stored.
+            known[submission.key] = Stored(
+                submission.key,
+                submission.kind,
+                submission.body,
+                accepted._replace(replayed=True),
+            )
+    if not fresh:
+        cursor.execute("ROLLBACK")
+        return receipts
+    crash_point("accept.before_commit")
+    cursor.execute(
+        INSERT + "COMMIT",
+        {
+            **scope,
+            "at": now,
+            "positions": arrays.integers(range(last + 1, last + len(fresh) + 1)),
+            "ids": arrays.words([id_.hex for id_ in ids]),
+            "hashes": arrays.words([hashes[s.key] for s in fresh]),
+            "keys": arrays.texts([s.key for s in fresh]),
+            "kinds": arrays.words([s.kind for s in fresh]),
+            "bodies": arrays.texts([s.body.decode() for s in fresh]),
+            "principals": arrays.texts([s.principal.decode() for s in fresh]),
+        },
+    )
+    return receipts
+
+
+def _stored(row: tuple[Any, ...]) -> Stored:
+    position, id_, accepted_at, key, kind, body = row[:6]
+    accepted = Accepted(position, UUID(id_), accepted_at, replayed=True)
+    return Stored(key, kind, body.encode(), accepted)
+
+
+def _replay(stored: Stored, submission: Submission) -> Receipt:
+    if stored.body == submission.body and stored.kind == submission.kind:
+        return stored.accepted
+    return Reused(differing_members(stored, submission))
+
+
+def differing_members(stored: Stored, submission: Submission) -> tuple[str, ...]:
+    """The names of the members in which two contents differ."""
+    before = {"kind": stored.kind, **orjson.loads(stored.body)}
+    now = {"kind": submission.kind, **orjson.loads(submission.body)}
+    absent = object()
+    names = before.keys() | now.keys()
+    return tuple(sorted(n for n in names if before.get(n, absent) != now.get(n, absent)))

@@ -1,0 +1,110 @@
+"""One stage of one ledger, worked until nothing is left or it is somebody else's turn.
+
+A refusal is data and never gets here. A fault of the surroundings is raised: the sweeper rings
+again. A failure of the data turns the work careful (poison.py).
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import psycopg2
+import structlog
+from sqlalchemy import Engine
+
+from models.db import app_engine, raw_connection
+from models.ledger import LedgerRef
+from pipeline import poison
+from pipeline.accept import rollback
+from pipeline.audit import audit
+from pipeline.authorize import authorize
+from pipeline.notify import notify
+from pipeline.post import post
+from pipeline.stage import RUN_OPERATIONS, Claim, claim
+from pipeline.validate import validate
+
+EFFECTS: dict[str, Callable[[Claim], None]] = {
+    "validate": validate,
+    "authorize": authorize,
+    "post": post,
+    "audit": audit,
+    "notify": notify,
+}
+
+# Looks at one ledger before others get their turn; what then still waits is rung for again.
+ROUNDS_MAX = 3
+# Halving 10,000 operations down to one takes 14 rounds, then three lone attempts and the rest.
+CAREFUL_ROUNDS_MAX = 24
+# A bell may carry 50 ledgers and ends after 30 s: one ledger must not use that up alone.
+ROUNDS_END_AFTER_S = 8.0
+TIMEOUT_DIVISOR = 4
+
+log = structlog.get_logger("trident.stage")
+
+
+def drain(
+    stage: str, ledger: LedgerRef, *, careful: bool = False, engine: Engine | None = None
+) -> bool:
+    """Work the stage; whether operations still wait for it. Raises faults, Halted, AuditStop."""
+    limit = RUN_OPERATIONS
+    rounds = 0
+    deadline = time.monotonic() + ROUNDS_END_AFTER_S
+    while rounds < (CAREFUL_ROUNDS_MAX if careful else ROUNDS_MAX):
+        rounds += 1
+        if time.monotonic() > deadline:
+            return True
+        try:
+            if not run_once(engine or app_engine(), stage, ledger, limit, careful):
+                return False
+        except (psycopg2.Error, Exception) as error:
+            if poison.is_timeout(error) and limit > 1:
+                limit = max(1, limit // TIMEOUT_DIVISOR)
+                log.warning("run_timed_out", stage=stage, ledger=ledger.ledger_id, limit=limit)
+            elif poison.is_fault(error) or stage not in poison.REJECTING:
+                raise
+            else:
+                log.exception("run_failed", stage=stage, ledger=ledger.ledger_id)
+                careful = True
+    return True
+
+
+def run_once(engine: Engine, stage: str, ledger: LedgerRef, limit: int, careful: bool) -> bool:
+    """Claim and do one run. False: there was nothing to do."""
+    with ExitStack() as stack:
+        connection = stack.enter_context(raw_connection(engine))
+        stack.callback(rollback, connection)
+        work = claim(connection, stage, ledger, limit)
+        if not isinstance(work, Claim):
+            return work is False
+        if careful:
+            notes = stack.enter_context(raw_connection(engine))
+            _run_carefully(work, notes)
+        else:
+            _run(work, lambda: stack.enter_context(raw_connection(engine)))
+    return True
+
+
+def _run(work: Claim, open_notes: Callable[[], Any]) -> None:
+    """A normal run: nothing is written down unless it fails on its data."""
+    try:
+        EFFECTS[work.stage](work)
+    except Exception as error:
+        if not poison.is_fault(error) and work.stage in poison.REJECTING:
+            poison.record(open_notes(), work)
+        raise
+
+
+def _run_carefully(work: Claim, notes: Any) -> None:
+    """A run under suspicion: recorded before it is tried, taken back if the surroundings fail."""
+    if poison.narrow(work) >= poison.LONE_ATTEMPTS_MAX:
+        poison.reject_alone(work)
+        return
+    poison.record(notes, work)
+    try:
+        poison.clear(work)
+        EFFECTS[work.stage](work)
+    except BaseException as error:
+        if poison.is_fault(error):
+            poison.forget(notes, work)
+        raise

@@ -1,0 +1,110 @@
+"""journal: 2 to 1,000 legs in any number of currencies, each of which sums to zero."""
+
+from marshmallow import RAISE, validate
+from marshmallow import Schema as MarshmallowSchema
+from marshmallow import fields as marshmallow_fields
+
+from pipeline.kinds import fields
+from pipeline.kinds.kind import SUBMITTERS, Body, Kind
+from pipeline.ledger import Books, Effect, Leg, enter
+from pipeline.refusal import Refusal, refuse
+
+LEGS_MAX = 1000
+
+
+class LegSchema(MarshmallowSchema):
+    """The shape of one leg."""
+
+    class Meta:
+        unknown = RAISE
+
+    account = fields.account_code()
+    direction = fields.one_of(("debit", "credit"))
+    amount = fields.amount()
+    currency = fields.currency()
+
+
+class Schema(fields.OperationSchema):
+    """The shape of a journal."""
+
+    legs = marshmallow_fields.List(
+        marshmallow_fields.Nested(LegSchema),
+        required=True,
+        validate=validate.Length(
+            2, LEGS_MAX, error="A journal has {min} to {max} legs; this one has not."
+        ),
+    )
+
+
+def check(body: Body) -> Refusal | None:
+    """What is wrong with a journal whatever the books say."""
+    sums: dict[str, int] = {}
+    for leg in legs(body):
+        sums[leg.currency] = sums.get(leg.currency, 0) + leg.amount
+    for currency, total in sums.items():
+        if total != 0:
+            return refuse("unbalanced_journal", currency=currency, credits_less_debits=total)
+    return None
+
+
+def legs(body: Body) -> list[Leg]:
+    """Its legs with signed amounts."""
+    return [
+        Leg(
+            leg["account"],
+            leg["amount"] if leg["direction"] == "credit" else -leg["amount"],
+            leg["currency"],
+        )
+        for leg in body["legs"]
+    ]
+
+
+def currencies(body: Body) -> set[str]:
+    """The currencies that it names."""
+    return {leg["currency"] for leg in body["legs"]}
+
+
+def amounts(body: Body) -> dict[str, int]:
+    """The sum of its credits by currency."""
+    moved: dict[str, int] = {}
+    for leg in body["legs"]:
+        if leg["direction"] == "credit":
+            moved[leg["currency"]] = moved.get(leg["currency"], 0) + leg["amount"]
+    return moved
+
+
+def accounts(body: Body) -> tuple[str, ...]:
+    """The codes that it touches."""
+    return tuple(leg["account"] for leg in body["legs"])
+
+
+def apply(books: Books, position: int, body: Body) -> Effect:
+    """Its postings, or why not."""
+    return enter(books, position, legs(body))
+
+
+KIND = Kind(
+    name="journal",
+    roles=SUBMITTERS,
+    posts=True,
+    schema=Schema(),
+    example={
+        "kind": "journal",
+        "legs": [
+            {"account": "assets:bank", "direction": "debit", "amount": 9700, "currency": "EUR"},
+            {
+                "account": "expenses:card-fees",
+                "direction": "debit",
+                "amount": 300,
+                "currency": "EUR",
+            },
+            {"account": "income:sales", "direction": "credit", "amount": 10000, "currency": "EUR"},
+        ],
+        "description": "Card sale less fee",
+    },
+    check=check,
+    currencies=currencies,
+    amounts=amounts,
+    accounts=accounts,
+    apply=apply,
+)

@@ -1,0 +1,45 @@
+"""What a kind of operation is made of. A further kind is a further module with one of these."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from marshmallow import Schema
+
+from pipeline.ledger import Books, Effect
+from pipeline.refusal import Refusal
+
+Body = dict[str, Any]
+TELLERS = frozenset({"admin", "operator"})
+SUBMITTERS = TELLERS | {"submitter"}
+
+
+def nothing_more(_body: Body) -> Refusal | None:
+    """The meaning of a kind whose shape says it all."""
+    return None
+
+
+def nothing_moves(_body: Body) -> dict[str, int]:
+    """The amounts of a kind that moves no money."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of operation: its shape, its meaning, what it names and what it does.
+
+    `check` sees the body alone (validate); `currencies`, `amounts` and `accounts` say what it
+    names (validate, authorize, post); `apply` is pure and yields postings or a refusal (post).
+    `posts` says whether a posted operation of this kind has postings, which audit then demands.
+    """
+
+    name: str
+    roles: frozenset[str]
+    posts: bool
+    schema: Schema
+    example: Body
+    accounts: Callable[[Body], Iterable[str]]
+    apply: Callable[[Books, int, Body], Effect]
+    check: Callable[[Body], Refusal | None] = nothing_more
+    currencies: Callable[[Body], Iterable[str]] = nothing_moves
+    amounts: Callable[[Body], dict[str, int]] = nothing_moves

@@ -1,0 +1,72 @@
+"""transfer: an amount of one currency goes from `source` to `destination`.
+
+The source is debited and the destination credited: between customers of a bank (liabilities)
+the source's balance falls and the destination's rises.
+"""
+
+from pipeline.kinds import fields
+from pipeline.kinds.kind import SUBMITTERS, Body, Kind
+from pipeline.ledger import Books, Effect, Leg, enter
+from pipeline.refusal import Refusal, refuse
+
+
+class Schema(fields.OperationSchema):
+    """The shape of a transfer."""
+
+    source = fields.account_code()
+    destination = fields.account_code()
+    amount = fields.amount()
+    currency = fields.currency()
+
+
+def check(body: Body) -> Refusal | None:
+    """What is wrong with a transfer whatever the books say."""
+    if body["source"] == body["destination"]:
+        return refuse("same_account", account=body["source"])
+    return None
+
+
+def currencies(body: Body) -> tuple[str, ...]:
+    """The currency that it moves."""
+    return (body["currency"],)
+
+
+def amounts(body: Body) -> dict[str, int]:
+    """What moves, by currency: what a limit for one operation is held against."""
+    return {body["currency"]: body["amount"]}
+
+
+def accounts(body: Body) -> tuple[str, ...]:
+    """The codes that it touches."""
+    return body["source"], body["destination"]
+
+
+def apply(books: Books, position: int, body: Body) -> Effect:
+    """Its postings, or why not."""
+    amount, currency = body["amount"], body["currency"]
+    return enter(
+        books,
+        position,
+        (Leg(body["source"], -amount, currency), Leg(body["destination"], amount, currency)),
+    )
+
+
+KIND = Kind(
+    name="transfer",
+    roles=SUBMITTERS,
+    posts=True,
+    schema=Schema(),
+    example={
+        "kind": "transfer",
+        "source": "customers:42",
+        "destination": "merchants:7",
+        "amount": 125034,
+        "currency": "USD",
+        "description": "Order 8123",
+    },
+    check=check,
+    currencies=currencies,
+    amounts=amounts,
+    accounts=accounts,
+    apply=apply,
+)

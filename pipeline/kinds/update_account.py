@@ -1,0 +1,54 @@
+"""update_account: another overdraft, name or metadata. What is not named stays as it was."""
+
+from typing import Any
+
+from marshmallow import ValidationError, validates_schema
+
+from pipeline.kinds import fields
+from pipeline.kinds.kind import TELLERS, Body, Kind
+from pipeline.kinds.open_account import NAME_MAX_LENGTH, stored_overdraft
+from pipeline.kinds.status import find_open, named_account
+from pipeline.ledger import Books, Effect
+from pipeline.refusal import Refusal, refuse
+
+
+class Schema(fields.OperationSchema):
+    """At least one of overdraft, name and metadata."""
+
+    account = fields.account_code()
+    overdraft = fields.overdraft()
+    name = fields.text(NAME_MAX_LENGTH)
+
+    @validates_schema
+    def changes_something(self, data: dict[str, Any], **_: Any) -> None:
+        """A change that changes nothing is a mistake of the caller's."""
+        if not data.keys() & {"overdraft", "name", "metadata"}:
+            raise ValidationError("Name what changes: overdraft, name or metadata.", "account")
+
+
+def apply(books: Books, _position: int, body: Body) -> Effect:
+    """The changed account, or why not."""
+    account = find_open(books, body["account"])
+    if isinstance(account, Refusal):
+        return account
+    if "overdraft" in body:
+        before = account.overdraft
+        account.overdraft = stored_overdraft(body["overdraft"])
+        if account.available is not None and account.available < 0:
+            account.overdraft = before
+            return refuse("overdraft_in_use", account=account.code, balance=account.balance)
+    account.name = body.get("name", account.name)
+    account.metadata = body.get("metadata", account.metadata)
+    books.alter(account)
+    return []
+
+
+KIND = Kind(
+    name="update_account",
+    roles=TELLERS,
+    posts=False,
+    schema=Schema(),
+    example={"kind": "update_account", "account": "customers:42", "overdraft": 50000},
+    accounts=named_account,
+    apply=apply,
+)

@@ -1,0 +1,186 @@
+"""The pure core: accounts in memory, and what one operation does to them.
+
+It knows no database, clock, random number or queue, so the same log always gives the same books:
+`post` runs it, `verify` replays with it, and the tests simulate with it.
+
+Amounts are integers in minor units. A posting's amount is credit +, debit -.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from pipeline.refusal import Refusal, refuse
+
+# The greatest amount of one posting: 10^13 units of a currency with two decimals.
+AMOUNT_MAX = 10**15
+# The greatest running total of an account, below 2^63 so that Postgres never overflows first.
+TOTAL_MAX = 9 * 10**18
+
+DEBIT_NORMAL = frozenset({"asset", "expense"})
+TYPES = ("asset", "liability", "equity", "income", "expense")
+POSTED = "posted"
+
+
+class Posting(NamedTuple):
+    """One line of the ledger, as it is stored."""
+
+    position: int
+    leg: int
+    account: int
+    version: int
+    layer: str
+    amount: int
+    balance_after: int
+    currency: str
+
+
+@dataclass(slots=True)
+class Account:
+    """One account's state. `overdraft` is in minor units; None is unlimited."""
+
+    number: int
+    code: str
+    type: str
+    currency: str
+    overdraft: int | None
+    status: str = "open"
+    name: str | None = None
+    metadata: dict[str, Any] | None = None
+    debits_posted: int = 0
+    credits_posted: int = 0
+    debits_pending: int = 0
+    credits_pending: int = 0
+    version: int = 0
+
+    @property
+    def balance(self) -> int:
+        """On the account's normal side: what an owner of the account calls its balance."""
+        net = self.credits_posted - self.debits_posted
+        return -net if self.type in DEBIT_NORMAL else net
+
+    @property
+    def available(self) -> int | None:
+        """What may still leave the account: balance, less what is pending, plus the overdraft."""
+        if self.overdraft is None:
+            return None
+        reserved = self.credits_pending if self.type in DEBIT_NORMAL else self.debits_pending
+        return self.balance - reserved + self.overdraft
+
+
+@dataclass(slots=True)
+class Books:
+    """The accounts that a run touches, by code, and which of them it opened, moved or altered."""
+
+    accounts: dict[str, Account] = field(default_factory=dict)
+    last_number: int = 0
+    opened: list[Account] = field(default_factory=list)
+    moved: dict[str, Account] = field(default_factory=dict)  # their totals
+    altered: dict[str, Account] = field(default_factory=dict)  # their other attributes
+
+    def open(self, **attributes: Any) -> Account:
+        """A new account with the next number."""
+        self.last_number += 1
+        account = Account(number=self.last_number, **attributes)
+        self.accounts[account.code] = account
+        self.opened.append(account)
+        return account
+
+    def alter(self, account: Account) -> None:
+        """Remember that attributes of the account must be written."""
+        self.altered[account.code] = account
+
+
+class Leg(NamedTuple):
+    """What an operation asks of one account: credit +, debit -."""
+
+    account: str
+    amount: int
+    currency: str
+
+
+Effect = list[Posting] | Refusal
+
+
+def enter(books: Books, position: int, legs: Iterable[Leg]) -> Effect:
+    """Post the legs together or refuse them together.
+
+    The guards stand in the order of precedence; each runs over all legs before the next one does.
+    An account's limit is judged on what all legs together do to it.
+    """
+    legs = list(legs)
+    refusal = _refuse_entry(books, legs)
+    if refusal is not None:
+        return refusal
+    return [_write(books, position, number, leg) for number, leg in enumerate(legs)]
+
+
+def _refuse_entry(books: Books, legs: list[Leg]) -> Refusal | None:
+    accounts = books.accounts
+    for leg in legs:
+        if leg.account not in accounts:
+            return refuse("unknown_account", account=leg.account)
+    for leg in legs:
+        account = accounts[leg.account]
+        if account.currency != leg.currency:
+            return refuse(
+                "currency_mismatch",
+                account=account.code,
+                account_currency=account.currency,
+                currency=leg.currency,
+            )
+    for leg in legs:
+        if accounts[leg.account].status == "closed":
+            return refuse("account_closed", account=leg.account)
+    for leg in legs:
+        if accounts[leg.account].status == "frozen":
+            return refuse("account_frozen", account=leg.account)
+    return _refuse_totals(accounts, legs)
+
+
+def _refuse_totals(accounts: dict[str, Account], legs: list[Leg]) -> Refusal | None:
+    debits: dict[str, int] = {}
+    credits: dict[str, int] = {}
+    for code, amount, _currency in legs:
+        if amount < 0:
+            debits[code] = debits.get(code, 0) - amount
+        else:
+            credits[code] = credits.get(code, 0) + amount
+    for code, amount in debits.items():
+        if accounts[code].debits_posted + amount > TOTAL_MAX:
+            return refuse("balance_overflow", account=code)
+    for code, amount in credits.items():
+        if accounts[code].credits_posted + amount > TOTAL_MAX:
+            return refuse("balance_overflow", account=code)
+    for outgoing, incoming, debit_normal in ((debits, credits, False), (credits, debits, True)):
+        for code, amount in outgoing.items():
+            account = accounts[code]
+            if (account.type in DEBIT_NORMAL) is not debit_normal:
+                continue
+            available = account.available
+            wanted = amount - incoming.get(code, 0)
+            if available is not None and wanted > 0 and wanted > available:
+                return refuse(
+                    "insufficient_funds", account=code, available=available, amount=wanted
+                )
+    return None
+
+
+def _write(books: Books, position: int, number: int, leg: Leg) -> Posting:
+    account = books.accounts[leg.account]
+    if leg.amount < 0:
+        account.debits_posted -= leg.amount
+    else:
+        account.credits_posted += leg.amount
+    account.version += 1
+    books.moved[account.code] = account
+    return Posting(
+        position,
+        number,
+        account.number,
+        account.version,
+        POSTED,
+        leg.amount,
+        account.credits_posted - account.debits_posted,
+        account.currency,
+    )

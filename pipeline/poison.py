@@ -1,0 +1,136 @@
+"""Poison: an operation that fails the run it is in, or kills the process, must not stop the rest.
+
+Normal runs write nothing here. A ledger under suspicion (a run failed on its data, or the sweeper
+saw no progress) is worked *carefully*: each attempt is recorded before it is made, so that even an
+attempt that kills its process has left a trace. Ranges that failed are halved until the culprit
+stands alone; after three lone attempts it is rejected as `internal_error`, with an alert.
+
+An attempt that ends in a fault of the surroundings (connection, resources, time-outs, shutdown) is
+taken back: deploys and outages never count.
+"""
+
+from typing import Any
+
+import psycopg2
+import structlog
+
+from models.ledger import LedgerRef
+from pipeline.refusal import refuse
+from pipeline.stage import Claim, commit, reject
+
+alert = structlog.get_logger("trident.alert")
+
+LONE_ATTEMPTS_MAX = 3
+# So many internal_errors in a row are no poisoned operations but a broken Trident: stop instead.
+CONSECUTIVE_MAX = 20
+# The stages that may still reject: later an operation has its outcome.
+REJECTING = ("validate", "authorize", "post")
+
+# Connection, transaction, resources, operator, and what the surroundings raise in Python.
+FAULT_CLASSES = ("08", "25", "40", "53", "55", "57", "58")
+TIMEOUTS = ("57014", "55P03")
+
+
+class Halted(Exception):
+    """A stage of a ledger fails again and again; it waits for a person."""
+
+
+# attempts are advice, not money: the record must survive the process, not the machine, so it is
+# committed without waiting for the disk.
+RECORD = """
+BEGIN; SET LOCAL synchronous_commit = off;
+SELECT set_config('trident.tenant', %(tenant)s::text, true);
+INSERT INTO attempts (tenant_id, ledger_id, stage, from_position, to_position)
+VALUES (%(tenant)s, %(ledger)s, %(stage)s, %(first)s, %(last)s);
+COMMIT
+"""
+
+FORGET = """
+BEGIN; SET LOCAL synchronous_commit = off;
+SELECT set_config('trident.tenant', %(tenant)s::text, true);
+DELETE FROM attempts WHERE attempt_id = (
+    SELECT max(attempt_id) FROM attempts
+     WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s AND stage = %(stage)s
+       AND from_position = %(first)s AND to_position = %(last)s);
+COMMIT
+"""
+
+FAILED = """
+SELECT to_position, count(*) FROM attempts
+ WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s AND stage = %(stage)s
+   AND from_position = %(first)s
+ GROUP BY to_position ORDER BY to_position LIMIT 1
+"""
+
+RECENT_REJECTIONS = """
+SELECT count(*) FROM (
+    SELECT code FROM rejections
+     WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s AND position < %(first)s
+       AND position >= %(first)s - %(many)s) r
+ WHERE code = 'internal_error'
+"""
+
+CLEAR = """
+DELETE FROM attempts
+ WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s AND stage = %(stage)s
+   AND from_position <= %(last)s;
+"""
+
+
+def is_fault(error: BaseException) -> bool:
+    """Whether the surroundings failed, not the data: such an attempt does not count."""
+    if isinstance(error, psycopg2.Error):
+        code = error.pgcode
+        return isinstance(error, psycopg2.InterfaceError) or (
+            code[:2] in FAULT_CLASSES if code else isinstance(error, psycopg2.OperationalError)
+        )
+    return isinstance(error, OSError | MemoryError) or not isinstance(error, Exception)
+
+
+def is_timeout(error: BaseException) -> bool:
+    """Whether a statement or a lock took too long: fewer operations may fit."""
+    return isinstance(error, psycopg2.Error) and error.pgcode in TIMEOUTS
+
+
+def record(connection: Any, work: Claim) -> None:
+    """Leave the trace of an attempt before it is made. `connection`: not the claim's own."""
+    connection.cursor().execute(RECORD, {**work.scope, "stage": work.stage})
+
+
+def forget(connection: Any, work: Claim) -> None:
+    """Take the newest attempt back: the surroundings failed, not the operations."""
+    connection.cursor().execute(FORGET, {**work.scope, "stage": work.stage})
+
+
+def clear(work: Claim) -> None:
+    """Within the claim's transaction: what is done now is under suspicion no longer."""
+    work.cursor.execute(CLEAR, {**work.scope, "stage": work.stage})
+
+
+def narrow(work: Claim) -> int:
+    """Shorten the claim to half of what failed before; how often it failed standing alone."""
+    work.cursor.execute(FAILED, {**work.scope, "stage": work.stage})
+    row = work.cursor.fetchone()
+    if row is None:
+        return 0
+    failed_to, count = row
+    width = failed_to - work.first + 1
+    work.last = min(work.last, work.first + max(width // 2, 1) - 1)
+    return int(count) if width == 1 else 0
+
+
+def reject_alone(work: Claim) -> None:
+    """Reject the one claimed operation as internal_error; record the run. Raises Halted."""
+    work.last = work.first
+    scope: dict[str, Any] = {**work.scope, "stage": work.stage}
+    if work.stage not in REJECTING:
+        alert.critical("stage_halted", **scope)
+        raise Halted(f"{work.stage} cannot go past position {work.first}")
+    work.cursor.execute(RECENT_REJECTIONS, {**scope, "many": CONSECUTIVE_MAX})
+    if work.cursor.fetchone()[0] >= CONSECUTIVE_MAX:
+        alert.critical("stage_halted", reason="too many internal errors in a row", **scope)
+        raise Halted(f"{work.stage} rejected the last {CONSECUTIVE_MAX} operations as broken")
+    alert.critical("operation_poisoned", **scope)
+    refusal = refuse("internal_error", stage=work.stage, attempts=LONE_ATTEMPTS_MAX)
+    clear(work)
+    commit(work, [reject(work, [(work.first, refusal)])])

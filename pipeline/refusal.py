@@ -1,0 +1,44 @@
+"""A business refusal: data that becomes a rejection, never an exception.
+
+Every code stands here once, with the sentence that docs and API show for it.
+"""
+
+from typing import Any, NamedTuple
+
+
+class Refusal(NamedTuple):
+    """Why an operation is rejected: a stable code, and what it was about."""
+
+    code: str
+    detail: dict[str, Any]
+
+
+CODES = {
+    # validate: the operation itself, whatever the state of the books
+    "unknown_currency": "The currency is not one of ISO 4217.",
+    "effective_date_out_of_range": "The effective date is before 1900 or more than a year ahead.",
+    "same_account": "Source and destination are the same account.",
+    "unbalanced_journal": "The legs of a currency do not sum to zero.",
+    # authorize: may this principal do this
+    "not_permitted": "None of the principal's roles may submit this kind of operation.",
+    "limit_exceeded": "The amount is above the principal's limit for one operation.",
+    # post: the state of the books, in this order for each account named
+    "account_exists": "An account with this code is open already.",
+    "unknown_account": "No account with this code exists in the ledger.",
+    "currency_mismatch": "The account keeps another currency.",
+    "account_closed": "The account is closed.",
+    "account_frozen": "The account is frozen.",
+    "account_not_frozen": "The account is not frozen, so it cannot be unfrozen.",
+    "account_not_empty": "The account still has a balance, so it cannot be closed.",
+    "overdraft_in_use": "The account's balance is below the overdraft that it would get.",
+    "balance_overflow": "A total of the account would pass 9 * 10^18 minor units.",
+    "insufficient_funds": "The account would pass its limit: balance and overdraft are too small.",
+    # any stage: three attempts failed on this operation alone; operators are alerted
+    "internal_error": "Trident could not process this operation; its operators have been alerted.",
+}
+
+
+def refuse(code: str, **detail: Any) -> Refusal:
+    """A refusal whose code is one of CODES."""
+    assert code in CODES, code
+    return Refusal(code, detail)

@@ -1,0 +1,49 @@
+"""validate: the meaning of each operation by itself, without any state of the books."""
+
+import datetime as dt
+from functools import cache
+from typing import Any
+
+import iso4217
+import orjson
+
+from pipeline.kinds import KINDS
+from pipeline.refusal import Refusal, refuse
+from pipeline.stage import Claim, Operation, commit, operations, reject
+
+EARLIEST_DATE = dt.date(1900, 1, 1)
+# An effective date further ahead than a year is a typing error, not a plan.
+AHEAD_MAX = dt.timedelta(days=366)
+
+
+def validate(work: Claim) -> None:
+    """Refuse what no state of the books could make right; record the run."""
+    refusals = []
+    for operation in operations(work):
+        refusal = meaning(operation)
+        if refusal is not None:
+            refusals.append((operation.position, refusal))
+    commit(work, [reject(work, refusals)])
+
+
+def meaning(operation: Operation) -> Refusal | None:
+    """What is wrong with the operation itself, in the order of refusal.CODES."""
+    kind = KINDS[operation.kind]
+    body: dict[str, Any] = orjson.loads(operation.body)
+    for currency in kind.currencies(body):
+        if currency_exponent(currency) is None:
+            return refuse("unknown_currency", currency=currency)
+    if "effective_date" in body:
+        date = dt.date.fromisoformat(body["effective_date"])
+        if not EARLIEST_DATE <= date <= operation.accepted_at.date() + AHEAD_MAX:
+            return refuse("effective_date_out_of_range", effective_date=body["effective_date"])
+    return kind.check(body)
+
+
+@cache
+def currency_exponent(code: str) -> int | None:
+    """How many decimals the currency has (ISO 4217); None for one that it does not list."""
+    try:
+        return int(iso4217.Currency(code).exponent or 0)
+    except ValueError:
+        return None
