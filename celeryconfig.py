@@ -46,3 +46,13 @@ worker_deduplicate_successful_tasks = False
 worker_cancel_long_running_tasks_on_connection_loss = False
 worker_hijack_root_logger = False
 timezone = "UTC"
+
+# Beat rings for nobody itself: it asks a worker to look, once a second. A look that waited five
+# seconds in the queue is stale, the next one is there already.
+beat_schedule = {
+    "sweep": {
+        "task": "trident.sweep",
+        "schedule": 1.0,
+        "options": {"queue": "trident.sweep", "expires": 5.0},
+    }
+}

@@ -9,6 +9,7 @@ import secrets
 from typing import NamedTuple
 from uuid import UUID
 
+import uuid_utils
 from typeid import TypeID
 
 POSITION_BITS = 40
@@ -47,7 +48,7 @@ def address_of(id_: UUID) -> Address:
 
 def show_id(id_: UUID) -> str:
     """The id as clients see it: op_01k..."""
-    return str(TypeID.from_uuid(prefix=PREFIX, suffix=id_))
+    return str(TypeID.from_uuid(prefix=PREFIX, suffix=uuid_utils.UUID(int=id_.int)))
 
 
 def parse_id(shown: str) -> UUID | None:

@@ -14,7 +14,7 @@ from pipeline.merkle import GENESIS, block_hash, root
 from pipeline.stage import Claim, alert, commit, mogrify
 
 
-class AuditStop(Exception):
+class AuditStopError(Exception):
     """An operation has no outcome, or two. The ledger's audit stops until a person has looked."""
 
 
@@ -101,7 +101,7 @@ def read_head(cursor: Any, scope: dict[str, Any]) -> Head:
 
 
 def read_leaves(cursor: Any, scope: dict[str, Any]) -> list[bytes]:
-    """The leaf hashes of the positions `first` to `last` of the scope; raises AuditStop."""
+    """The leaf hashes of the positions `first` to `last` of the scope; raises AuditStopError."""
     cursor.execute(LEAVES, scope)
     rows = cursor.fetchall()
     expected = scope["last"] - scope["first"] + 1
@@ -115,6 +115,6 @@ def read_leaves(cursor: Any, scope: dict[str, Any]) -> list[bytes]:
 
 
 def stop(scope: dict[str, Any], reason: str) -> None:
-    """Raise the alarm, and AuditStop."""
+    """Raise the alarm, and AuditStopError."""
     alert.critical("audit_stopped", reason=reason, **scope)
-    raise AuditStop(f"Ledger {scope['ledger']}: {reason}.")
+    raise AuditStopError(f"Ledger {scope['ledger']}: {reason}.")

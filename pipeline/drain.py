@@ -7,9 +7,8 @@ again. A failure of the data turns the work careful (poison.py).
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, NamedTuple
 
-import psycopg2
 import structlog
 from sqlalchemy import Engine
 
@@ -40,24 +39,33 @@ CAREFUL_ROUNDS_MAX = 24
 ROUNDS_END_AFTER_S = 8.0
 TIMEOUT_DIVISOR = 4
 
+
+class Drained(NamedTuple):
+    """What came of it: how many runs were made, and whether operations still wait."""
+
+    runs: int
+    more: bool
+
+
 log = structlog.get_logger("trident.stage")
 
 
 def drain(
     stage: str, ledger: LedgerRef, *, careful: bool = False, engine: Engine | None = None
-) -> bool:
-    """Work the stage; whether operations still wait for it. Raises faults, Halted, AuditStop."""
+) -> Drained:
+    """Work the stage. Raises faults, HaltedError, AuditStopError."""
     limit = RUN_OPERATIONS
-    rounds = 0
+    rounds = runs = 0
     deadline = time.monotonic() + ROUNDS_END_AFTER_S
     while rounds < (CAREFUL_ROUNDS_MAX if careful else ROUNDS_MAX):
         rounds += 1
         if time.monotonic() > deadline:
-            return True
+            break
         try:
             if not run_once(engine or app_engine(), stage, ledger, limit, careful):
-                return False
-        except (psycopg2.Error, Exception) as error:
+                return Drained(runs, more=False)
+            runs += 1
+        except Exception as error:
             if poison.is_timeout(error) and limit > 1:
                 limit = max(1, limit // TIMEOUT_DIVISOR)
                 log.warning("run_timed_out", stage=stage, ledger=ledger.ledger_id, limit=limit)
@@ -66,17 +74,17 @@ def drain(
             else:
                 log.exception("run_failed", stage=stage, ledger=ledger.ledger_id)
                 careful = True
-    return True
+    return Drained(runs, more=True)
 
 
 def run_once(engine: Engine, stage: str, ledger: LedgerRef, limit: int, careful: bool) -> bool:
-    """Claim and do one run. False: there was nothing to do."""
+    """Claim and do one run; whether there was one to do."""
     with ExitStack() as stack:
         connection = stack.enter_context(raw_connection(engine))
         stack.callback(rollback, connection)
         work = claim(connection, stage, ledger, limit)
-        if not isinstance(work, Claim):
-            return work is False
+        if work is None:
+            return False
         if careful:
             notes = stack.enter_context(raw_connection(engine))
             _run_carefully(work, notes)

@@ -14,7 +14,6 @@ from typing import Any
 import psycopg2
 import structlog
 
-from models.ledger import LedgerRef
 from pipeline.refusal import refuse
 from pipeline.stage import Claim, commit, reject
 
@@ -31,7 +30,7 @@ FAULT_CLASSES = ("08", "25", "40", "53", "55", "57", "58")
 TIMEOUTS = ("57014", "55P03")
 
 
-class Halted(Exception):
+class HaltedError(Exception):
     """A stage of a ledger fails again and again; it waits for a person."""
 
 
@@ -120,16 +119,16 @@ def narrow(work: Claim) -> int:
 
 
 def reject_alone(work: Claim) -> None:
-    """Reject the one claimed operation as internal_error; record the run. Raises Halted."""
+    """Reject the one claimed operation as internal_error; record the run. Raises HaltedError."""
     work.last = work.first
     scope: dict[str, Any] = {**work.scope, "stage": work.stage}
     if work.stage not in REJECTING:
         alert.critical("stage_halted", **scope)
-        raise Halted(f"{work.stage} cannot go past position {work.first}")
+        raise HaltedError(f"{work.stage} cannot go past position {work.first}")
     work.cursor.execute(RECENT_REJECTIONS, {**scope, "many": CONSECUTIVE_MAX})
     if work.cursor.fetchone()[0] >= CONSECUTIVE_MAX:
         alert.critical("stage_halted", reason="too many internal errors in a row", **scope)
-        raise Halted(f"{work.stage} rejected the last {CONSECUTIVE_MAX} operations as broken")
+        raise HaltedError(f"{work.stage} rejected the last {CONSECUTIVE_MAX} operations as broken")
     alert.critical("operation_poisoned", **scope)
     refusal = refuse("internal_error", stage=work.stage, attempts=LONE_ATTEMPTS_MAX)
     clear(work)

@@ -35,7 +35,7 @@ RUN_BYTES = 2 * 1024 * 1024
 alert = structlog.get_logger("trident.alert")
 
 
-class MissingOperations(Exception):
+class MissingOperationsError(Exception):
     """The log has positions that this transaction cannot see: a wrong tenant, or lost rows."""
 
 
@@ -111,29 +111,27 @@ COMMIT
 """
 
 
-def claim(connection: Any, stage: str, ledger: LedgerRef, limit: int) -> Claim | None | bool:
-    """Lock and measure the stage's next work.
-
-    A Claim whose transaction is open; None when there is nothing to do or another worker has it;
-    False when the work was done by another between the look and the lock: look again.
-    """
+def claim(connection: Any, stage: str, ledger: LedgerRef, limit: int) -> Claim | None:
+    """The stage's next work, in an open transaction; None when there is none or another has it."""
+    parameters = {
+        "tenant": ledger.tenant_id,
+        "ledger": ledger.ledger_id,
+        "stage": stage,
+        "before": BEFORE[stage],
+        "lock": LOCKS[stage],
+    }
     cursor = connection.cursor()
-    cursor.execute(
-        LOOK_AND_LOCK,
-        {
-            "tenant": ledger.tenant_id,
-            "ledger": ledger.ledger_id,
-            "stage": stage,
-            "before": BEFORE[stage],
-            "lock": LOCKS[stage],
-        },
-    )
-    state, done, upto = cursor.fetchone()
-    if state != "true" or upto <= done:
+    while True:
+        cursor.execute(LOOK_AND_LOCK, parameters)
+        state, done, upto = cursor.fetchone()
+        if state == "true" and upto > done:
+            crash_point(f"{stage}.before_work")
+            return Claim(cursor, stage, ledger, done + 1, min(upto, done + limit))
         cursor.execute("ROLLBACK")
-        return False if state == "true" else None
-    crash_point(f"{stage}.before_work")
-    return Claim(cursor, stage, ledger, done + 1, min(upto, done + limit))
+        if state != "true":
+            return None
+        # Another did the work between our look and our lock. Whoever met that lock of ours has
+        # gone away, so look again now that it is free.
 
 
 def operations(work: Claim) -> list[Operation]:
@@ -142,7 +140,7 @@ def operations(work: Claim) -> list[Operation]:
     rows = [Operation._make(row) for row in work.cursor.fetchall()]
     if not rows or rows[-1].position - work.first + 1 != len(rows):
         alert.critical("operations_missing", stage=work.stage, **work.scope, found=len(rows))
-        raise MissingOperations(
+        raise MissingOperationsError(
             f"{work.stage} sees {len(rows)} of the operations {work.first} to {work.last} of"
             f" ledger {work.ledger.ledger_id}"
         )

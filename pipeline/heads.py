@@ -1,0 +1,124 @@
+"""The newest block of each ledger, kept outside the database.
+
+Blocks are chained, so one remembered head is enough: whoever rewrites or cuts the chain in the
+database cannot make it end in a head that stands elsewhere. TRIDENT_HEADS_URL says where: a folder
+(the default, `$TRIDENT_HOME/heads`), or `s3://bucket/prefix`, which belongs under object lock.
+"""
+
+import json
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import structlog
+
+from models.db import tenant_reading
+from models.ledger import LedgerRef
+from models.settings import settings
+from pipeline.audit import HEAD, Head
+
+log = structlog.get_logger("trident.heads")
+
+
+class Store(Protocol):
+    """Where heads are kept, by name."""
+
+    def get(self, name: str) -> bytes | None:
+        """What is kept under the name."""
+
+    def put(self, name: str, data: bytes) -> None:
+        """Keep it, replacing what was there, whole or not at all."""
+
+
+class Folder:
+    """Heads as files."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.mkdir(parents=True, exist_ok=True)
+
+    def get(self, name: str) -> bytes | None:
+        """The file's bytes."""
+        try:
+            return (self._path / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def put(self, name: str, data: bytes) -> None:
+        """Written beside, synced, then renamed over."""
+        beside = self._path / f"{name}.{os.getpid()}"
+        with beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(self._path / name)
+
+
+class Bucket:
+    """Heads as objects in S3; credentials as boto3 finds them."""
+
+    def __init__(self, bucket: str, prefix: str) -> None:
+        import boto3  # noqa: PLC0415 - 0.3 s and 30 MB that only installations with S3 pay
+
+        self._client: Any = boto3.client("s3")
+        self._bucket = bucket
+        self._prefix = prefix
+
+    def get(self, name: str) -> bytes | None:
+        """The object's bytes."""
+        try:
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + name)
+        except self._client.exceptions.NoSuchKey:
+            return None
+        body: bytes = answer["Body"].read()
+        return body
+
+    def put(self, name: str, data: bytes) -> None:
+        """One PUT, which S3 makes visible whole."""
+        self._client.put_object(Bucket=self._bucket, Key=self._prefix + name, Body=data)
+
+
+@lru_cache
+def store() -> Store:
+    """The store that TRIDENT_HEADS_URL names."""
+    url = settings().heads_url
+    if url.startswith("s3://"):
+        parts = urlsplit(url)
+        prefix = parts.path.lstrip("/")
+        return Bucket(parts.netloc, f"{prefix}/" if prefix and prefix[-1] != "/" else prefix)
+    return Folder(Path(url.removeprefix("file://")))
+
+
+def read_head(ledger: LedgerRef) -> Head | None:
+    """The head that is kept for the ledger."""
+    data = store().get(_name(ledger))
+    if data is None:
+        return None
+    kept = json.loads(data)
+    return Head(kept["height"], kept["last"], bytes.fromhex(kept["hash"]))
+
+
+def keep(ledger: LedgerRef) -> None:
+    """Keep the ledger's newest head, after the commit that made it. A fault here is logged: the
+    next run keeps a newer head, which covers this one."""
+    with tenant_reading(ledger.tenant_id) as connection:
+        cursor = connection.connection.cursor()
+        cursor.execute(HEAD, {"tenant": ledger.tenant_id, "ledger": ledger.ledger_id})
+        row = cursor.fetchone()
+    if row is None:
+        return
+    head = Head(row[0], row[1], bytes(row[2]))
+    try:
+        kept = read_head(ledger)
+        if kept is not None and kept.height >= head.height:
+            return
+        data = {"height": head.height, "last": head.last, "hash": head.hash.hex()}
+        store().put(_name(ledger), json.dumps(data).encode())
+    except Exception as error:  # noqa: BLE001 - S3 and the file system fail in many ways
+        log.error("head_not_kept", ledger=ledger.ledger_id, error=str(error))
+
+
+def _name(ledger: LedgerRef) -> str:
+    return f"{ledger.tenant_id}-{ledger.ledger_id}.json"

@@ -1,0 +1,1 @@
+"""WHEN it is done: the Celery app, the chain of five stages, the ringing and the sweeping."""

@@ -1,0 +1,36 @@
+"""The Celery app. Its messages are bells: they carry which ledgers have work, and nothing else."""
+
+from typing import Any
+
+from celery import Celery
+from celery.signals import celeryd_init, setup_logging, task_postrun, worker_process_init
+
+from models.db import dispose_engines
+from models.logs import set_up_logs
+from models.settings import settings
+from pipeline.crash import crash_point
+
+app = Celery("trident", include=["tasks.stages", "tasks.sweep"])
+app.config_from_object("celeryconfig")
+
+
+@setup_logging.connect
+def _logs(**_: Any) -> None:
+    set_up_logs(settings().log_level)
+
+
+@celeryd_init.connect
+def _fail_early(**_: Any) -> None:
+    settings()
+
+
+@worker_process_init.connect
+def _own_connections(**_: Any) -> None:
+    """A pool child makes connections of its own: one that crossed the fork serves two masters."""
+    dispose_engines()
+
+
+@task_postrun.connect
+def _after_message(task: Any = None, **_: Any) -> None:
+    """The next step of the chain is published by now; the worker has not gone on yet."""
+    crash_point(f"{str(getattr(task, 'name', '')).removeprefix('trident.')}.after_message")

@@ -1,0 +1,79 @@
+"""The five tasks. Each takes a bell and works its stage for every ledger that the bell names."""
+
+import redis
+import structlog
+
+from models.ledger import LedgerRef
+from pipeline import heads
+from pipeline.drain import drain
+from tasks.app import app
+from tasks.chain import AUDIT, AUTHORIZE, NOTIFY, POST, VALIDATE, Bell
+from tasks.ring import clear_waiting, ring_now
+
+log = structlog.get_logger("trident.stage")
+
+
+@app.task(name=VALIDATE)
+def validate(bell: Bell, careful: bool) -> None:
+    """The first to hear a bell: from here on the ledger may be rung again."""
+    clear_waiting([ledger_id for _, ledger_id, _ in bell])
+    work("validate", bell, careful)
+
+
+@app.task(name=AUTHORIZE)
+def authorize(bell: Bell, careful: bool) -> None:
+    """May these principals do this?"""
+    work("authorize", bell, careful)
+
+
+@app.task(name=POST)
+def post(bell: Bell, careful: bool) -> None:
+    """Into the ledger."""
+    work("post", bell, careful)
+
+
+@app.task(name=AUDIT)
+def audit(bell: Bell, careful: bool) -> None:
+    """Seal, and keep the newest head outside the database."""
+    for ledger in work("audit", bell, careful):
+        heads.keep(ledger)
+
+
+@app.task(name=NOTIFY)
+def notify(bell: Bell, careful: bool) -> None:
+    """Tell those who wait."""
+    work("notify", bell, careful)
+
+
+def work(stage: str, bell: Bell, careful: bool) -> list[LedgerRef]:
+    """Drain the stage for each ledger; those for which there was work.
+
+    One ledger's fault stops no other ledger; if all failed, the chain ends with the fault.
+    """
+    worked: list[LedgerRef] = []
+    more: dict[LedgerRef, int] = {}
+    faults: list[Exception] = []
+    for tenant_id, ledger_id, name in bell:
+        ledger = LedgerRef(tenant_id, ledger_id, name)
+        try:
+            drained = drain(stage, ledger, careful=careful)
+            if drained.runs:
+                worked.append(ledger)
+            if drained.more:
+                more[ledger] = 0
+        except Exception as error:
+            log.exception("stage_failed", stage=stage, tenant=tenant_id, ledger=ledger_id)
+            faults.append(error)
+    if more:
+        ring_more(more, careful)
+    if faults and len(faults) == len(bell):
+        raise faults[0]
+    return worked
+
+
+def ring_more(more: dict[LedgerRef, int], careful: bool) -> None:
+    """Ring once more for what is left; without a broker the sweeper will."""
+    try:
+        ring_now(more, careful=careful)
+    except redis.RedisError as error:
+        log.warning("ring_failed", error=str(error), ledgers=len(more))

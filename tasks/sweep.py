@@ -1,0 +1,119 @@
+"""The sweeper: ring for ledgers that lag and that nobody rings for.
+
+Bells get lost: a broker is flushed, a worker dies between taking a message and working it. Once a
+second the sweeper compares how far each ledger's log and stages have come with what it saw the last
+time. Who moved is being worked on. Who lags and did not move is rung for, at growing intervals; the
+third time in vain the bell says *careful*, so that a run which kills its process leaves a trace
+(pipeline/poison.py).
+
+What it saw last time lives in the broker. Flushed away, it is seen anew a second later.
+"""
+
+import json
+import time
+from typing import Any, NamedTuple
+
+import structlog
+from sqlalchemy import text
+
+from models.db import sweeper_engine
+from models.ledger import LedgerRef
+from tasks.app import app
+from tasks.chain import VALIDATE
+from tasks.ring import broker, publish
+
+# With so many bells waiting the workers are behind, not idle: more bells would not help them.
+QUEUE_MAX = 100
+CAREFUL_AFTER = 3
+BACKOFF_MAX_S = 30.0
+MEMORY_KEY = "trident:sweep"
+
+log = structlog.get_logger("trident.sweep")
+
+# Two look-ups find who lags at all; only for those the other four are made.
+LAGGING = text("""
+    SELECT l.tenant_id, l.ledger_id, l.name, l.accepted,
+           last_position(l.tenant_id, l.ledger_id, 'validate')
+           + last_position(l.tenant_id, l.ledger_id, 'authorize')
+           + last_position(l.tenant_id, l.ledger_id, 'post')
+           + last_position(l.tenant_id, l.ledger_id, 'audit')
+           + l.notified AS progress
+      FROM (SELECT tenant_id, ledger_id, name,
+                   last_position(tenant_id, ledger_id, 'accept') AS accepted,
+                   last_position(tenant_id, ledger_id, 'notify') AS notified
+              FROM ledgers) l
+     WHERE l.accepted > l.notified
+     ORDER BY l.ledger_id
+""")
+
+
+class Memory(NamedTuple):
+    """What the sweeper remembers of a lagging ledger. `next_s`: when it may be rung again."""
+
+    progress: int
+    rings: int
+    next_s: float
+
+
+@app.task(name="trident.sweep")
+def sweep_task() -> None:
+    """Beat's errand."""
+    sweep()
+
+
+def sweep(*, at_once: bool = False) -> dict[LedgerRef, int]:
+    """Ring for the ledgers that lag and stand still (`at_once`: for all that lag); which they are.
+
+    Raises the errors of the database and of the broker: the next sweep is a second away.
+    """
+    lagging = read_lagging()
+    memories = read_memories()
+    if broker().llen(VALIDATE) > QUEUE_MAX:
+        log.info("sweep_held_back", lagging=len(lagging))
+        return {}
+    now = time.time()
+    kept: dict[LedgerRef, Memory] = {}
+    rung: dict[bool, dict[LedgerRef, int]] = {False: {}, True: {}}
+    for ledger, (accepted, progress) in lagging.items():
+        memory = memories.get(ledger.ledger_id)
+        if memory is None or memory.progress != progress:
+            memory = Memory(progress, 0, now)
+            due = at_once
+        else:
+            due = at_once or now >= memory.next_s
+        if due:
+            rung[memory.rings + 1 >= CAREFUL_AFTER][ledger] = accepted
+            backoff_s = min(2.0**memory.rings, BACKOFF_MAX_S)
+            memory = Memory(progress, memory.rings + 1, now + backoff_s)
+        kept[ledger] = memory
+    write_memories(kept)
+    for careful, due_ledgers in rung.items():
+        publish(due_ledgers, careful=careful)
+    if rung[True]:
+        log.warning("ledgers_stand_still", ledgers=[ledger.ledger_id for ledger in rung[True]])
+    return {**rung[False], **rung[True]}
+
+
+def read_lagging() -> dict[LedgerRef, tuple[int, int]]:
+    """Each ledger that lags, with its last position and the sum of its stages' positions."""
+    with sweeper_engine().connect() as connection:
+        rows = connection.execute(LAGGING).all()
+    return {LedgerRef(row[0], row[1], row[2]): (row[3], int(row[4])) for row in rows}
+
+
+def read_memories() -> dict[int, Memory]:
+    """What was seen last time, by ledger."""
+    kept: Any = broker().hgetall(MEMORY_KEY)
+    return {int(ledger_id): Memory(*json.loads(value)) for ledger_id, value in kept.items()}
+
+
+def write_memories(kept: dict[LedgerRef, Memory]) -> None:
+    """Replace them; a ledger that lags no more is forgotten."""
+    pipe = broker().pipeline()
+    pipe.delete(MEMORY_KEY)
+    if kept:
+        pipe.hset(
+            MEMORY_KEY,
+            mapping={ledger.ledger_id: json.dumps(memory) for ledger, memory in kept.items()},
+        )
+    pipe.execute()
