@@ -26,3 +26,8 @@ def _quote(value: str | None) -> str:
     if value is None:
         return "NULL"
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def booleans(values: Iterable[bool]) -> str:
+    """`{t,f}` for a boolean[]."""
+    return "{" + ",".join(["t" if v else "f" for v in values]) + "}"

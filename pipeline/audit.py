@@ -50,7 +50,7 @@ SELECT o.position, o.kind, r.position IS NOT NULL, legs.count,
  CROSS JOIN LATERAL (
        SELECT count(*) AS count, string_agg(
                   int2send(leg) || int4send(account) || int8send(version)
-                  || int4send(octet_length(layer)) || convert_to(layer, 'UTF8')
+                  || boolsend(pending)
                   || int8send(amount) || int8send(balance_after) || convert_to(currency, 'UTF8'),
                   ''::bytea ORDER BY leg) AS bytes
          FROM postings p

@@ -19,7 +19,6 @@ TOTAL_MAX = 9 * 10**18
 
 DEBIT_NORMAL = frozenset({"asset", "expense"})
 TYPES = ("asset", "liability", "equity", "income", "expense")
-POSTED = "posted"
 
 
 class Posting(NamedTuple):
@@ -29,7 +28,7 @@ class Posting(NamedTuple):
     leg: int
     account: int
     version: int
-    layer: str
+    pending: bool
     amount: int
     balance_after: int
     currency: str
@@ -179,7 +178,7 @@ def _write(books: Books, position: int, number: int, leg: Leg) -> Posting:
         number,
         account.number,
         account.version,
-        POSTED,
+        False,
         leg.amount,
         account.credits_posted - account.debits_posted,
         account.currency,

@@ -68,14 +68,14 @@ UPDATE accounts a
 """
 
 INSERT_POSTINGS = """
-INSERT INTO postings (position, leg, account, version, layer, amount, balance_after, currency,
+INSERT INTO postings (position, leg, account, version, pending, amount, balance_after, currency,
                       tenant_id, ledger_id)
-SELECT position, leg, account, version, layer, amount, balance_after, currency,
+SELECT position, leg, account, version, pending, amount, balance_after, currency,
        %(tenant)s, %(ledger)s
   FROM unnest(%(positions)s::bigint[], %(legs)s::smallint[], %(accounts)s::integer[],
-              %(versions)s::bigint[], %(layers)s::text[], %(amounts)s::bigint[],
+              %(versions)s::bigint[], %(pending)s::boolean[], %(amounts)s::bigint[],
               %(balances)s::bigint[], %(currencies)s::text[])
-       AS new (position, leg, account, version, layer, amount, balance_after, currency);
+       AS new (position, leg, account, version, pending, amount, balance_after, currency);
 """
 
 
@@ -169,10 +169,18 @@ def write_postings(work: Claim, postings: list[Posting]) -> list[str]:
     """The statement that writes the postings, column by column."""
     if not postings:
         return []
-    columns = list(zip(*postings, strict=True))
-    names = ("positions", "legs", "accounts", "versions", "layers", "amounts", "balances")
-    literals = {
-        name: arrays.words(column) if name == "layers" else arrays.integers(column)
-        for name, column in zip(names, columns, strict=False)
-    }
-    return [mogrify(work, INSERT_POSTINGS, **literals, currencies=arrays.words(columns[-1]))]
+    columns = zip(*postings, strict=True)
+    positions, legs, accounts, versions, pending, amounts, balances, currencies = columns
+    statement = mogrify(
+        work,
+        INSERT_POSTINGS,
+        positions=arrays.integers(positions),
+        legs=arrays.integers(legs),
+        accounts=arrays.integers(accounts),
+        versions=arrays.integers(versions),
+        pending=arrays.booleans(pending),
+        amounts=arrays.integers(amounts),
+        balances=arrays.integers(balances),
+        currencies=arrays.words(currencies),
+    )
+    return [statement]

@@ -112,7 +112,8 @@ CREATE TABLE rejections (
     PRIMARY KEY (tenant_id, ledger_id, position)
 );
 
--- amount: credit +, debit -. balance_after: of this account and layer, credits - debits.
+-- amount: credit +, debit -. balance_after: of this account and layer, credits - debits. An account
+-- has two layers, each with versions of its own: what is posted, and (pending) what is reserved.
 CREATE TABLE postings (
     position      bigint NOT NULL,
     version       bigint NOT NULL,
@@ -123,9 +124,9 @@ CREATE TABLE postings (
     account       integer NOT NULL,
     leg           smallint NOT NULL,
     currency      char(3) NOT NULL,
-    layer         text NOT NULL CHECK (layer IN ('posted', 'pending')),
+    pending       boolean NOT NULL,
     UNIQUE (tenant_id, ledger_id, position, leg),
-    UNIQUE (tenant_id, ledger_id, account, layer, version)
+    UNIQUE (tenant_id, ledger_id, account, pending, version)
 );
 
 CREATE TABLE runs (
@@ -178,7 +179,7 @@ INSERT INTO accounts (tenant_id, ledger_id, number, currency, code, type)
 SELECT 1, 1, n, 'EUR', 'a:' || n, 'asset' FROM generate_series(1, 3000) n;
 INSERT INTO rejections SELECT n, 1, 1, 'post', 'none', '{}' FROM generate_series(1, 3000) n;
 INSERT INTO postings
-SELECT n, n / 10, 1, 1, 1, 1, n % 300, leg, 'EUR', 'posted'
+SELECT n, n / 10, 1, 1, 1, 1, n % 300, leg, 'EUR', false
   FROM generate_series(1, 3000) n, generate_series(0, 1) leg WHERE n % 300 <> leg
     ON CONFLICT DO NOTHING;
 INSERT INTO runs SELECT n, n, now(), 1, 1, stage
@@ -365,7 +366,7 @@ BEGIN
     END IF;
 
     SELECT position, currency INTO bad FROM new_rows
-     GROUP BY position, layer, currency HAVING sum(amount) <> 0 LIMIT 1;
+     GROUP BY position, pending, currency HAVING sum(amount) <> 0 LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'postings: position % does not sum to zero in %',
             bad.position, bad.currency USING ERRCODE = 'check_violation';
@@ -389,17 +390,17 @@ BEGIN
 
     -- Each posting continues its account: version before + 1, balance before + amount.
     SELECT c.account, c.version INTO bad
-      FROM (SELECT account, layer, currency, version, amount, balance_after,
+      FROM (SELECT account, pending, currency, version, amount, balance_after,
                    lag(version) OVER chain AS version_before,
                    lag(balance_after) OVER chain AS balance_before,
                    lag(currency) OVER chain AS currency_before
               FROM new_rows
-            WINDOW chain AS (PARTITION BY account, layer ORDER BY version)) c
+            WINDOW chain AS (PARTITION BY account, pending ORDER BY version)) c
       LEFT JOIN LATERAL (
             SELECT p.version, p.balance_after, p.currency FROM postings p
              WHERE c.version_before IS NULL
                AND p.tenant_id = new.tenant_id AND p.ledger_id = new.ledger_id
-               AND p.account = c.account AND p.layer = c.layer AND p.version = c.version - 1
+               AND p.account = c.account AND p.pending = c.pending AND p.version = c.version - 1
              LIMIT 1) p ON true
      WHERE c.version <> coalesce(c.version_before, p.version, 0) + 1
         OR c.balance_after <> coalesce(c.balance_before, p.balance_after, 0) + c.amount
@@ -412,14 +413,14 @@ BEGIN
 
     -- The account itself, written before its postings, ends where they end.
     SELECT c.account, c.version INTO bad
-      FROM (SELECT DISTINCT ON (account, layer) account, layer, currency, version, balance_after
-              FROM new_rows ORDER BY account, layer, version DESC) c
+      FROM (SELECT DISTINCT ON (account, pending) account, pending, currency, version,
+                   balance_after
+              FROM new_rows ORDER BY account, pending, version DESC) c
       LEFT JOIN LATERAL (
             SELECT a.currency,
-                   CASE c.layer WHEN 'posted' THEN a.version
-                                ELSE a.pending_version END AS version,
-                   CASE c.layer WHEN 'posted' THEN a.credits_posted - a.debits_posted
-                                ELSE a.credits_pending - a.debits_pending END AS balance
+                   CASE WHEN c.pending THEN a.pending_version ELSE a.version END AS version,
+                   CASE WHEN c.pending THEN a.credits_pending - a.debits_pending
+                        ELSE a.credits_posted - a.debits_posted END AS balance
               FROM accounts a
              WHERE a.tenant_id = new.tenant_id AND a.ledger_id = new.ledger_id
                AND a.number = c.account LIMIT 1) a ON true
