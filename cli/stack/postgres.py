@@ -1,7 +1,6 @@
 """The embedded PostgreSQL: our own child in the foreground, on the loopback interface."""
 
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from cli.stack.child import Spec
 from cli.stack.errors import StackError
 from cli.stack.home import Home
 from cli.stack.ports import HOST
+from cli.stack.saying import Say
 from cli.stack.supervisor import Supervisor
 
 NAME = "postgres"
@@ -83,7 +83,7 @@ def start(
     home: Home,
     port: int,
     secrets: dict[str, str],
-    say: Callable[[str], None],
+    say: Say,
 ) -> None:
     """Start the server and wait until it answers; makes the database and its owner if need be."""
     datadir.make_ready(home, secrets[datadir.SUPERUSER], say)

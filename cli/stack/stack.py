@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,12 +14,11 @@ from cli.stack.files import write_private
 from cli.stack.given import Database
 from cli.stack.home import Home, Lock, locked
 from cli.stack.ports import HOST, Port
+from cli.stack.saying import Say, quiet
 from cli.stack.supervisor import Supervisor, supervising
 from models import migrate, settings
 
 FLOWER_USER = "trident"
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -31,43 +30,54 @@ class _Ground:
     supervisor: Supervisor
     secrets: dict[str, str]
     say: Say
-
-
-def quiet(_line: str) -> None:
-    """Say nothing; logs/stack.log has it."""
+    any_ports: bool
 
 
 @contextmanager
-def servers(home: Path | None = None, *, say: Say = quiet) -> Iterator[dict[str, str]]:
+def servers(
+    home: Path | None = None, *, say: Say = quiet, any_ports: bool = False
+) -> Iterator[dict[str, str]]:
     """Postgres, upgraded, and Valkey, as long as the context lasts; yields the environment.
 
     `home` is TRIDENT_HOME if it is not given; `say` hears what happens, line by line, also from
-    another thread. TRIDENT_URL and TRIDENT_FLOWER_URL name ports that are kept and not yet served.
+    another thread; `any_ports` leaves the usual ports to others. TRIDENT_URL and
+    TRIDENT_FLOWER_URL name ports that are kept for the caller and served by nobody yet.
     Raises StackError or SettingsError, whose message says what to do.
     """
     with ExitStack() as stack:
-        ground = _lay_ground(stack, home, say)
+        ground = _lay_ground(stack, home, say, any_ports)
         env = _start_servers(stack, ground)
         _publish(stack, ground, env)
         yield env
 
 
 @contextmanager
-def start(home: Path | None = None, *, say: Say = quiet) -> Iterator[dict[str, str]]:
+def start(
+    home: Path | None = None, *, say: Say = quiet, any_ports: bool = False
+) -> Iterator[dict[str, str]]:
     """The whole stack, as long as the context lasts; yields the environment once the API is up.
 
     As `servers`, with the processes of the Procfile.
     """
+    with running(home, say=say, any_ports=any_ports) as (env, _supervisor):
+        yield env
+
+
+@contextmanager
+def running(
+    home: Path | None = None, *, say: Say = quiet, any_ports: bool = False
+) -> Iterator[tuple[dict[str, str], Supervisor]]:
+    """As `start`, for a caller that gives the supervisor a process of its own to stop."""
     with ExitStack() as stack:
-        ground = _lay_ground(stack, home, say)
+        ground = _lay_ground(stack, home, say, any_ports)
         env = _start_servers(stack, ground)
         ground.say("starting " + ", ".join(apps.names()))
         apps.start(ground.supervisor, ground.home, _with_flower(env, ground.secrets))
         _publish(stack, ground, env)
-        yield env
+        yield env, ground.supervisor
 
 
-def _lay_ground(stack: ExitStack, root: Path | None, say: Say) -> _Ground:
+def _lay_ground(stack: ExitStack, root: Path | None, say: Say, any_ports: bool) -> _Ground:
     home = Home((root or settings.home()).expanduser().resolve())
     home.prepare()
     lock = stack.enter_context(locked(home))
@@ -77,7 +87,7 @@ def _lay_ground(stack: ExitStack, root: Path | None, say: Say) -> _Ground:
         said(f"ended what an earlier stack had left running: {', '.join(left)}")
     secrets = passwords.load(home.secrets)
     supervisor = stack.enter_context(supervising(home, said))
-    return _Ground(home, lock, supervisor, secrets, said)
+    return _Ground(home, lock, supervisor, secrets, said, any_ports)
 
 
 def _start_servers(stack: ExitStack, ground: _Ground) -> dict[str, str]:
@@ -94,7 +104,7 @@ def _database(stack: ExitStack, ground: _Ground) -> Database:
         ground.say("using the PostgreSQL that the environment names")
         return known
     ground.say("starting PostgreSQL")
-    port = _port(stack, ports.POSTGRES)
+    port = _port(stack, ground, ports.POSTGRES)
     postgres.start(ground.supervisor, ground.home, port, ground.secrets, ground.say)
     roles = (postgres.OWNER, postgres.APP, postgres.SWEEPER)
     return Database(*(postgres.url(port, role, ground.secrets) for role in roles))
@@ -113,7 +123,7 @@ def _upgrade(database: Database, say: Say) -> None:
 
 def _start_valkey(stack: ExitStack, ground: _Ground) -> str:
     ground.say("starting Valkey")
-    port = _port(stack, ports.VALKEY)
+    port = _port(stack, ground, ports.VALKEY)
     valkey.start(ground.supervisor, ground.home, port, ground.secrets)
     return valkey.url(port, ground.secrets)
 
@@ -121,7 +131,7 @@ def _start_valkey(stack: ExitStack, ground: _Ground) -> str:
 def _environment(
     stack: ExitStack, ground: _Ground, database: Database, broker: str
 ) -> dict[str, str]:
-    api, flower = _port(stack, ports.API), _port(stack, ports.FLOWER)
+    api, flower = _port(stack, ground, ports.API), _port(stack, ground, ports.FLOWER)
     login = f"{FLOWER_USER}:{ground.secrets['flower']}"
     env = {
         "TRIDENT_HOME": str(ground.home.root),
@@ -157,8 +167,8 @@ def _publish(stack: ExitStack, ground: _Ground, env: dict[str, str]) -> None:
     ground.lock.say(env["TRIDENT_URL"])
 
 
-def _port(stack: ExitStack, usual: int) -> int:
-    port = Port(usual)
+def _port(stack: ExitStack, ground: _Ground, usual: int) -> int:
+    port = Port(ports.ANY if ground.any_ports else usual)
     stack.callback(port.close)
     return port.number
 

@@ -20,8 +20,9 @@ from cli.stack.child import Child, Spec, set_aside
 from cli.stack.ending import end
 from cli.stack.errors import NotUp
 from cli.stack.home import Home
-from cli.stack.register import Entry
+from cli.stack.register import Entry, mark_of
 from cli.stack.root import ROOT
+from cli.stack.saying import Say
 
 # How often we look at the processes: a death is noticed within this time.
 LOOK_S = 0.2
@@ -35,6 +36,8 @@ LASTING_LIFE_S = 60.0
 # Deaths before it was ever up after which a start is given up. One is not enough: what an
 # earlier, killed server left behind may need a second to go.
 DEATHS_BEFORE_GIVING_UP = 3
+# How long the command of `trident run -- COMMAND` may take to go when the stack has to.
+ADOPTED_GRACE_S = 10.0
 # How much of a log a message quotes.
 QUOTED_LINES = 8
 QUOTED_BYTES = 4_000
@@ -55,7 +58,7 @@ class _Post:
 class Supervisor:
     """Keeps processes running until `stop`. Safe to call from any thread."""
 
-    def __init__(self, home: Home, say: Callable[[str], None]) -> None:
+    def __init__(self, home: Home, say: Say) -> None:
         self._home = home
         self._say = say
         self._posts: dict[str, _Post] = {}
@@ -64,6 +67,7 @@ class Supervisor:
         self._hurry = threading.Event()
         self._warden = _start_warden(home)
         self._tidied = time.monotonic()
+        self._adopted: list[Entry] = []
         self._written: list[Entry] = []
         self._trouble = ""
         self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
@@ -75,6 +79,14 @@ class Supervisor:
         with self._lock:
             post = self._posts[spec.name] = _Post(spec)
             self._fill(post)
+
+    def adopt(self, name: str, pid: int) -> None:
+        """Stop a process with the others if it is still there then; it is not started again."""
+        mark = mark_of(name, pid)
+        if mark is not None:
+            with self._lock:
+                self._adopted.append(Entry(mark, 0, signal.SIGTERM, ADOPTED_GRACE_S))
+                self._write_down()
 
     def wait_until(self, name: str, ready: Callable[[], bool], within_s: float) -> None:
         """Wait until `ready` says yes; raises NotUp after `within_s` seconds or repeated deaths."""
@@ -97,7 +109,7 @@ class Supervisor:
             self._stopping.set()
             self._watcher.join()
             children = [post.child for post in self._posts.values() if post.child is not None]
-            end([child.entry() for child in children], in_a_hurry=self._hurry.is_set)
+            end(self._entries(), in_a_hurry=self._hurry.is_set)
             for child in children:
                 child.collect()
             self._home.processes.unlink(missing_ok=True)
@@ -153,11 +165,14 @@ class Supervisor:
         self._write_down()
 
     def _write_down(self) -> None:
-        children = [post.child for post in self._posts.values() if post.child is not None]
-        entries = [child.entry() for child in children]
+        entries = self._entries()
         if entries != self._written:
             register.write(self._home.processes, entries)
             self._written = entries
+
+    def _entries(self) -> list[Entry]:
+        children = [post.child for post in self._posts.values() if post.child is not None]
+        return [*self._adopted, *(child.entry() for child in children)]
 
     def _obituary(self, name: str, what: str) -> str:
         log = self._posts[name].spec.log
@@ -165,7 +180,7 @@ class Supervisor:
 
 
 @contextmanager
-def supervising(home: Home, say: Callable[[str], None]) -> Iterator[Supervisor]:
+def supervising(home: Home, say: Say) -> Iterator[Supervisor]:
     """A supervisor that stops everything at the end."""
     supervisor = Supervisor(home, say)
     try:

@@ -7,11 +7,16 @@ PR_SET_PDEATHSIG does neither: it goes with the thread that forked and is lost o
 
 import os
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cli.stack.ending import end_leftovers
-from cli.stack.home import Home, try_lock
+from cli.stack.home import LOCK_LOOK_S, Home, try_lock
+
+# The files of a killed process are closed one by one: our pipe may end before its lock does. Who
+# holds the lock for longer than this is a new stack, and that one ends what is left.
+TAKEOVER_S = 5.0
 
 
 def main(root: Path) -> None:
@@ -20,12 +25,25 @@ def main(root: Path) -> None:
     home = Home(root)
     if not home.processes.exists():
         return
-    lock = os.open(home.lock, os.O_RDWR)
-    if not try_lock(lock):
+    if not _takes_over(home):
         return
     found = end_leftovers(home)
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     sys.stdout.write(f"{now} the supervisor is gone; ended {', '.join(found) or 'nothing'}\n")
+
+
+def _takes_over(home: Home) -> bool:
+    """Get the lock: ours once the kernel has closed the dead supervisor's, unless a new one has it.
+
+    It is not given back: our end does that.
+    """
+    lock = os.open(home.lock, os.O_RDWR)
+    deadline = time.monotonic() + TAKEOVER_S
+    while not try_lock(lock):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(LOCK_LOOK_S)
+    return True
 
 
 if __name__ == "__main__":

@@ -1,0 +1,139 @@
+"""`trident run`: the stack left running, or running for as long as one command does."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import NoReturn
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+from cli.stack import running, start
+from cli.stack.saying import NOTE
+
+# What a shell reports of a command that cannot be found, cannot be run, or was killed by a signal.
+EXIT_NOT_FOUND = 127
+EXIT_NOT_RUNNABLE = 126
+EXIT_SIGNALLED = 128
+
+# Ctrl-C, `kill`, and the terminal's window closed.
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+WELCOME = """
+[bold]Trident is running.[/bold] Ctrl-C stops it.
+
+  API     {TRIDENT_URL}
+  Docs    {TRIDENT_URL}/docs
+  Flower  {TRIDENT_FLOWER_URL}
+  Data    {TRIDENT_HOME}
+  Logs    {TRIDENT_HOME}/logs
+
+Try it in another terminal:
+
+  export TRIDENT_TOKEN={TRIDENT_TOKEN}
+
+  curl -s {TRIDENT_URL}/v1/ledgers/main/operations -H "Authorization: Bearer $TRIDENT_TOKEN" \
+-H 'Content-Type: application/json' -H 'Idempotency-Key: first-steps-1' -H 'Prefer: wait=5' \
+-d '{BODY}'
+"""
+BODY = '{"kind":"open_account","code":"customers:42","type":"liability","currency":"USD"}'
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def run(command: tuple[str, ...]) -> None:
+    """Start everything and leave it running, or run COMMAND with it.
+
+    Without COMMAND, API, workers, beat and Flower run until Ctrl-C. With `-- COMMAND ...` they run
+    as long as COMMAND does: it gets the stack's environment (TRIDENT_URL, TRIDENT_TOKEN and so
+    on), and its status is ours. The processes write their logs to $TRIDENT_HOME/logs.
+    """
+    with _interrupted_by_signals():
+        if command:
+            sys.exit(_run_with(command))
+        _leave_running(Console(soft_wrap=True, highlight=False))
+
+
+def _leave_running(console: Console) -> None:
+    with start(say=lambda line: console.print(f"  {line}", markup=False)) as env:
+        values = {name: escape(value) for name, value in {**env, "BODY": BODY}.items()}
+        console.print(WELCOME.format_map(values))
+        with suppress(KeyboardInterrupt):
+            threading.Event().wait()
+        console.print("Stopping ...")
+    console.print("Stopped. The data is kept: the next `make run` goes on with it.")
+
+
+@contextmanager
+def _interrupted_by_signals() -> Iterator[None]:
+    """Let each stop signal end us in good order, with the status that a shell expects."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    for number in STOP_SIGNALS:
+        # nohup asks for this, and may.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(EXIT_SIGNALLED + signal.SIGINT)
+
+
+def _run_with(command: tuple[str, ...]) -> int:
+    with running(say=_say_notes) as (env, supervisor):
+        try:
+            child = subprocess.Popen(command, env={**os.environ, **env})  # noqa: S603  asked for
+        except FileNotFoundError:
+            click.echo(f"trident: {command[0]}: not found", err=True)
+            return EXIT_NOT_FOUND
+        except OSError as error:
+            click.echo(f"trident: {command[0]}: {error.strerror}", err=True)
+            return EXIT_NOT_RUNNABLE
+        with _passing_signals_to(child):
+            supervisor.adopt("command", child.pid)
+            status = child.wait()
+    return EXIT_SIGNALLED - status if status < 0 else status
+
+
+def _say_notes(line: str) -> None:
+    """COMMAND has the terminal to itself: only what a person must see is said."""
+    if line.startswith(NOTE):
+        click.echo(f"trident: {line}", err=True)
+
+
+@contextmanager
+def _passing_signals_to(child: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """Stop signals are for COMMAND while it runs. A Ctrl-C at our terminal it got already."""
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        if number != signal.SIGINT or not _in_foreground():
+            child.send_signal(number)
+
+    before = {number: signal.signal(number, pass_on) for number in STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _in_foreground() -> bool:
+    """Are we, and so COMMAND, who the terminal sends its Ctrl-C to?"""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    finally:
+        os.close(terminal)
