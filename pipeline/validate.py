@@ -1,13 +1,12 @@
 """validate: the meaning of each operation by itself, without any state of the books."""
 
 import datetime as dt
-from functools import cache
 from typing import Any
 
-import iso4217
 import orjson
 
 from pipeline.kinds import KINDS
+from pipeline.money import currency_exponent
 from pipeline.refusal import Refusal, refuse
 from pipeline.stage import Claim, Operation, commit, operations, reject
 
@@ -38,12 +37,3 @@ def meaning(operation: Operation) -> Refusal | None:
         if not EARLIEST_DATE <= date <= operation.accepted_at.date() + AHEAD_MAX:
             return refuse("effective_date_out_of_range", effective_date=body["effective_date"])
     return kind.check(body)
-
-
-@cache
-def currency_exponent(code: str) -> int | None:
-    """How many decimals the currency has (ISO 4217); None for one that it does not list."""
-    try:
-        return int(iso4217.Currency(code).exponent or 0)
-    except ValueError:
-        return None
