@@ -26,11 +26,13 @@ def mint(
     roles: Iterable[str],
     lifetime: dt.timedelta,
     limits: Mapping[str, int] | None = None,
+    secret: str | None = None,
 ) -> str:
     """A signed access token for `subject`, valid from now for `lifetime`.
 
     `limits` are minor units by currency: the most that one operation may move. A currency that
-    they do not name may not be moved at all; no limits, no bound. Raises SettingsError.
+    they do not name may not be moved at all; no limits, no bound. `secret` signs it, or that of
+    the settings, which may raise SettingsError.
     """
     now = dt.datetime.now(dt.UTC)
     claims: dict[str, Any] = {
@@ -47,4 +49,4 @@ def mint(
     }
     if limits:
         claims["limits"] = dict(limits)
-    return jwt.encode(claims, settings().jwt_secret, ALGORITHM, headers={"kid": KEY_ID})
+    return jwt.encode(claims, secret or settings().jwt_secret, ALGORITHM, headers={"kid": KEY_ID})

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cli.stack import apps, given, passwords, ports, postgres, valkey
@@ -16,9 +16,15 @@ from cli.stack.home import Home, Lock, locked
 from cli.stack.ports import HOST, Port
 from cli.stack.saying import Say, quiet
 from cli.stack.supervisor import Supervisor, supervising
-from models import migrate, settings
+from models import migrate, settings, token
+from pipeline.kinds import KINDS
 
 FLOWER_USER = "trident"
+# TRIDENT_TOKEN is for the person at this machine, who has the secret that signs it anyway: it
+# lasts as long as a stack may be left running without a new start.
+TOKEN_LIFETIME = timedelta(days=30)
+# Made by the first migration.
+DEFAULT_TENANT_ID = 1
 
 
 @dataclass(frozen=True)
@@ -133,6 +139,7 @@ def _environment(
 ) -> dict[str, str]:
     api, flower = _port(stack, ground, ports.API), _port(stack, ground, ports.FLOWER)
     login = f"{FLOWER_USER}:{ground.secrets['flower']}"
+    jwt_secret = os.environ.get("TRIDENT_JWT_SECRET") or ground.secrets["jwt"]
     env = {
         "TRIDENT_HOME": str(ground.home.root),
         "TRIDENT_URL": f"http://{HOST}:{api}",
@@ -142,13 +149,20 @@ def _environment(
         "TRIDENT_DATABASE_URL": database.app,
         "TRIDENT_SWEEPER_DATABASE_URL": database.sweeper,
         "TRIDENT_BROKER_URL": broker,
-        "TRIDENT_JWT_SECRET": os.environ.get("TRIDENT_JWT_SECRET") or ground.secrets["jwt"],
+        "TRIDENT_JWT_SECRET": jwt_secret,
+        "TRIDENT_TOKEN": _token(jwt_secret),
     }
     if database.owner is not None:
         env["TRIDENT_OWNER_DATABASE_URL"] = database.owner
     if heads := os.environ.get("TRIDENT_HEADS_URL"):
         env["TRIDENT_HEADS_URL"] = heads
     return env
+
+
+def _token(secret: str) -> str:
+    """A token with every role in the default tenant."""
+    roles = sorted(frozenset[str]().union(*(kind.roles for kind in KINDS.values())))
+    return token.mint("local", DEFAULT_TENANT_ID, roles, TOKEN_LIFETIME, secret=secret)
 
 
 def _with_flower(env: dict[str, str], secrets: dict[str, str]) -> dict[str, str]:
