@@ -1,0 +1,64 @@
+# Trident needs make and Python 3.11 or newer; everything else comes into .venv, pinned and hashed.
+#
+#   make demo    post a small company's month on embedded servers, show the result, and stop
+#   make run     start everything and leave it running until Ctrl-C
+#   make test    the whole test suite; it starts the servers that it needs
+#   make check   style, types and the direction of imports
+#   make bench   what it costs
+#   make lock    resolve the dependencies anew
+#   make clean   remove what make made; the data in .trident is kept
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Scripts in a virtual environment hold its absolute path: a checkout that was moved needs a new one.
+HERE := $(shell pwd | cksum | cut -d ' ' -f 1)
+RUNTIME := $(VENV)/.runtime-$(HERE)
+DEV := $(VENV)/.dev-$(HERE)
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --extra build
+
+.PHONY: demo run test check bench lock clean
+
+demo: $(RUNTIME)
+	@$(BIN)/trident demo
+
+run: $(RUNTIME)
+	@$(BIN)/trident run
+
+test: $(DEV)
+	@$(BIN)/python -m pytest -q
+
+check: $(DEV)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy .
+	@$(BIN)/lint-imports
+
+bench: $(DEV)
+	@$(BIN)/python -m bench
+
+lock:
+	$(LOCK) pyproject.toml -o requirements.lock
+	$(LOCK) --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \
+		.hypothesis
+
+$(RUNTIME): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Trident needs Python 3.11 or newer, and '$(PYTHON)' is not. Name another one:" \
+			"make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { \
+		echo "'$(PYTHON)' cannot make virtual environments: install its venv package" \
+			"(python3-venv on Debian and Ubuntu)." >&2; exit 1; }
+	@test -e $@ || { echo "Installing into $(VENV) ..."; $(PYTHON) -m venv --clear $(VENV); }
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEV): $(RUNTIME) requirements-dev.lock
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
