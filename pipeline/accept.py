@@ -63,6 +63,18 @@ class Behind(NamedTuple):
 Receipt = Accepted | Reused | Behind
 
 
+class CommitUnknownError(psycopg2.OperationalError):
+    """The connection broke around COMMIT: what was new in `receipts` is stored, or nothing is.
+
+    `accept` again with the same submissions finds out: what is stored by then comes back as
+    replayed, under the id that it has here.
+    """
+
+    def __init__(self, receipts: list[Receipt]) -> None:
+        super().__init__("The connection broke around COMMIT.")
+        self.receipts = receipts
+
+
 class Stored(NamedTuple):
     """What a key's first operation was."""
 
@@ -124,8 +136,8 @@ def accept(
 
     `connection` is in autocommit mode (models.db.raw_connection). `max_lag` bounds how many
     operations may wait to be posted before new ones are refused; known keys are answered all the
-    same. Raises psycopg2 errors with the transaction rolled back: nothing is stored, unless the
-    connection broke around COMMIT, which `accept` again with the same submissions then finds out.
+    same. Raises psycopg2 errors with the transaction rolled back: nothing is stored, unless it is
+    CommitUnknownError.
     """
     try:
         with connection.cursor() as cursor:
@@ -135,6 +147,11 @@ def accept(
         raise
     crash_point("accept.after_commit")
     return receipts
+
+
+def is_lost(connection: Any, error: psycopg2.Error) -> bool:
+    """Whether the connection is gone: broken (class 08) or ended by the server (57P01-57P03)."""
+    return bool(connection.closed) or (error.pgcode or "").startswith(("08", "57P"))
 
 
 def rollback(connection: Any) -> None:
@@ -187,26 +204,28 @@ def _accept(
         cursor.execute("ROLLBACK")
         return receipts
     crash_point("accept.before_commit")
-    cursor.execute(
-        INSERT + "COMMIT",
-        {
-            **scope,
-            "at": now,
-            "positions": arrays.integers(range(last + 1, last + len(fresh) + 1)),
-            "ids": arrays.words([id_.hex for id_ in ids]),
-            "hashes": arrays.words([hashes[s.key] for s in fresh]),
-            "keys": arrays.texts([s.key for s in fresh]),
-            "kinds": arrays.words([s.kind for s in fresh]),
-            "bodies": arrays.texts([s.body.decode() for s in fresh]),
-            "principals": arrays.texts([s.principal.decode() for s in fresh]),
-        },
-    )
+    columns = {
+        "at": now,
+        "positions": arrays.integers(range(last + 1, last + len(fresh) + 1)),
+        "ids": arrays.words([id_.hex for id_ in ids]),
+        "hashes": arrays.words([hashes[s.key] for s in fresh]),
+        "keys": arrays.texts([s.key for s in fresh]),
+        "kinds": arrays.words([s.kind for s in fresh]),
+        "bodies": arrays.texts([s.body.decode() for s in fresh]),
+        "principals": arrays.texts([s.principal.decode() for s in fresh]),
+    }
+    try:
+        cursor.execute(INSERT + "COMMIT", {**scope, **columns})
+    except psycopg2.Error as error:
+        if is_lost(cursor.connection, error):
+            raise CommitUnknownError(receipts) from error
+        raise
     return receipts
 
 
 def _stored(row: tuple[Any, ...]) -> Stored:
     position, id_, accepted_at, key, kind, body = row[:6]
-    accepted = Accepted(position, UUID(id_), accepted_at, replayed=True)
+    accepted = Accepted(position, id_, accepted_at, replayed=True)
     return Stored(key, kind, body.encode(), accepted)
 
 

@@ -65,6 +65,8 @@ def drain(
             if not run_once(engine or app_engine(), stage, ledger, limit, careful):
                 return Drained(runs, more=False)
             runs += 1
+        except poison.HaltedError:
+            raise
         except Exception as error:
             if poison.is_timeout(error) and limit > 1:
                 limit = max(1, limit // TIMEOUT_DIVISOR)

@@ -9,6 +9,13 @@ import pytest
 
 from cli import stack
 from models import db, settings
+from models.logs import set_up_logs
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _logs() -> None:
+    """Log as the processes do: structlog's own rendering of a traceback takes seconds."""
+    set_up_logs("INFO")
 
 
 @pytest.fixture

@@ -360,8 +360,8 @@ BEGIN
       INTO new FROM new_rows;
     IF new.rows = 0 THEN RETURN NULL; END IF;
     IF NOT new.one_ledger OR new.first < 1
-       OR new.last > last_position(new.tenant_id, new.ledger_id, 'accept') THEN
-        RAISE EXCEPTION 'postings: positions % to % are not of one log', new.first, new.last
+       OR new.last > last_position(new.tenant_id, new.ledger_id, 'authorize') THEN
+        RAISE EXCEPTION 'postings: positions % to % are not authorized', new.first, new.last
             USING ERRCODE = 'foreign_key_violation';
     END IF;
 

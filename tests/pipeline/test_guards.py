@@ -1,0 +1,262 @@
+"""What the database refuses by itself, whatever the code above it does."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg2
+import pytest
+from sqlalchemy import text
+
+from models.db import app_engine, make_engine, raw_connection, set_tenant
+from pipeline.accept import rollback
+from pipeline.drain import drain
+from tests.bank import Bank, new_ledger
+
+APPEND_ONLY = (
+    "operations",
+    "idempotency_keys",
+    "rejections",
+    "postings",
+    "runs",
+    "audit_blocks",
+)
+
+
+@pytest.fixture
+def books(bank: Bank) -> Bank:
+    """world and a, with 5.00 EUR paid in; one operation is rejected, and one waits for post."""
+    bank.fund("a", 500)
+    bank.transfer("a", "world", 10_000)
+    bank.work()
+    bank.transfer("a", "world", 100)
+    drain("validate", bank.ledger)
+    drain("authorize", bank.ledger)
+    return bank
+
+
+def attempt(bank: Bank, statement: str, *, tenant: int | None = None) -> None:
+    """The statement as the application's role, `:ledger` filled in; commits if it can."""
+    with raw_connection(app_engine()) as connection:
+        cursor = connection.cursor()
+        try:
+            cursor.execute("BEGIN")
+            cursor.execute(
+                "SELECT set_config('trident.tenant', %s, true)",
+                (str(tenant or bank.ledger.tenant_id),),
+            )
+            cursor.execute(statement.replace(":ledger", str(bank.ledger.ledger_id)))
+            cursor.execute("COMMIT")
+        finally:
+            rollback(connection)
+
+
+POSTINGS = (
+    "INSERT INTO postings (position, version, amount, balance_after, tenant_id, ledger_id,"
+    " account, leg, currency, pending) VALUES "
+)
+# After `books`: world is account 1, version 1, balance -500; a is account 2, version 1, 500.
+# Operations 1 and 2 open them, 3 is posted, 4 is rejected, 5 waits for post.
+TAKE = (
+    "UPDATE accounts SET debits_posted = 100, version = 2 WHERE ledger_id = :ledger AND number = 2;"
+    "UPDATE accounts SET credits_posted = 100, version = 2"
+    " WHERE ledger_id = :ledger AND number = 1;"
+)
+BAD: dict[str, str] = {
+    "does not sum to zero": POSTINGS
+    + "(5, 2, -100, 400, 1, :ledger, 2, 0, 'EUR', false),"
+    + "(5, 2, 99, -401, 1, :ledger, 1, 1, 'EUR', false)",
+    "are not 0 to n - 1": POSTINGS
+    + "(5, 2, -100, 400, 1, :ledger, 2, 0, 'EUR', false),"
+    + "(5, 2, 100, -400, 1, :ledger, 1, 2, 'EUR', false)",
+    "was rejected": POSTINGS
+    + "(4, 2, -100, 400, 1, :ledger, 2, 0, 'EUR', false),"
+    + "(4, 2, 100, -400, 1, :ledger, 1, 1, 'EUR', false)",
+    "positions 6 to 6 are not authorized": POSTINGS
+    + "(6, 2, -100, 400, 1, :ledger, 2, 0, 'EUR', false),"
+    + "(6, 2, 100, -400, 1, :ledger, 1, 1, 'EUR', false)",
+    "does not continue the one before": POSTINGS
+    + "(5, 3, -100, 400, 1, :ledger, 2, 0, 'EUR', false),"
+    + "(5, 2, 100, -400, 1, :ledger, 1, 1, 'EUR', false)",
+    "version 2 of account 2 does not continue": POSTINGS
+    + "(5, 2, -100, 401, 1, :ledger, 2, 0, 'EUR', false),"
+    + "(5, 2, 100, -400, 1, :ledger, 1, 1, 'EUR', false)",
+    "of account 1 does not continue": POSTINGS
+    + "(5, 2, -100, -600, 1, :ledger, 1, 0, 'USD', false),"
+    + "(5, 3, 100, -500, 1, :ledger, 1, 1, 'USD', false)",
+    "is not at version 2 with that balance": POSTINGS
+    + "(5, 2, -100, 400, 1, :ledger, 2, 0, 'EUR', false),"
+    + "(5, 2, 100, -400, 1, :ledger, 1, 1, 'EUR', false)",
+    "accounts_within_limit": "UPDATE accounts SET debits_posted = 501, version = 2"
+    " WHERE ledger_id = :ledger AND number = 2",
+    "may only change with a new version": "UPDATE accounts SET credits_posted = 501"
+    " WHERE ledger_id = :ledger AND number = 2",
+    "the totals of x may only": "INSERT INTO accounts (tenant_id, ledger_id, number, currency,"
+    " code, type, credits_posted) VALUES (1, :ledger, 3, 'EUR', 'x', 'liability', 5)",
+    "accounts_closed_at_zero": "UPDATE accounts SET status = 'closed'"
+    " WHERE ledger_id = :ledger AND number = 2",
+    "permission denied for table accounts": "UPDATE accounts SET code = 'b'"
+    " WHERE ledger_id = :ledger AND number = 2",
+    "its last run ended at 5": "INSERT INTO runs (from_position, to_position, tenant_id,"
+    " ledger_id, stage) VALUES (5, 5, 1, :ledger, 'validate')",
+    "validate may not pass accept": "INSERT INTO runs (from_position, to_position, tenant_id,"
+    " ledger_id, stage) VALUES (6, 6, 1, :ledger, 'validate')",
+    "post may not pass authorize": "INSERT INTO runs (from_position, to_position, tenant_id,"
+    " ledger_id, stage) VALUES (5, 6, 1, :ledger, 'post')",
+    "an operation from 3 to 3 has postings": "INSERT INTO rejections (position, tenant_id,"
+    " ledger_id, stage, code, detail) VALUES (3, 1, :ledger, 'post', 'x', '{}')",
+    "positions 6 to 6 are not of one log": "INSERT INTO rejections (position, tenant_id,"
+    " ledger_id, stage, code, detail) VALUES (6, 1, :ledger, 'post', 'x', '{}')",
+    "has no predecessor": "INSERT INTO operations (position, accepted_at, tenant_id, ledger_id,"
+    " id, kind, idempotency_key, body, principal)"
+    " VALUES (7, now(), 1, :ledger, gen_random_uuid(), 'transfer', 'k', '{}', '{}')",
+    "have gaps": "INSERT INTO operations (position, accepted_at, tenant_id, ledger_id,"
+    " id, kind, idempotency_key, body, principal)"
+    " SELECT n, now(), 1, :ledger, gen_random_uuid(), 'transfer', 'k', '{}', '{}'"
+    " FROM unnest('{6,8}'::int[]) n",
+    "runs backwards": "INSERT INTO operations (position, accepted_at, tenant_id, ledger_id,"
+    " id, kind, idempotency_key, body, principal)"
+    " VALUES (6, '2020-01-01', 1, :ledger, gen_random_uuid(), 'transfer', 'k', '{}', '{}')",
+    "no operation with this key at position 5": "INSERT INTO idempotency_keys"
+    " VALUES (5, 1, :ledger, gen_random_uuid())",
+    "does not continue the chain": "INSERT INTO audit_blocks SELECT from_position, to_position,"
+    " tenant_id, ledger_id, height + 1, leaf_count, previous_hash, root, hash FROM audit_blocks"
+    " WHERE ledger_id = :ledger ORDER BY height DESC LIMIT 1",
+    "value too long": POSTINGS + "(5, 2, -1, 499, 1, :ledger, 2, 0, 'EURO', false)",
+}
+
+
+@pytest.mark.parametrize("says", BAD)
+def test_the_database_refuses_rows_that_cannot_be_true(books: Bank, says: str) -> None:
+    """Each false row is refused by the database itself, with a message that names the fault."""
+    with pytest.raises(psycopg2.Error, match=says):
+        attempt(books, BAD[says])
+
+
+def test_the_database_takes_rows_that_are_true(books: Bank) -> None:
+    """The guards let the right rows pass: so it is not for another reason that they refuse."""
+    attempt(
+        books,
+        TAKE
+        + POSTINGS
+        + "(5, 2, -100, 400, 1, :ledger, 2, 0, 'EUR', false),"
+        + "(5, 2, 100, -400, 1, :ledger, 1, 1, 'EUR', false)",
+    )
+    assert books.balance("a") == 400
+
+
+def test_postings_exist_once(books: Bank) -> None:
+    """The same leg of the same operation cannot be written twice."""
+    with pytest.raises(psycopg2.errors.UniqueViolation):
+        attempt(books, POSTINGS + "(3, 9, 1, 1, 1, :ledger, 2, 0, 'EUR', false)")
+
+
+@pytest.mark.parametrize("table", APPEND_ONLY)
+@pytest.mark.parametrize(
+    "statement", ["UPDATE {} SET tenant_id = tenant_id", "DELETE FROM {}", "TRUNCATE {}"]
+)
+def test_the_application_cannot_change_what_is_append_only(
+    books: Bank, table: str, statement: str
+) -> None:
+    """UPDATE, DELETE and TRUNCATE are no privileges of the application's role."""
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="permission denied"):
+        attempt(books, statement.format(table))
+
+
+@pytest.fixture
+def owner(env: dict[str, str]) -> Iterator[Any]:
+    """A connection of the owner, rolled back at the end."""
+    url = env["TRIDENT_OWNER_DATABASE_URL"]
+    engine = make_engine(url, statement_timeout_ms=5000, trusted=True)
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+@pytest.mark.parametrize("table", APPEND_ONLY)
+def test_not_even_the_owner_truncates(books: Bank, owner: Any, table: str) -> None:
+    """A trigger refuses TRUNCATE to the owner, whom no privilege stops."""
+    with pytest.raises(Exception, match="append-only"):
+        owner.execute(text(f"TRUNCATE {table}"))
+
+
+@pytest.mark.parametrize("table", APPEND_ONLY)
+@pytest.mark.parametrize("statement", ["UPDATE {} SET tenant_id = tenant_id", "DELETE FROM {}"])
+def test_not_even_the_owner_changes_rows(
+    books: Bank, owner: Any, table: str, statement: str
+) -> None:
+    """Row triggers refuse UPDATE and DELETE to the owner, who is bound by the policies as well."""
+    set_tenant(owner, 1)
+    with pytest.raises(Exception, match="append-only"):
+        owner.execute(text(statement.format(table)))
+
+
+def test_no_tenant_sees_another(books: Bank, owner: Any) -> None:
+    """Every table and view is empty for a tenant that owns nothing, and for no tenant at all."""
+    tables = owner.execute(
+        text(
+            "SELECT relname FROM pg_class WHERE relkind IN ('r', 'v')"
+            " AND relnamespace = 'public'::regnamespace AND relname <> 'alembic_version'"
+        )
+    ).scalars()
+    for table in tables:
+        for tenant in ("999999", ""):
+            with app_engine().begin() as connection:
+                connection.execute(
+                    text("SELECT set_config('trident.tenant', :t, true)"), {"t": tenant}
+                )
+                seen = connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()
+            assert seen == 0, table
+
+
+def test_no_tenant_writes_for_another(books: Bank) -> None:
+    """A row of another tenant's cannot be inserted."""
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="row-level security"):
+        attempt(
+            books,
+            "INSERT INTO rejections (position, tenant_id, ledger_id, stage, code, detail)"
+            " VALUES (5, 1, :ledger, 'post', 'x', '{}')",
+            tenant=999_999,
+        )
+
+
+def test_every_table_forces_row_level_security(owner: Any) -> None:
+    """No table is without a forced policy, and the application's role bypasses none."""
+    loose = owner.execute(
+        text(
+            "SELECT relname FROM pg_class WHERE relkind = 'r'"
+            " AND relnamespace = 'public'::regnamespace AND relname <> 'alembic_version'"
+            " AND NOT (relrowsecurity AND relforcerowsecurity)"
+        )
+    ).all()
+    assert loose == []
+
+
+def test_the_sweeper_reads_progress_and_nothing_else(books: Bank, env: dict[str, str]) -> None:
+    """trident_sweeper sees positions of all tenants, and neither bodies nor balances."""
+    engine = make_engine(env["TRIDENT_SWEEPER_DATABASE_URL"], statement_timeout_ms=5000)
+    with engine.connect() as connection:
+        seen = connection.execute(
+            text("SELECT max(position) FROM operations WHERE ledger_id = :ledger"),
+            {"ledger": books.ledger.ledger_id},
+        )
+        assert seen.scalar() == 5
+    for query in (
+        "SELECT body FROM operations",
+        "SELECT * FROM accounts",
+        "SELECT * FROM postings",
+        "INSERT INTO ledgers (tenant_id, name) VALUES (1, 'x')",
+    ):
+        with (
+            engine.connect() as connection,
+            pytest.raises(Exception, match="permission denied"),
+        ):
+            connection.execute(text(query))
+    engine.dispose()
+
+
+def test_a_ledger_of_another_tenant_takes_no_operations(env: dict[str, str], owner: Any) -> None:
+    """The log's guard asks whether the ledger is the tenant's."""
+    bank = Bank(new_ledger())
+    stranger = bank.ledger._replace(tenant_id=999_999)
+    with pytest.raises(psycopg2.Error, match="does not exist"):
+        Bank(stranger).open("a")

@@ -1,0 +1,187 @@
+"""Poison: what breaks a run stands alone in the end, and the rest goes on."""
+
+from typing import Any
+
+import psycopg2
+import pytest
+from sqlalchemy import text
+
+from models.db import app_engine, make_engine, raw_connection
+from pipeline import poison
+from pipeline.drain import EFFECTS, drain
+from pipeline.poison import CONSECUTIVE_MAX, LONE_ATTEMPTS_MAX, HaltedError
+from pipeline.stage import STAGES, Claim, claim
+from tests.bank import Bank
+
+
+@pytest.fixture
+def poisoned(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Lets post's write fail, in Postgres, on operations whose description is `poison`."""
+    good = EFFECTS["post"]
+
+    def post(work: Claim) -> None:
+        work.cursor.execute(
+            "SELECT 1 / CASE WHEN body->>'description' = 'poison' THEN 0 ELSE 1 END"
+            " FROM operations WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s"
+            " AND position BETWEEN %(first)s AND %(last)s",
+            work.scope,
+        )
+        good(work)
+
+    monkeypatch.setitem(EFFECTS, "post", post)
+    return bank
+
+
+def _poison(bank: Bank) -> Any:
+    body = {
+        "source": "a",
+        "destination": "b",
+        "amount": 1,
+        "currency": "EUR",
+        "description": "poison",
+    }
+    return bank.submission("transfer", body)
+
+
+def test_poison_is_rejected_alone(poisoned: Bank) -> None:
+    """Among 200 operations the two that break their run are rejected, and 198 are posted."""
+    bank = poisoned
+    bank.fund("a", 1000)
+    bank.open("b")
+    subs = [
+        _poison(bank) if n in (60, 61) else bank.submission("transfer", _transfer())
+        for n in range(200)
+    ]
+    receipts = bank.accept(*subs)
+    for _ in range(10):
+        bank.work()
+    codes = [bank.rejection(r) for r in receipts]  # type: ignore[arg-type]
+    assert [n for n, code in enumerate(codes) if code == "internal_error"] == [60, 61]
+    assert bank.balance("b") == 198
+    assert bank.rows("SELECT count(*) FROM attempts WHERE ledger_id = :ledger")[0][0] == 0
+
+
+def test_the_rejection_says_where_and_how_often(poisoned: Bank) -> None:
+    """An internal_error names its stage and the attempts that were made."""
+    bank = poisoned
+    (receipt,) = bank.accept(_poison(bank))
+    bank.work()
+    detail = bank.rows("SELECT detail FROM rejections WHERE ledger_id = :ledger")[0][0]
+    assert detail == {"stage": "post", "attempts": LONE_ATTEMPTS_MAX}
+    assert bank.status(receipt) == "rejected"  # type: ignore[arg-type]
+
+
+def test_many_internal_errors_in_a_row_halt_the_stage(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If everything fails it is Trident that is broken: the stage stops and rejects no more."""
+
+    def broken(work: Claim) -> None:
+        raise KeyError("a bug of ours")
+
+    receipts = bank.accept(
+        *(bank.submission("transfer", _transfer()) for _ in range(CONSECUTIVE_MAX + 5))
+    )
+    monkeypatch.setitem(EFFECTS, "post", broken)
+    drain("validate", bank.ledger)
+    drain("authorize", bank.ledger)
+    with pytest.raises(HaltedError):
+        for _ in range(100):
+            drain("post", bank.ledger)
+    rejected = [r for r in receipts if bank.rejection(r)]  # type: ignore[arg-type]
+    assert len(rejected) == CONSECUTIVE_MAX
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("fault", ["08006", "40P01", "53200", "57P01"])
+def test_faults_of_the_surroundings_do_not_count(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """Connection, deadlock, resource and shutdown faults are raised and leave no attempt behind."""
+    bank.accept(_poison(bank))
+    drain("validate", bank.ledger)
+    drain("authorize", bank.ledger)
+
+    def failing(work: Claim) -> None:
+        work.cursor.execute(f"DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '{fault}'; END $$")
+
+    monkeypatch.setitem(EFFECTS, "post", failing)
+    for careful in (False, True):
+        for _ in range(LONE_ATTEMPTS_MAX + 1):
+            with pytest.raises(psycopg2.Error):
+                drain("post", bank.ledger, careful=careful)
+    assert bank.rows("SELECT FROM attempts WHERE ledger_id = :ledger") == []
+    assert bank.rows("SELECT FROM rejections WHERE ledger_id = :ledger") == []
+
+
+def test_a_timeout_halves_the_work(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that takes too long is tried again with fewer operations, and nothing is rejected."""
+    sizes = []
+    good = EFFECTS["post"]
+
+    def slow(work: Claim) -> None:
+        sizes.append(work.last - work.first + 1)
+        if sizes[-1] > 50:
+            work.cursor.execute("SET LOCAL statement_timeout = 20; SELECT pg_sleep(1)")
+        good(work)
+
+    bank.fund("a", 1000)
+    bank.open("b")
+    bank.accept(*(bank.submission("transfer", _transfer()) for _ in range(100)))
+    monkeypatch.setitem(EFFECTS, "post", slow)
+    monkeypatch.setattr("pipeline.drain.RUN_OPERATIONS", 100)
+    for _ in range(3):
+        bank.work()
+    assert bank.balance("b") == 100
+    assert sizes[0] > 50
+    assert sizes[1] <= 25
+
+
+def test_an_attempt_is_recorded_before_it_is_made(bank: Bank) -> None:
+    """A careful run that dies has left its range behind, and the next one takes half of it."""
+    bank.accept(*(bank.submission("transfer", _transfer()) for _ in range(8)))
+    with raw_connection(app_engine()) as connection, raw_connection(app_engine()) as notes:
+        work = claim(connection, "validate", bank.ledger, 100)
+        assert work is not None
+        widths = []
+        for _ in range(4):
+            work.last = 8
+            poison.narrow(work)
+            widths.append(work.last - work.first + 1)
+            poison.record(notes, work)
+        assert widths == [8, 4, 2, 1]
+        work.cursor.execute("ROLLBACK")
+    drain("validate", bank.ledger, careful=True)
+    left = bank.rows("SELECT FROM attempts WHERE ledger_id = :ledger")
+    assert left == []
+
+
+def test_an_operation_without_outcome_stops_the_audit(env: dict[str, str], bank: Bank) -> None:
+    """Postings that vanished stop audit before a block is made of their absence."""
+    bank.fund("a", 100)
+    lost = bank.transfer("a", "world", 10)
+    for name in STAGES[:3]:
+        drain(name, bank.ledger)
+    engine = make_engine(env["TRIDENT_OWNER_DATABASE_URL"], statement_timeout_ms=5000, trusted=True)
+    with engine.begin() as connection:
+        connection.execute(text("SELECT set_config('trident.tenant', '1', true)"))
+        connection.execute(text("ALTER TABLE postings DISABLE TRIGGER ALL"))
+        connection.execute(
+            text("DELETE FROM postings WHERE ledger_id = :l AND position = :p"),
+            {"l": bank.ledger.ledger_id, "p": lost.position},
+        )
+        connection.execute(text("ALTER TABLE postings ENABLE TRIGGER ALL"))
+        connection.execute(text("ALTER TABLE postings ENABLE ALWAYS TRIGGER postings_guard"))
+        for trigger in ("append_only", "no_truncate"):
+            connection.execute(
+                text(f"ALTER TABLE postings ENABLE ALWAYS TRIGGER postings_{trigger}")
+            )
+    engine.dispose()
+    with pytest.raises(Exception, match=f"position {lost.position} has 0 postings"):
+        drain("audit", bank.ledger)
+    sealed = bank.rows("SELECT max(to_position) FROM audit_blocks WHERE ledger_id = :ledger")
+    assert sealed[0][0] == lost.position - 1
+
+
+def _transfer() -> dict[str, Any]:
+    return {"source": "a", "destination": "b", "amount": 1, "currency": "EUR"}

@@ -1,0 +1,203 @@
+"""Every refusal, by a table: what was asked of which books, and the code that answers.
+
+The books hold world (asset, unlimited), rich (100.00 EUR), poor (0), dollars (USD), closed, frozen
+(5.00 EUR) and full (whose credits stand at the limit).
+"""
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from pipeline.authorize import permission
+from pipeline.kinds import KINDS
+from pipeline.ledger import TOTAL_MAX, Account, Books
+from pipeline.refusal import CODES, Refusal
+from pipeline.stage import Operation
+from pipeline.strict_json import canonical
+from pipeline.validate import meaning
+from tests.bank import transfer
+
+DATE = dt.datetime(2026, 11, 22, tzinfo=dt.UTC)
+
+
+def books() -> Books:
+    """The books of the table."""
+    accounts = [
+        Account(1, "world", "asset", "EUR", None),
+        Account(2, "rich", "liability", "EUR", 0, credits_posted=10000, version=1),
+        Account(3, "poor", "liability", "EUR", 0),
+        Account(4, "dollars", "liability", "USD", 0),
+        Account(5, "closed", "liability", "EUR", 0, status="closed"),
+        Account(6, "frozen", "liability", "EUR", 0, status="frozen", credits_posted=500),
+        Account(
+            7, "full", "liability", "EUR", 0, credits_posted=TOTAL_MAX, debits_posted=TOTAL_MAX
+        ),
+        Account(8, "debt", "liability", "EUR", 5000, debits_posted=3000),
+    ]
+    return Books({account.code: account for account in accounts}, last_number=8)
+
+
+def journal(*legs: tuple[str, int, str]) -> dict[str, Any]:
+    """Legs as (account, signed amount, currency)."""
+    return {
+        "legs": [
+            {
+                "account": account,
+                "direction": "credit" if amount > 0 else "debit",
+                "amount": abs(amount),
+                "currency": currency,
+            }
+            for account, amount, currency in legs
+        ]
+    }
+
+
+OPENING = {"type": "liability", "currency": "EUR", "overdraft": 0}
+
+# One row a refusal, in the order of precedence: each row after the first of a kind is wrong in
+# every way that comes after it, too, wherever that can be.
+POST: list[tuple[str, dict[str, Any], str | None]] = [
+    ("transfer", transfer("rich", "poor", 10000), None),
+    ("transfer", transfer("world", "poor", 10**15), None),
+    ("transfer", transfer("nobody", "dollars", 10**15), "unknown_account"),
+    ("transfer", transfer("closed", "nobody", 10**15), "unknown_account"),
+    ("transfer", transfer("closed", "dollars", 10**15), "currency_mismatch"),
+    ("transfer", transfer("dollars", "closed", 10**15), "currency_mismatch"),
+    ("transfer", transfer("frozen", "closed", 10**15), "account_closed"),
+    ("transfer", transfer("poor", "closed", 1), "account_closed"),
+    ("transfer", transfer("frozen", "full", 501), "account_frozen"),
+    ("transfer", transfer("poor", "frozen", 1), "account_frozen"),
+    ("transfer", transfer("full", "poor", 1), "balance_overflow"),
+    ("transfer", transfer("poor", "full", 1), "balance_overflow"),
+    ("transfer", transfer("rich", "poor", 10001), "insufficient_funds"),
+    ("transfer", transfer("debt", "poor", 2001), "insufficient_funds"),
+    ("transfer", transfer("debt", "poor", 2000), None),
+    ("journal", journal(("rich", -1, "EUR"), ("nobody", 1, "EUR")), "unknown_account"),
+    ("journal", journal(("rich", -1, "USD"), ("dollars", 1, "USD")), "currency_mismatch"),
+    ("journal", journal(("rich", -1, "EUR"), ("closed", 1, "EUR")), "account_closed"),
+    ("journal", journal(("rich", -1, "EUR"), ("frozen", 1, "EUR")), "account_frozen"),
+    ("journal", journal(("rich", -1, "EUR"), ("full", 1, "EUR")), "balance_overflow"),
+    ("journal", journal(("poor", -1, "EUR"), ("rich", 1, "EUR")), "insufficient_funds"),
+    # An account's limit is judged on what all legs together do to it.
+    (
+        "journal",
+        journal(("poor", -9, "EUR"), ("poor", 9, "EUR"), ("rich", -1, "EUR"), ("world", 1, "EUR")),
+        None,
+    ),
+    ("open_account", {"code": "new", **OPENING}, None),
+    ("open_account", {"code": "closed", **OPENING}, "account_exists"),
+    ("update_account", {"account": "nobody", "name": "x"}, "unknown_account"),
+    ("update_account", {"account": "closed", "name": "x"}, "account_closed"),
+    ("update_account", {"account": "debt", "overdraft": 2999}, "overdraft_in_use"),
+    ("update_account", {"account": "debt", "overdraft": 3000}, None),
+    ("update_account", {"account": "debt", "overdraft": "unlimited"}, None),
+    ("freeze_account", {"account": "nobody"}, "unknown_account"),
+    ("freeze_account", {"account": "closed"}, "account_closed"),
+    ("freeze_account", {"account": "frozen"}, "account_frozen"),
+    ("freeze_account", {"account": "rich"}, None),
+    ("unfreeze_account", {"account": "nobody"}, "unknown_account"),
+    ("unfreeze_account", {"account": "closed"}, "account_closed"),
+    ("unfreeze_account", {"account": "rich"}, "account_not_frozen"),
+    ("unfreeze_account", {"account": "frozen"}, None),
+    ("close_account", {"account": "nobody"}, "unknown_account"),
+    ("close_account", {"account": "closed"}, "account_closed"),
+    ("close_account", {"account": "frozen"}, "account_frozen"),
+    ("close_account", {"account": "rich"}, "account_not_empty"),
+    ("close_account", {"account": "poor"}, None),
+]
+
+VALIDATE: list[tuple[str, dict[str, Any], str | None]] = [
+    ("transfer", transfer("a", "b", 1), None),
+    (
+        "transfer",
+        transfer("a", "a", 1, "XYZ") | {"effective_date": "1800-01-01"},
+        "unknown_currency",
+    ),
+    (
+        "transfer",
+        transfer("a", "a", 1) | {"effective_date": "1899-12-31"},
+        "effective_date_out_of_range",
+    ),
+    (
+        "transfer",
+        transfer("a", "b", 1) | {"effective_date": "2027-11-24"},
+        "effective_date_out_of_range",
+    ),
+    ("transfer", transfer("a", "b", 1) | {"effective_date": "2027-11-23"}, None),
+    ("transfer", transfer("a", "a", 1), "same_account"),
+    ("journal", journal(("a", -2, "EUR"), ("b", 1, "EUR")), "unbalanced_journal"),
+    (
+        "journal",
+        journal(("a", -1, "EUR"), ("b", 1, "USD")),
+        "unbalanced_journal",
+    ),
+    ("journal", journal(("a", -1, "EUR"), ("b", 1, "ZZZ")), "unknown_currency"),
+    ("open_account", {"code": "x", **OPENING, "currency": "ABC"}, "unknown_currency"),
+]
+
+AUTHORIZE: list[tuple[dict[str, Any], str, dict[str, Any], str | None]] = [
+    ({"roles": ["submitter"]}, "transfer", transfer("a", "b", 100), None),
+    ({"roles": ["auditor"]}, "transfer", transfer("a", "b", 100), "not_permitted"),
+    ({"roles": []}, "transfer", transfer("a", "b", 100), "not_permitted"),
+    ({}, "transfer", transfer("a", "b", 100), "not_permitted"),
+    ({"roles": ["submitter"]}, "freeze_account", {"account": "a"}, "not_permitted"),
+    ({"roles": ["operator"]}, "freeze_account", {"account": "a"}, None),
+    (
+        {"roles": ["auditor"], "limits": {"EUR": 1}},
+        "transfer",
+        transfer("a", "b", 100),
+        "not_permitted",
+    ),
+    (
+        {"roles": ["submitter"], "limits": {"EUR": 99}},
+        "transfer",
+        transfer("a", "b", 100),
+        "limit_exceeded",
+    ),
+    ({"roles": ["submitter"], "limits": {"EUR": 100}}, "transfer", transfer("a", "b", 100), None),
+    (
+        {"roles": ["submitter"], "limits": {"USD": 100}},
+        "transfer",
+        transfer("a", "b", 100),
+        "limit_exceeded",
+    ),
+]
+
+
+def operation(kind: str, body: dict[str, Any], principal: dict[str, Any]) -> Operation:
+    """The operation as a stage reads it."""
+    return Operation(
+        1, kind, canonical(body).decode(), DATE, canonical(principal).decode(), rejected=False
+    )
+
+
+@pytest.mark.parametrize(("kind", "body", "code"), POST)
+def test_post_refuses_in_a_fixed_order(kind: str, body: dict[str, Any], code: str | None) -> None:
+    """post answers each fault with its own code, and the first in the order wins."""
+    effect = KINDS[kind].apply(books(), 1, body)
+    assert (effect.code if isinstance(effect, Refusal) else None) == code
+
+
+@pytest.mark.parametrize(("kind", "body", "code"), VALIDATE)
+def test_validate_refuses_what_no_books_could_make_right(
+    kind: str, body: dict[str, Any], code: str | None
+) -> None:
+    """validate answers each fault of meaning with its own code, and the first in the order wins."""
+    refusal = meaning(operation(kind, body, {}))
+    assert (refusal.code if refusal else None) == code
+
+
+@pytest.mark.parametrize(("principal", "kind", "body", "code"), AUTHORIZE)
+def test_authorize_refuses_what_the_principal_may_not_do(
+    principal: dict[str, Any], kind: str, body: dict[str, Any], code: str | None
+) -> None:
+    """authorize asks for a role first, then holds the amount against the principal's limit."""
+    refusal = permission(operation(kind, body, principal))
+    assert (refusal.code if refusal else None) == code
+
+
+def test_every_code_stands_in_the_tables() -> None:
+    """No refusal code is without its row."""
+    shown = {row[-1] for row in [*POST, *VALIDATE]} | {row[-1] for row in AUTHORIZE}
+    assert set(CODES) - shown == {"internal_error"}
