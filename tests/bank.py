@@ -1,4 +1,4 @@
-"""What tests do with a ledger: open accounts, move money, run the stages, look at what came of it."""
+"""What tests do with a ledger: open accounts, move money, run the stages, look at the outcome."""
 
 import itertools
 from typing import Any

@@ -1,0 +1,55 @@
+"""Real worker processes: a Celery worker and beat, on the test's own servers."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from models import settings
+from tests.bank import Bank, new_ledger
+
+ROOT = Path(__file__).parents[2]
+QUEUES = ",".join(
+    f"trident.{queue}" for queue in ("sweep", "notify", "audit", "post", "authorize", "validate")
+)
+STOP_S = 20
+
+
+@pytest.fixture(scope="module")
+def crash_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a file named after a crash point makes the next process that passes it die."""
+    return tmp_path_factory.mktemp("crash")
+
+
+@pytest.fixture(scope="module")
+def workers(
+    servers: dict[str, str], crash_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """A worker with two children, and beat; yields the folder of their logs."""
+    logs = tmp_path_factory.mktemp("logs")
+    env = {**os.environ, **servers, "TRIDENT_CRASH_AT": str(crash_folder)}
+    worker = f"-m celery -A tasks.app worker -Q {QUEUES} -c 2 -O fair -E"
+    commands = {
+        "worker": f"{worker} --without-gossip --without-mingle",
+        "beat": f"-m celery -A tasks.app beat -s {logs}/schedule --pidfile=",
+    }
+    running = []
+    for name, command in commands.items():
+        with (logs / f"{name}.log").open("w") as log:
+            arguments = [sys.executable, *command.split()]
+            running.append(subprocess.Popen(arguments, env=env, cwd=ROOT, stdout=log, stderr=log))
+    yield logs
+    for process in running:
+        process.terminate()
+    for process in running:
+        process.wait(STOP_S)
+
+
+@pytest.fixture
+def bank(workers: Path, env: dict[str, str]) -> Bank:
+    """A ledger whose stages the workers run."""
+    settings.settings()
+    return Bank(new_ledger())
