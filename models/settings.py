@@ -17,6 +17,9 @@ from marshmallow import validate
 DEFAULT_HOME = ".trident"
 # The smallest HMAC key that RFC 7518 section 3.2 allows for HS256: 256 bits.
 JWT_SECRET_MIN_BYTES = 32
+# How far a ledger's log may run ahead of its posting: 25 s of work at the 8,000 operations a second
+# that two cores post. Beyond that a caller is better told to come back than given a promise.
+MAX_LAG = 200_000
 
 
 class SettingsError(Exception):
@@ -35,6 +38,7 @@ class Settings:
     jwt_secret: str
     heads_url: str  # where audit block heads are kept outside the database: a folder or s3://
     log_level: str
+    max_lag: int  # operations of one ledger that may wait to be posted before intake says 503
     crash_at: str | None  # tests only, see pipeline/crash.py
 
 
@@ -82,6 +86,11 @@ def _read(env: Env, at: Path) -> dict[str, Any]:
             ),
             "heads_url": env.str("HEADS_URL", str(at / "heads")),
             "log_level": env.str("LOG_LEVEL", "INFO"),
+            "max_lag": env.int(
+                "MAX_LAG",
+                MAX_LAG,
+                validate=validate.Range(min=1, error="is not a positive number of operations"),
+            ),
             "crash_at": env.str("CRASH_AT", None),
         }
 
