@@ -67,3 +67,7 @@ def _is_explained(error: Exception) -> bool:
     from models.settings import SettingsError  # noqa: PLC0415
 
     return isinstance(error, SettingsError | StackError)
+
+
+if __name__ == "__main__":
+    main()

@@ -8,22 +8,18 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import NoReturn
 
 import click
 from rich.console import Console
 from rich.markup import escape
 
+from cli.signals import EXIT_SIGNALLED, STOP_SIGNALS, interrupted_by_signals
 from cli.stack import running, start
 from cli.stack.saying import NOTE
 
-# What a shell reports of a command that cannot be found, cannot be run, or was killed by a signal.
+# What a shell reports of a command that cannot be found, or cannot be run.
 EXIT_NOT_FOUND = 127
 EXIT_NOT_RUNNABLE = 126
-EXIT_SIGNALLED = 128
-
-# Ctrl-C, `kill`, and the terminal's window closed.
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 WELCOME = """
 [bold]Trident is running.[/bold] Ctrl-C stops it.
@@ -56,7 +52,7 @@ def run(command: tuple[str, ...]) -> None:
     as long as COMMAND does: it gets the stack's environment (TRIDENT_URL, TRIDENT_TOKEN and so
     on), and its status is ours. The processes write their logs to $TRIDENT_HOME/logs.
     """
-    with _interrupted_by_signals():
+    with interrupted_by_signals():
         if command:
             sys.exit(_run_with(command))
         _leave_running(Console(soft_wrap=True, highlight=False))
@@ -70,23 +66,6 @@ def _leave_running(console: Console) -> None:
             threading.Event().wait()
         console.print("Stopping ...")
     console.print("Stopped. The data is kept: the next `make run` goes on with it.")
-
-
-@contextmanager
-def _interrupted_by_signals() -> Iterator[None]:
-    """Let each stop signal end us in good order, with the status that a shell expects."""
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-        raise KeyboardInterrupt
-
-    for number in STOP_SIGNALS:
-        # nohup asks for this, and may.
-        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, interrupt)
-    try:
-        yield
-    except KeyboardInterrupt:
-        sys.exit(EXIT_SIGNALLED + signal.SIGINT)
 
 
 def _run_with(command: tuple[str, ...]) -> int:

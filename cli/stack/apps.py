@@ -17,6 +17,8 @@ from cli.stack.supervisor import Supervisor
 
 # Celery lets a running bell end: at most its time limit of 30 s (celeryconfig.py), and then some.
 GRACE_S = 35.0
+# Flower often waits for ever for a worker that has gone, and has nothing that a kill could lose.
+FLOWER_GRACE_S = 2.0
 STOP_RANK = 0
 UP_WITHIN_S = 60.0
 # The server's own patience with its database is shorter (POOL_WAIT_S in models/db.py).
@@ -52,7 +54,7 @@ def _spec(home: Home, name: str, command: str, env: Mapping[str, str]) -> Spec:
         cwd=ROOT,
         log=home.log(name),
         rank=STOP_RANK,
-        grace_s=GRACE_S,
+        grace_s=FLOWER_GRACE_S if name == "flower" else GRACE_S,
     )
 
 

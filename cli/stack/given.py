@@ -25,9 +25,16 @@ class Database:
     app: str
     sweeper: str
 
-    def password(self, url: str) -> str:
-        """The password that stands in one of the addresses."""
-        return make_url(url).password or ""
+
+def password_of(url: str) -> str:
+    """The password that stands in an address; raises ServersGiven when none does."""
+    password = _parsed(url).password
+    if not password:
+        raise ServersGiven(
+            f"{_parsed(url).render_as_string()} has no password. Write"
+            " postgresql://USER:PASSWORD@HOST:PORT/DATABASE."
+        )
+    return password
 
 
 def database(environ: Mapping[str, str], secrets: Mapping[str, str]) -> Database | None:

@@ -122,8 +122,8 @@ def _upgrade(database: Database, say: Say) -> None:
     migrate.upgrade(database.owner)
     migrate.let_in(
         database.owner,
-        app_password=database.password(database.app),
-        sweeper_password=database.password(database.sweeper),
+        app_password=given.password_of(database.app),
+        sweeper_password=given.password_of(database.sweeper),
     )
 
 
