@@ -20,3 +20,12 @@ def find_ledger(connection: Connection, tenant_id: int, name: str) -> LedgerRef 
         {"tenant": tenant_id, "name": name},
     ).scalar()
     return None if ledger_id is None else LedgerRef(tenant_id, ledger_id, name)
+
+
+def ledgers_of(connection: Connection, tenant_id: int) -> list[LedgerRef]:
+    """All ledgers of the tenant, by name."""
+    rows = connection.execute(
+        text("SELECT ledger_id, name FROM ledgers WHERE tenant_id = :tenant ORDER BY name"),
+        {"tenant": tenant_id},
+    )
+    return [LedgerRef(tenant_id, ledger_id, name) for ledger_id, name in rows]

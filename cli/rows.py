@@ -1,0 +1,295 @@
+"""From a record of a file to an operation in the API's shape, checked by the kind's own schema.
+
+CSV cells become members: an empty cell is an absent one; `amount` and `overdraft` are decimals of
+the row's currency, `amount_minor` and `overdraft_minor` integers; `metadata` is a JSON object.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import orjson
+from marshmallow import ValidationError, fields
+
+from cli.records import Record, bad_byte
+from pipeline import money
+from pipeline.idempotency import BadKey, check_key
+from pipeline.kinds import KINDS
+from pipeline.kinds.kind import Kind
+from pipeline.strict_json import JsonError, canonical, loads
+
+KEY = "idempotency_key"
+KIND = "kind"
+# The columns that `FILE.rejected.csv` adds: such a file, corrected, can be imported as it is.
+REJECTED = ("rejected_line", "rejected_code", "rejected_detail")
+
+Members = dict[str, Any]
+
+
+class Row(NamedTuple):
+    """One operation of a file. `body` is canonical JSON; `cells` are as they came.
+
+    A malformed row that is passed over has a `fault` instead of key, kind and body.
+    """
+
+    line: int
+    key: str
+    kind: str
+    body: str
+    cells: list[str]
+    fault: str = ""
+
+
+class Fault(NamedTuple):
+    """What is wrong, and where: in words such as `column 5 (amount)`."""
+
+    line: int
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        return (
+            f"line {self.line}, {self.within}"
+            if self.where
+            else f"line {self.line}: {self.message}"
+        )
+
+    @property
+    def within(self) -> str:
+        """Place and message within the line."""
+        return f"{self.where}: {self.message}" if self.where else self.message
+
+
+class BadRow(Exception):
+    """The record is no operation: its faults, as (column or member, message)."""
+
+    def __init__(self, *faults: tuple[str, str]) -> None:
+        super().__init__(faults)
+        self.faults = faults
+
+
+def _nested_members(kind: Kind) -> set[str]:
+    """The members of the kind that do not fit into a cell."""
+    members = kind.schema.fields.items()
+    return {name for name, field in members if isinstance(field, fields.List | fields.Nested)}
+
+
+FLAT_MEMBERS = frozenset(
+    name for kind in KINDS.values() for name in kind.schema.fields.keys() - _nested_members(kind)
+)
+NESTED_KINDS = frozenset(name for name, kind in KINDS.items() if _nested_members(kind))
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a file is about: its columns, and how members become a key and a kind."""
+
+    columns: frozenset[str]
+    required: tuple[str, ...]
+    address: Callable[[Members], tuple[str | None, str]]  # takes both out of the members
+    unique: str  # the member that two rows of other content may not share
+    identity: Callable[[Row], str]  # and how to read it
+
+    def row(self, line: int, cells: list[str], members: Members) -> Row:
+        """The operation that these members are; raises BadRow."""
+        key, kind = self.address(members)
+        try:
+            body = canonical(KINDS[kind].schema.load(members))
+        except ValidationError as error:
+            raise BadRow(*sorted(flatten(error.messages))) from None
+        except orjson.JSONEncodeError:
+            raise BadRow(("", "The text is not UTF-8.")) from None
+        return Row(line, key or account_key(members["code"], body), kind, body.decode(), cells)
+
+
+def of_operation(members: Members) -> tuple[str, str]:
+    """The key and the kind that the row names."""
+    kind = members.pop(KIND, None)
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise BadRow((KIND, f"A kind is one of {', '.join(KINDS)}."))
+    try:
+        return check_key(members.pop(KEY, None)), kind
+    except BadKey as error:
+        raise BadRow((KEY, str(error))) from None
+
+
+def of_account(_members: Members) -> tuple[None, str]:
+    """Opening an account; its key follows from its content."""
+    return None, "open_account"
+
+
+def account_key(code: str, body: bytes) -> str:
+    """The same row is the same operation; a corrected one is another."""
+    return f"account:{code}:{hashlib.sha256(body).hexdigest()[:16]}"
+
+
+OPERATIONS = Form(
+    FLAT_MEMBERS | {KEY, KIND, "amount_minor", "overdraft_minor"},
+    (KEY, KIND),
+    of_operation,
+    KEY,
+    attrgetter("key"),
+)
+ACCOUNTS = Form(
+    frozenset(KINDS["open_account"].schema.fields) | {"overdraft_minor"},
+    ("code", "type", "currency", "overdraft"),
+    of_account,
+    "code",
+    lambda row: str(orjson.loads(row.body)["code"]),
+)
+
+
+class CsvRows:
+    """The rows of a CSV file whose header is this record; raises BadRow."""
+
+    def __init__(self, header: Record, form: Form) -> None:
+        self.names = header.cells
+        self.form = form
+        faults = [*_header_faults(self.names, form)] if self.names else [("", "The file is empty.")]
+        if faults:
+            raise BadRow(*faults)
+
+    def row(self, record: Record) -> Row:
+        """The operation of one record; raises BadRow."""
+        cells = record.cells
+        if len(cells) != len(self.names):
+            raise BadRow(self._miscounted(cells))
+        members = {name: cell for name, cell in zip(self.names, cells, strict=True) if cell}
+        for name in REJECTED:
+            members.pop(name, None)
+        if members.get(KIND) in NESTED_KINDS:
+            raise BadRow((KIND, f"A {members[KIND]} does not fit into columns: use NDJSON."))
+        convert(members)
+        return self.form.row(record.line, cells, members)
+
+    def where(self, name: str) -> str:
+        """The place of a member's column in words; a member that has none is named alone."""
+        for column in (name, f"{name}_minor"):
+            if column in self.names:
+                return f"column {self.names.index(column) + 1} ({column})"
+        return name
+
+    def unreadable(self, record: Record) -> str | None:
+        """The place of a cell whose bytes are not UTF-8."""
+        for column, cell in enumerate(record.cells, start=1):
+            if bad_byte(cell) is not None:
+                return f"column {column}"
+        return None
+
+    def _miscounted(self, cells: list[str]) -> tuple[str, str]:
+        have, want = len(cells), len(self.names)
+        place = f"column {min(have, want) + 1}"
+        return place, f"The row has {have} cells; the header has {want}."
+
+
+class JsonRows:
+    """The rows of an NDJSON file."""
+
+    names: tuple[str, ...] = ("operation",)
+
+    def __init__(self, form: Form) -> None:
+        self.form = form
+
+    def row(self, record: Record) -> Row:
+        """The operation of one record; raises BadRow."""
+        if not isinstance(record.value, dict):
+            raise BadRow(("column 1", "Each line is a JSON object; this one is none."))
+        return self.form.row(record.line, record.cells, dict(record.value))
+
+    def where(self, name: str) -> str:
+        """Members have names, and no place that would stay."""
+        return f"member {name}" if name and " " not in name else name
+
+    def unreadable(self, record: Record) -> str | None:
+        """The place of a byte that is not UTF-8."""
+        at = bad_byte(record.cells[0])
+        return None if at is None else f"column {at + 1}"
+
+
+def _header_faults(names: list[str], form: Form) -> Iterator[tuple[str, str]]:
+    for place, name in enumerate(names, start=1):
+        where = f"column {place} ({name})"
+        if name in names[: place - 1]:
+            yield where, f"The header names the column {name!r} twice."
+        elif ";" in name:
+            yield f"column {place}", "Cells are separated by commas, not by semicolons."
+        elif name not in form.columns and name not in REJECTED:
+            yield (
+                where,
+                f"The column {name!r} is unknown. Known: {', '.join(sorted(form.columns))}.",
+            )
+    for name in form.required:
+        if name not in names:
+            yield "", f"The header has no column {name!r}."
+
+
+def convert(members: Members) -> None:
+    """Turn the cells that are no text into what the API takes, in place; raises BadRow."""
+    for name, convert_cell in CONVERSIONS.items():
+        if name in members:
+            try:
+                convert_cell(members, members.pop(name))
+            except (money.MoneyError, JsonError) as error:
+                raise BadRow((name, str(error))) from None
+
+
+def _amount(members: Members, cell: str) -> None:
+    members["amount"] = _decimal(members, cell)
+
+
+def _amount_minor(members: Members, cell: str) -> None:
+    _once(members, "amount")
+    members["amount"] = _integer(cell)
+
+
+def _overdraft(members: Members, cell: str) -> None:
+    special = {"none": 0, "unlimited": "unlimited"}
+    members["overdraft"] = special[cell] if cell in special else _decimal(members, cell)
+
+
+def _overdraft_minor(members: Members, cell: str) -> None:
+    _once(members, "overdraft")
+    members["overdraft"] = _integer(cell)
+
+
+def _metadata(members: Members, cell: str) -> None:
+    members["metadata"] = loads(cell)
+
+
+def _decimal(members: Members, cell: str) -> int:
+    if "currency" not in members:
+        raise money.MoneyError("A decimal needs the row's currency; without it, use minor units.")
+    return money.read(cell, members["currency"])
+
+
+def _integer(cell: str) -> int:
+    if not cell.isascii() or not cell.isdecimal() or len(cell) > money.DIGITS_MAX:
+        raise money.MoneyError(f"{cell[:40]!r} is no integer in minor units.")
+    return int(cell)
+
+
+def _once(members: Members, name: str) -> None:
+    if name in members:
+        raise money.MoneyError(f"Give {name} or {name}_minor, not both.")
+
+
+CONVERSIONS: dict[str, Callable[[Members, str], None]] = {
+    "amount": _amount,
+    "amount_minor": _amount_minor,
+    "overdraft": _overdraft,
+    "overdraft_minor": _overdraft_minor,
+    "metadata": _metadata,
+}
+
+
+def flatten(messages: Any, path: str = "") -> list[tuple[str, str]]:
+    """Marshmallow's messages as (member, message); members of members are joined by dots."""
+    if isinstance(messages, dict):
+        return [
+            fault
+            for name, inner in messages.items()
+            for fault in flatten(inner, f"{path}.{name}" if path else str(name))
+        ]
+    return [(path, str(message)) for message in messages]

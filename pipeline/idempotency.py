@@ -1,0 +1,22 @@
+"""The idempotency key: what makes a repeated request, line or file harmless."""
+
+import re
+from typing import Any
+
+KEY_MAX_LENGTH = 255
+# Printable ASCII: what an HTTP header carries unchanged. Space at an end would be lost there.
+KEY_PATTERN = re.compile(rf"[!-~](?:[ -~]{{0,{KEY_MAX_LENGTH - 2}}}[!-~])?")
+
+
+class BadKey(ValueError):
+    """The value is no idempotency key; the message says what one is."""
+
+
+def check_key(value: Any) -> str:
+    """The key itself; raises BadKey."""
+    if isinstance(value, str) and KEY_PATTERN.fullmatch(value):
+        return value
+    raise BadKey(
+        f"An idempotency key is 1 to {KEY_MAX_LENGTH} printable ASCII characters, with no space at"
+        " either end."
+    )
