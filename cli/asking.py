@@ -5,12 +5,14 @@ impossible; 3 an import with refused rows; 130 Ctrl-C.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
 import psycopg2
 import structlog
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from models.db import tenant_reading
@@ -23,6 +25,8 @@ EXIT_REFUSED = 3
 EXIT_INTERRUPTED = 130
 # Enough names to see a typing error by.
 NAMES_SHOWN_MAX = 20
+# How long a pager may stand still before the snapshot behind it is given up.
+PAGER_WAIT_MIN = 30
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -105,6 +109,17 @@ def json_option(function: Function) -> Function:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(
         function
     )
+
+
+@contextmanager
+def patient_reading(tenant_id: int) -> Iterator[Connection]:
+    """A snapshot of the tenant for output that a person pages through."""
+    with tenant_reading(tenant_id) as connection:
+        connection.execute(
+            text("SELECT set_config('idle_in_transaction_session_timeout', :wait, true)"),
+            {"wait": f"{PAGER_WAIT_MIN}min"},
+        )
+        yield connection
 
 
 def the_ledger(tenant: str, name: str) -> LedgerRef:

@@ -1,0 +1,69 @@
+"""Rows on standard output: CSV and JSON for programs, streamed; tables for people."""
+
+import csv
+import sys
+from collections.abc import Iterable, Sequence
+
+import orjson
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+# A table that is piped or redirected is as wide as it needs to be, up to so many columns.
+WIDE = 200
+
+Record = Sequence[str | int | None]
+
+
+def print_csv(columns: Sequence[str], records: Iterable[Record]) -> None:
+    """A header and a line for each record; None is an empty cell."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(records)
+
+
+def print_json(columns: Sequence[str], records: Iterable[Record]) -> None:
+    """An array with an object on each line, so that it can be read as a whole or line by line."""
+    write = sys.stdout.write
+    before = "[\n"
+    for record in records:
+        write(before + orjson.dumps(dict(zip(columns, record, strict=True))).decode())
+        before = ",\n"
+    write("[]\n" if before == "[\n" else "\n]\n")
+
+
+def table(title: str, columns: Sequence[str], numeric: Iterable[str] = ()) -> Table:
+    """An empty table; the numeric columns stand to the right and are never cut."""
+    made = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+    )
+    for name in columns:
+        right = name in numeric
+        made.add_column(name, justify="right" if right else "left", no_wrap=right)
+    return made
+
+
+def plain(value: str | int | None) -> Text:
+    """A cell as it is: no markup, and nothing that would steer a terminal."""
+    text = "" if value is None else str(value)
+    return Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text))
+
+
+def print_table(made: Table) -> None:
+    """In the terminal's width; without a terminal as wide as it needs to be."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDE)
+    console.print(made)
+
+
+def grouped(decimal: str) -> str:
+    """Thousands apart, as people read amounts: 1,250.34."""
+    units, point, decimals = decimal.partition(".")
+    return f"{int(units):,}{point}{decimals}" if units != "-0" else decimal
