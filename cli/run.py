@@ -1,6 +1,7 @@
 """`trident run`: the stack left running, or running for as long as one command does."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -69,12 +70,12 @@ def _leave_running(console: Console) -> None:
 
 
 def _run_with(command: tuple[str, ...]) -> int:
+    if shutil.which(command[0]) is None:
+        click.echo(f"trident: {command[0]}: not found", err=True)
+        return EXIT_NOT_FOUND
     with running(say=_say_notes) as (env, supervisor):
         try:
             child = subprocess.Popen(command, env={**os.environ, **env})  # noqa: S603  asked for
-        except FileNotFoundError:
-            click.echo(f"trident: {command[0]}: not found", err=True)
-            return EXIT_NOT_FOUND
         except OSError as error:
             click.echo(f"trident: {command[0]}: {error.strerror}", err=True)
             return EXIT_NOT_RUNNABLE

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from cli.stack.register import Entry, Mark, family_of, mark_of
+from cli.stack.user import User, running_as
 
 # A log that has grown over this is set aside as NAME.log.1, so that a stack that is left running
 # for months keeps at most twice this for each process.
@@ -29,7 +30,7 @@ class Spec:
     rank: int
     stop_signal: int = signal.SIGTERM
     grace_s: float = 10.0
-    user: str | None = None
+    user: User | None = None
 
 
 class Child:
@@ -49,9 +50,7 @@ class Child:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                user=spec.user,
-                group=spec.user,
-                extra_groups=None if spec.user is None else [],
+                **running_as(spec.user),
             )
         # It cannot be gone yet: its pid stays until we have collected it.
         mark = mark_of(spec.name, self._process.pid)

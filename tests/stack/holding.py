@@ -48,6 +48,11 @@ class Held:
         """Everything that it has started, descendants and warden included."""
         return family_of(self.mark)
 
+    def wait_for_line(self, text: str) -> None:
+        """Read what it prints until a line holds this text."""
+        assert self.process.stdout is not None
+        assert any(text in line for line in self.process.stdout), f"{text!r} was not printed"
+
     def kill(self) -> None:
         """kill -9."""
         self.process.kill()
@@ -79,7 +84,8 @@ def holding(home: Home, *command: str, **env: str) -> Iterator[Held]:
         end([Entry(mark, 0, signal.SIGTERM, PATIENCE_S)])
         if process.stdin is not None and not process.stdin.closed:
             process.communicate()
-        end(read(home.processes))
+        if home.processes.exists():
+            end(read(home.processes))
 
 
 def wait_until(condition: Callable[[], Any], within_s: float = PATIENCE_S) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -151,6 +152,16 @@ def test_a_second_ctrl_c_hurries_the_stop(home: Home, said: list[str]) -> None:
     assert time.monotonic() - began < 10
     assert mark is not None
     assert all_gone([mark])
+
+
+def test_an_adopted_process_goes_with_the_stack(home: Home, said: list[str]) -> None:
+    """The command that a stack was started for is stopped with it if it is still there."""
+    home.prepare()
+    command = subprocess.Popen([sys.executable, "-c", SLEEP])
+    with supervising(home, said.append) as supervisor:
+        supervisor.adopt("command", command.pid)
+        assert [entry.mark.pid for entry in read(home.processes)] == [command.pid]
+    assert command.wait() == -signal.SIGTERM
 
 
 def test_a_grown_log_is_set_aside(home: Home) -> None:
