@@ -133,8 +133,12 @@ def default_rejected_path(path: Path) -> Path:
 
 def principal() -> bytes:
     """Who submits: the user at this machine, who can reach the database anyway."""
+    return canonical({"sub": user_name(), "roles": ["admin"]})
+
+
+def user_name() -> str:
+    """The user at this machine, as the log and tokens call him: `cli:ada`."""
     try:
-        user = getpass.getuser()
+        return f"cli:{getpass.getuser()}"
     except (KeyError, OSError):
-        user = str(os.getuid())
-    return canonical({"sub": f"cli:{user}", "roles": ["admin"]})
+        return f"cli:{os.getuid()}"

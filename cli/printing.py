@@ -36,7 +36,7 @@ def print_json(columns: Sequence[str], records: Iterable[Record]) -> None:
 def table(title: str, columns: Sequence[str], numeric: Iterable[str] = ()) -> Table:
     """An empty table; the numeric columns stand to the right and are never cut."""
     made = Table(
-        title=title,
+        title=title or None,
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import orjson
+from sqlalchemy import Connection, text
 
 from models.ledger import LedgerRef
 from pipeline import arrays
@@ -48,6 +49,46 @@ SELECT r.position, r.code, r.detail::text
         WHERE r.tenant_id = %(tenant)s AND r.ledger_id = %(ledger)s AND r.position = wanted
         LIMIT 1) r
 """
+
+STANDINGS = text("""
+SELECT l.ledger_id, l.name, l.accept, l.validate, l.authorize, l.post, l.audit, l.notify,
+       (SELECT extract(epoch FROM clock_timestamp() - accepted_at)::float FROM operations o
+         WHERE o.tenant_id = :tenant AND o.ledger_id = l.ledger_id AND o.position = l.post + 1),
+       (SELECT coalesce(sum(to_position - from_position + 1), 0)::bigint
+          FROM (SELECT * FROM runs r
+                 WHERE r.tenant_id = :tenant AND r.ledger_id = l.ledger_id AND r.stage = 'post'
+                 ORDER BY r.from_position DESC LIMIT :runs) r
+         WHERE r.at > clock_timestamp() - interval '1 minute')
+  FROM (SELECT ledger_id, name,
+               last_position(:tenant, ledger_id, 'accept') AS accept,
+               last_position(:tenant, ledger_id, 'validate') AS validate,
+               last_position(:tenant, ledger_id, 'authorize') AS authorize,
+               last_position(:tenant, ledger_id, 'post') AS post,
+               last_position(:tenant, ledger_id, 'audit') AS audit,
+               last_position(:tenant, ledger_id, 'notify') AS notify
+          FROM ledgers WHERE tenant_id = :tenant) l
+ ORDER BY l.name
+""")
+# A stage makes at most some 50 runs a second: no minute has more.
+RUNS_A_MINUTE = 3_000
+
+
+class Standing(NamedTuple):
+    """How a ledger stands: how far it is, for how long work has waited, and how fast it goes."""
+
+    ledger: LedgerRef
+    progress: Progress
+    oldest_unposted_s: float | None
+    posted_last_minute: int
+
+
+def read_standings(connection: Connection, tenant_id: int) -> list[Standing]:
+    """How each of the tenant's ledgers stands, by name."""
+    rows = connection.execute(STANDINGS, {"tenant": tenant_id, "runs": RUNS_A_MINUTE})
+    return [
+        Standing(LedgerRef(tenant_id, row[0], row[1]), Progress(*row[2:8]), row[8], row[9])
+        for row in rows
+    ]
 
 
 def read_progress(connection: Any, ledger: LedgerRef) -> Progress:

@@ -1,0 +1,70 @@
+"""`trident token`: an access token for the API."""
+
+import datetime as dt
+
+import click
+
+from cli.asking import DataCommand, Unfulfillable, tenant_option
+from cli.importing import user_name
+from models.tenant import tenant_id_of
+from models.token import mint
+from pipeline import money
+
+ROLES = ("admin", "operator", "submitter", "auditor")
+
+
+@click.command(cls=DataCommand)
+@click.option(
+    "--role",
+    "roles",
+    type=click.Choice(ROLES),
+    multiple=True,
+    default=("admin",),
+    show_default=True,
+    help="What the holder may do; may be repeated.",
+)
+@click.option("--subject", metavar="NAME", help="Who the holder is.  [default: cli:USER]")
+@tenant_option
+@click.option("--hours", type=click.IntRange(min=0), default=0, help="How long it is valid,")
+@click.option(
+    "--minutes", type=click.IntRange(min=0), default=0, help="hours and minutes.  [default: 1 hour]"
+)
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="CUR:AMOUNT",
+    help="The most that one operation may move, such as USD:10000.00; may be repeated. Currencies"
+    " without a limit may then not be moved at all.",
+)
+def token(
+    roles: tuple[str, ...],
+    subject: str | None,
+    tenant: str,
+    hours: int,
+    minutes: int,
+    limits: tuple[str, ...],
+) -> None:
+    """Print an access token for the API.
+
+    \b
+    admin      everything
+    operator   accounts, transfers and journals
+    submitter  transfers and journals
+    auditor    reads, and changes nothing
+    """
+    lifetime = dt.timedelta(hours=hours, minutes=minutes) or dt.timedelta(hours=1)
+    tenant_id = tenant_id_of(tenant)
+    click.echo(mint(subject or user_name(), tenant_id, roles, lifetime, read_limits(limits)))
+
+
+def read_limits(limits: tuple[str, ...]) -> dict[str, int]:
+    """`USD:10000.00` as minor units by currency; raises Unfulfillable."""
+    read: dict[str, int] = {}
+    for limit in limits:
+        currency, _, amount = limit.partition(":")
+        try:
+            read[currency] = money.read(amount, currency)
+        except money.MoneyError as error:
+            raise Unfulfillable(f"--limit {limit}: {error}") from None
+    return read
