@@ -1,0 +1,261 @@
+"""Accounts: opened, changed, frozen and closed by operations of the log; read with balances."""
+
+import time
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote
+
+from flask import Response
+from flask_smorest import Blueprint
+from marshmallow import RAISE
+
+from api import bulk, openapi, outcomes, queries, shown
+from api.answers import answer
+from api.auth import Principal, principal, reader
+from api.errors import Rejected, invalid_members
+from api.intake import (
+    BULK_MAX_BYTES,
+    checked_items,
+    header_key,
+    json_body,
+    optional_json_body,
+    read_item,
+    read_kind,
+)
+from api.listing import Listing, Wanted
+from api.operations import INTAKE_PROBLEMS
+from api.paging import cursor, number_after, page, text_after
+from api.schemas import AccountsQuery, TimesQuery
+from api.state import state
+from api.waiting import wanted_wait_s
+from models.db import tenant_reading
+from models.ledger import LedgerRef
+
+blueprint = Blueprint(
+    "Accounts",
+    __name__,
+    url_prefix="/v1/ledgers/<ledger>/accounts",
+    description="What a ledger keeps balances of. An account whose code ends in `/postings` is read"
+    " with `?code=` on the list.",
+)
+
+# An account operation is over in 20 ms; five seconds outlast a restart of the workers.
+DEFAULT_WAIT_S = 5
+
+CHANGE_PROBLEMS = (*INTAKE_PROBLEMS, "operation_rejected")
+CHANGED = {
+    200: ("Account", "It, as it is now."),
+    202: ("Operation", "It takes longer: the operation is in the log and not final yet."),
+}
+REMARK = openapi.json_body("Remark", {"description": "Asked for by the owner"}, required=False)
+CHANGE_HEADERS = (openapi.IDEMPOTENCY_KEY, openapi.PREFER)
+
+
+def _path(*parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    return [dict(parameter) for parameter in (openapi.LEDGER, *parameters)]
+
+
+@blueprint.route("", methods=["POST"], parameters=_path())
+@blueprint.doc(
+    **openapi.route(
+        {201: ("Account", "It is open."), **CHANGED},
+        body=openapi.new_accounts_body(),
+        headers=CHANGE_HEADERS,
+        problems=CHANGE_PROBLEMS,
+    )
+)
+def open_(ledger: str) -> Response:
+    """Open an account, or many
+
+    Puts an `open_account` operation into the log and waits until it is posted, 5 seconds or what
+    `Prefer: wait=N` says. A JSON array of up to 5,000 accounts, each with an `idempotency_key` of
+    its own, opens many: then the answer is 200 with an outcome for each one.
+    """
+    who = principal()
+    book = state().books.find(who.tenant_id, ledger)
+    body = json_body(BULK_MAX_BYTES)
+    if isinstance(body, list):
+        return _open_many(who, book, checked_items(body))
+    return _perform(who, book, "open_account", body)
+
+
+@blueprint.route("", methods=["GET"], parameters=_path())
+@blueprint.arguments(AccountsQuery, location="query", unknown=RAISE)
+@blueprint.doc(
+    **openapi.route(
+        {200: ("AccountList", "One page, in the order of the codes.")},
+        problems=("invalid_cursor", "unknown_ledger", "invalid_request"),
+    )
+)
+def show_many(query: dict[str, Any], ledger: str) -> Response:
+    """List accounts"""
+    who = reader()
+    book = state().books.find(who.tenant_id, ledger)
+    after = text_after("accounts", query.get("after")) or ""
+    limit = query["limit"]
+    with tenant_reading(who.tenant_id, state().engine) as connection:
+        if "code" in query:
+            found = list(queries.accounts(connection, book, [query["code"]]).values())
+        else:
+            found = queries.accounts_page(connection, book, after, limit + 1)
+    following = cursor("accounts", found[limit - 1].code) if len(found) > limit else None
+    return answer(page([shown.account(book, held) for held in found[:limit]], following))
+
+
+@blueprint.route("/<account_code:code>", methods=["GET"], parameters=_path(openapi.CODE))
+@blueprint.doc(
+    **openapi.route(
+        {200: ("Account", "It, with its balances.")},
+        problems=("unknown_ledger", "unknown_account"),
+    )
+)
+def show(ledger: str, code: str) -> Response:
+    """Show an account"""
+    who = reader()
+    return answer(_read(state().books.find(who.tenant_id, ledger), code))
+
+
+@blueprint.route("/<account_code:code>/postings", methods=["GET"], parameters=_path(openapi.CODE))
+@blueprint.arguments(TimesQuery, location="query", unknown=RAISE)
+@blueprint.doc(
+    **openapi.route(
+        {200: ("AccountPostingList", "One page.")},
+        problems=("invalid_cursor", "unknown_ledger", "unknown_account", "invalid_request"),
+    )
+)
+def show_postings(query: dict[str, Any], ledger: str, code: str) -> Response:
+    """List an account's postings
+
+    Its statement, newest first, or `order=oldest`: every movement with the balance behind it.
+    """
+    who = reader()
+    book = state().books.find(who.tenant_id, ledger)
+    wanted = Wanted(
+        limit=query["limit"],
+        newest=query["order"] == "newest",
+        after=number_after("postings", query.get("after")),
+        since=query.get("since"),
+        until=query.get("until"),
+    )
+    with tenant_reading(who.tenant_id, state().engine) as connection:
+        held = queries.account(connection, book, code)
+        listed = Listing(connection, book, wanted).postings(held)
+    following = None if listed.following is None else cursor("postings", listed.following)
+    return answer(page([shown.account_posting(row, held.type) for row in listed.items], following))
+
+
+@blueprint.route("/<account_code:code>", methods=["PATCH"], parameters=_path(openapi.CODE))
+@blueprint.doc(
+    **openapi.route(
+        CHANGED,
+        body=openapi.json_body("AccountChange", {"overdraft": 50000}),
+        headers=CHANGE_HEADERS,
+        problems=CHANGE_PROBLEMS,
+    )
+)
+def change(ledger: str, code: str) -> Response:
+    """Change an account
+
+    Another overdraft, name or metadata. What is not named stays as it was.
+    """
+    return _perform_on(ledger, "update_account", code, json_body())
+
+
+@blueprint.route("/<account_code:code>/freeze", methods=["POST"], parameters=_path(openapi.CODE))
+@blueprint.doc(
+    **openapi.route(CHANGED, body=REMARK, headers=CHANGE_HEADERS, problems=CHANGE_PROBLEMS)
+)
+def freeze(ledger: str, code: str) -> Response:
+    """Freeze an account
+
+    It takes no postings until it is unfrozen.
+    """
+    return _perform_on(ledger, "freeze_account", code, optional_json_body())
+
+
+@blueprint.route("/<account_code:code>/unfreeze", methods=["POST"], parameters=_path(openapi.CODE))
+@blueprint.doc(
+    **openapi.route(CHANGED, body=REMARK, headers=CHANGE_HEADERS, problems=CHANGE_PROBLEMS)
+)
+def unfreeze(ledger: str, code: str) -> Response:
+    """Unfreeze an account
+
+    It takes postings again.
+    """
+    return _perform_on(ledger, "unfreeze_account", code, optional_json_body())
+
+
+@blueprint.route("/<account_code:code>/close", methods=["POST"], parameters=_path(openapi.CODE))
+@blueprint.doc(
+    **openapi.route(CHANGED, body=REMARK, headers=CHANGE_HEADERS, problems=CHANGE_PROBLEMS)
+)
+def close(ledger: str, code: str) -> Response:
+    """Close an account
+
+    Its balance must be zero. It takes no postings ever again.
+    """
+    return _perform_on(ledger, "close_account", code, optional_json_body())
+
+
+def _perform_on(ledger: str, kind: str, code: str, members: Any) -> Response:
+    who = principal()
+    book = state().books.find(who.tenant_id, ledger)
+    if isinstance(members, dict):
+        if "account" in members:
+            raise invalid_members({"account": "The account stands in the address already."})
+        members["account"] = code
+    return _perform(who, book, kind, members)
+
+
+def _perform(who: Principal, book: LedgerRef, kind: str, members: Any) -> Response:
+    """Put the operation into the log and answer with the account that came of it."""
+    read = read_kind(who, header_key(), kind, members)
+    outcome, waited_s = outcomes.hand_in(book, read, wanted_wait_s(DEFAULT_WAIT_S))
+    operation = outcome.operation
+    if operation["status"] == "rejected":
+        raise Rejected(operation)
+    if operation["status"] != "posted":
+        return outcome.response(waited_s)
+    code = read.body["code" if kind == "open_account" else "account"]
+    status = 201 if kind == "open_account" and not outcome.replayed else 200
+    where = {"Location": f"/v1/ledgers/{book.name}/accounts/{quote(code, safe=':/@')}"}
+    return answer(_read(book, code), status, outcome.headers(waited_s) | where)
+
+
+def _read(book: LedgerRef, code: str) -> dict[str, Any]:
+    with tenant_reading(book.tenant_id, state().engine) as connection:
+        return shown.account(book, queries.account(connection, book, code))
+
+
+def _open_many(who: Principal, book: LedgerRef, items: list[Any]) -> Response:
+    """Open all of them, wait for the last, and say of each what came of it."""
+    wait_s = wanted_wait_s(DEFAULT_WAIT_S)
+    due = time.monotonic() + wait_s
+    with state().listener.watch(book, wait_s) as watch:
+        found = bulk.hand_in(book, items, lambda item: read_item(who, item, "open_account"))
+        new = [one["position"] for one in found if one["status"] == "accepted"]
+        if watch is not None and new:
+            watch.wait(max(new), due)
+    return bulk.response(_with_accounts(book, found), ("opened", "rejected", *bulk.STATUSES))
+
+
+def _with_accounts(book: LedgerRef, found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The outcomes with the accounts that are open by now, or why they are not."""
+    found = list(found)
+    positions = [one["position"] for one in found if "position" in one]
+    with tenant_reading(book.tenant_id, state().engine) as connection:
+        rows = queries.operations(connection, book, positions)
+        operations = {row.position: shown.stored_operation(book, row) for row in rows}
+        codes = {operation["code"] for operation in operations.values()}
+        accounts = queries.accounts(connection, book, codes)
+    for one in found:
+        operation = operations.get(one.get("position"))
+        if operation is None:
+            continue
+        if operation["status"] == "rejected":
+            one |= {"status": "rejected", "error": Rejected(operation).body()}
+        elif operation["status"] == "posted":
+            one["account"] = shown.account(book, accounts[operation["code"]])
+            if one["status"] == "accepted":
+                one["status"] = "opened"
+    return found

@@ -1,0 +1,64 @@
+"""The Flask app."""
+
+import re
+import secrets
+
+from flask import Flask, Response, g, request
+
+from api import accounts, auth, docs, errors, health, ledgers, openapi, operations
+from api.books import Books
+from api.converters import AccountCode
+from api.state import State, attach
+from api.waiting import Listener
+from api.writer import Ring, Writer
+from models.db import intake_engine
+from models.logs import set_up_logs
+from models.settings import settings
+from tasks.ring import ringer
+
+# An id that a caller brings is kept if it is harmless in a header and in a log.
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+REQUEST_ID_BYTES = 8
+
+
+def create_app(ring: Ring | None = None) -> Flask:
+    """The app with its writer and listener running. `ring` is told of new operations."""
+    settings()
+    set_up_logs(settings().log_level)
+    app = Flask("trident", template_folder=docs.TEMPLATES, static_folder=None)
+
+    # Codes of accounts may hold slashes, doubled or at the end: an address is taken as it is.
+    app.url_map.merge_slashes = False
+    app.url_map.strict_slashes = True
+    app.url_map.converters["account_code"] = AccountCode
+
+    app.before_request(_name_request)
+    app.after_request(_finish)
+    auth.set_up(app)
+    errors.register(app)
+
+    api = openapi.make(app)
+    for blueprint in (ledgers, accounts, operations, health):
+        api.register_blueprint(blueprint.blueprint)
+    docs.register(app, api)
+    errors.register(app)
+
+    engine = intake_engine()
+    writer = Writer(engine, ring or ringer().ring, settings().max_lag)
+    tokens, books, checked = auth.Tokens(), Books(engine), health.Checked()
+    attach(app, State(engine, writer, Listener(engine), tokens, books, checked))
+    return app
+
+
+def _name_request() -> None:
+    given = request.environ.get("HTTP_X_REQUEST_ID", "")
+    g.request_id = (
+        given if REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(REQUEST_ID_BYTES)}"
+    )
+
+
+def _finish(response: Response) -> Response:
+    response.headers["X-Request-Id"] = g.request_id
+    if request.path.startswith("/v1/"):
+        response.headers["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,172 @@
+"""Operations: put them into the log, one or many, and see what became of them."""
+
+from typing import Any
+
+from flask import Response
+from flask_smorest import Blueprint
+from marshmallow import RAISE
+
+from api import bulk, openapi, outcomes, queries, shown
+from api.answers import answer
+from api.auth import principal, reader
+from api.errors import Problem
+from api.intake import header_key, items_body, json_body, read, read_item
+from api.listing import Listing, Wanted
+from api.paging import cursor, number_after, page
+from api.schemas import OperationsQuery
+from api.state import state
+from api.waiting import wanted_wait_s
+from models.db import tenant_reading
+from models.operation import address_of, parse_id
+from pipeline.kinds import KINDS
+
+blueprint = Blueprint(
+    "Operations",
+    __name__,
+    url_prefix="/v1/ledgers/<ledger>/operations",
+    description="Everything that changes what a ledger does: its log.",
+)
+
+# Why an operation may not get into the log.
+INTAKE_PROBLEMS = (
+    "malformed_body",
+    "idempotency_key_missing",
+    "idempotency_key_invalid",
+    "idempotency_key_reserved",
+    "unknown_ledger",
+    "body_too_large",
+    "unsupported_media_type",
+    "invalid_request",
+    "idempotency_key_reused",
+    "unstorable",
+    "intake_timeout",
+    "intake_full",
+    "intake_down",
+    "ledger_behind",
+    "ledger_busy",
+)
+
+
+@blueprint.route("", methods=["POST"], parameters=[dict(openapi.LEDGER)])
+@blueprint.doc(
+    **openapi.route(
+        {
+            202: ("Operation", "It is in the log, durably, at a place of its own."),
+            200: ("Operation", "It is final: posted or rejected."),
+        },
+        body=openapi.kind_body(),
+        headers=(openapi.IDEMPOTENCY_KEY, openapi.PREFER),
+        problems=(*INTAKE_PROBLEMS, "unknown_kind"),
+    )
+)
+def create(ledger: str) -> Response:
+    """Submit an operation
+
+    It is answered with 202 as soon as it is committed to the log. With `Prefer: wait=5` it is
+    answered when it is final, at most 5 seconds later: 200 with `status` `posted` or `rejected`.
+
+    The same key and the same content give the same operation again, whatever became of it, with
+    `Idempotent-Replayed: true`; the same key and another content are refused.
+    """
+    who = principal()
+    book = state().books.find(who.tenant_id, ledger)
+    submission = read(who, header_key(), json_body())
+    outcome, waited_s = outcomes.hand_in(book, submission, wanted_wait_s())
+    return outcome.response(waited_s)
+
+
+@blueprint.route("/bulk", methods=["POST"], parameters=[dict(openapi.LEDGER)])
+@blueprint.doc(
+    **openapi.route(
+        {200: ("Bulk", "What became of each item.")},
+        body=openapi.items_body(
+            "Item", [{"idempotency_key": "order-8123", **KINDS["transfer"].example}], lines=True
+        ),
+        problems=(
+            "malformed_body",
+            "unknown_ledger",
+            "body_too_large",
+            "too_many_items",
+            "unsupported_media_type",
+            "invalid_request",
+            "intake_full",
+            "intake_down",
+        ),
+    )
+)
+def create_many(ledger: str) -> Response:
+    """Submit up to 5,000 operations
+
+    A JSON array, or NDJSON (`application/x-ndjson`, one operation a line), of at most 8 MiB. Each
+    item is an operation with an `idempotency_key` of its own, and has an outcome of its own: one
+    bad item stops no other. They are accepted in their order. A document that cannot be read is
+    refused whole, and nothing of it is stored.
+    """
+    who = principal()
+    book = state().books.find(who.tenant_id, ledger)
+    return bulk.response(bulk.hand_in(book, items_body(), lambda item: read_item(who, item)))
+
+
+@blueprint.route("", methods=["GET"], parameters=[dict(openapi.LEDGER)])
+@blueprint.arguments(OperationsQuery, location="query", unknown=RAISE)
+@blueprint.doc(
+    **openapi.route(
+        {200: ("OperationList", "One page, without postings.")},
+        problems=("invalid_cursor", "unknown_ledger", "unknown_account", "invalid_request"),
+    )
+)
+def show_many(query: dict[str, Any], ledger: str) -> Response:
+    """List operations
+
+    Newest first, or `order=oldest`. A page that is filtered by kind or account looks through a
+    bounded stretch of the log: it may hold fewer than `limit`, even none, while `has_more` says
+    that there is a next one.
+    """
+    who = reader()
+    book = state().books.find(who.tenant_id, ledger)
+    after = number_after("operations", query.get("after"))
+    with tenant_reading(who.tenant_id, state().engine) as connection:
+        account = None
+        if "account" in query:
+            account = queries.account(connection, book, query["account"])
+        wanted = Wanted(
+            limit=query["limit"],
+            newest=query["order"] == "newest",
+            after=after,
+            since=query.get("since"),
+            until=query.get("until"),
+            status=query.get("status"),
+            kind=query.get("kind"),
+            account=account,
+        )
+        listed = Listing(connection, book, wanted).operations()
+        rows = queries.operations(connection, book, listed.items)
+    following = None if listed.following is None else cursor("operations", listed.following)
+    return answer(page([shown.stored_operation(book, row) for row in rows], following))
+
+
+@blueprint.route(
+    "/<operation_id>",
+    methods=["GET"],
+    parameters=[dict(openapi.LEDGER), dict(openapi.OPERATION_ID)],
+)
+@blueprint.doc(
+    **openapi.route(
+        {200: ("Operation", "It, as it is now.")},
+        problems=("unknown_ledger", "unknown_operation"),
+    )
+)
+def show(ledger: str, operation_id: str) -> Response:
+    """Show an operation
+
+    With its timeline (when it passed each stage), its postings, and why it was rejected if it was.
+    """
+    who = reader()
+    book = state().books.find(who.tenant_id, ledger)
+    id_ = parse_id(operation_id)
+    if id_ is not None and address_of(id_).ledger_id == book.ledger_id:
+        with tenant_reading(who.tenant_id, state().engine) as connection:
+            for row in queries.operations(connection, book, [address_of(id_).position]):
+                if row.id == id_:
+                    return answer(outcomes.with_postings(connection, book, row))
+    raise Problem("unknown_operation", "Check the id, and the ledger that it belongs to.")

@@ -1,0 +1,333 @@
+"""The shapes of answers, for the OpenAPI document, and of query strings, which are checked by them.
+
+Answers are not dumped through these: they are built in shown.py and written by orjson. A test holds
+the two together.
+"""
+
+import datetime as dt
+from typing import Any
+
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
+
+from api.bulk import STATUSES as BULK_STATUSES
+from api.paging import LIMIT_DEFAULT, LIMIT_MAX
+from pipeline.kinds import KINDS
+from pipeline.kinds.fields import check_code
+from pipeline.ledger import TYPES
+
+STATUSES = ("accepted", "validated", "authorized", "posted", "rejected")
+ORDERS = ("newest", "oldest")
+MINOR_UNITS = "Minor units of the currency."
+
+
+def _says(description: str, **more: Any) -> dict[str, Any]:
+    return {"description": description, **more}
+
+
+def _minor(description: str, *, nullable: bool = False) -> fields.Integer:
+    api = _says(description, format="int64")
+    return fields.Integer(required=True, allow_none=nullable, metadata=api)
+
+
+def _time(description: str, *, nullable: bool = False) -> fields.DateTime:
+    return fields.DateTime(required=True, allow_none=nullable, metadata=_says(description))
+
+
+def _text(description: str, *, nullable: bool = False, **more: Any) -> fields.String:
+    api = _says(description, **more)
+    return fields.String(required=True, allow_none=nullable, metadata=api)
+
+
+def _choice(choices: tuple[str, ...], description: str) -> fields.String:
+    api = _says(description)
+    return fields.String(required=True, validate=validate.OneOf(choices), metadata=api)
+
+
+class Moment(fields.Field[dt.datetime]):
+    """An ISO 8601 date or time; without an offset it is UTC."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dt.datetime:
+        try:
+            moment = dt.datetime.fromisoformat(value)
+        except (TypeError, ValueError):
+            raise ValidationError(
+                "A time is written 2026-11-22T09:30:00Z (a + in a URL is written %2B)."
+            ) from None
+        return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+
+
+def _moment(description: str) -> Moment:
+    return Moment(metadata=_says(description, type="string", format="date-time"))
+
+
+class PageQuery(Schema):
+    """What every list takes."""
+
+    limit = fields.Integer(
+        load_default=LIMIT_DEFAULT,
+        validate=validate.Range(1, LIMIT_MAX),
+        metadata=_says("How many to show at most."),
+    )
+    after = fields.String(metadata=_says("`next` of the page before."))
+
+    class Meta:
+        unknown = RAISE
+
+    error_messages = {"unknown": "There is no such parameter here."}  # noqa: RUF012 - as marshmallow
+
+
+class TimesQuery(PageQuery):
+    """A list in the order of the log."""
+
+    order = fields.String(
+        load_default="newest",
+        validate=validate.OneOf(ORDERS),
+        metadata=_says("Which end of the log comes first."),
+    )
+    since = _moment("Accepted at this time or later.")
+    until = _moment("Accepted before this time.")
+
+
+class OperationsQuery(TimesQuery):
+    """Filters of a ledger's operations; all that are given must fit."""
+
+    status = fields.String(validate=validate.OneOf(STATUSES), metadata=_says("Their status now."))
+    kind = fields.String(validate=validate.OneOf(tuple(KINDS)), metadata=_says("Their kind."))
+    account = fields.String(
+        validate=check_code, metadata=_says("The code of an account that they posted to.")
+    )
+
+
+class AccountsQuery(PageQuery):
+    """A ledger's accounts, in the order of their codes."""
+
+    code = fields.String(validate=check_code, metadata=_says("The one account with this code."))
+
+
+class LedgerRequestSchema(Schema):
+    """A new ledger."""
+
+    name = fields.String(
+        required=True,
+        validate=validate.Regexp(
+            r"[a-z0-9][a-z0-9-]{0,62}\Z",
+            error="A ledger's name is 1 to 63 small letters, digits and hyphens, no hyphen first.",
+        ),
+        metadata=_says("How requests name it.", example="main"),
+    )
+
+    class Meta:
+        unknown = RAISE
+
+
+class ProgressSchema(Schema):
+    """The last position that the log and each stage have reached."""
+
+    accepted = fields.Integer(required=True)
+    validated = fields.Integer(required=True)
+    authorized = fields.Integer(required=True)
+    posted = fields.Integer(required=True)
+    audited = fields.Integer(required=True)
+    notified = fields.Integer(required=True)
+
+
+class LagSchema(Schema):
+    """What waits for one stage."""
+
+    operations = fields.Integer(required=True, metadata=_says("How many operations wait for it."))
+    seconds = fields.Float(required=True, metadata=_says("How long the first of them has."))
+
+
+class LagsSchema(Schema):
+    """What waits for each stage."""
+
+    validated = fields.Nested(LagSchema, required=True)
+    authorized = fields.Nested(LagSchema, required=True)
+    posted = fields.Nested(LagSchema, required=True)
+    audited = fields.Nested(LagSchema, required=True)
+    notified = fields.Nested(LagSchema, required=True)
+
+
+class LedgerSchema(Schema):
+    """One set of books, with a log of its own."""
+
+    object = _text("`ledger`")
+    name = _text("How requests name it.")
+    created_at = _time("When it was made.")
+
+
+class LedgerStateSchema(LedgerSchema):
+    """A ledger and how far its stages have come."""
+
+    progress = fields.Nested(ProgressSchema, required=True)
+    lag = fields.Nested(LagsSchema, required=True)
+
+
+class AccountSchema(Schema):
+    """An account. Its balances are on its normal side: debit for assets and expenses."""
+
+    object = _text("`account`")
+    ledger = _text("The ledger that it belongs to.")
+    code = _text("Its name within the ledger.", example="customers:42")
+    type = _choice(TYPES, "What it is in the books; it decides the normal side.")
+    currency = _text("ISO 4217.", example="USD")
+    overdraft = fields.Raw(
+        required=True,
+        metadata=_says(
+            'How far the balance may go below zero, in minor units, or "unlimited".',
+            oneOf=[
+                {"type": "integer", "format": "int64", "minimum": 0},
+                {"type": "string", "enum": ["unlimited"]},
+            ],
+        ),
+    )
+    status = _choice(("open", "frozen", "closed"), "Frozen and closed ones take no postings.")
+    name = _text("For people.", nullable=True)
+    metadata = fields.Dict(required=True, allow_none=True, metadata=_says("Yours."))
+    balance = _minor("Everything posted, on the normal side.")
+    available = _minor("What may still leave it; null where that is unlimited.", nullable=True)
+    debits_posted = _minor(MINOR_UNITS)
+    credits_posted = _minor(MINOR_UNITS)
+    debits_pending = _minor(MINOR_UNITS)
+    credits_pending = _minor(MINOR_UNITS)
+    version = fields.Integer(required=True, metadata=_says("How many postings it has."))
+
+
+class PostingSchema(Schema):
+    """One line of the ledger."""
+
+    account = _text("The account's code.")
+    amount = _minor("Minor units, positive.")
+    direction = _choice(("debit", "credit"), "Which side of the account.")
+    currency = _text("ISO 4217.")
+    balance_after = _minor("The account's balance behind this posting, on its normal side.")
+    version = fields.Integer(required=True, metadata=_says("The account's version behind it."))
+
+
+class AccountPostingSchema(PostingSchema):
+    """One line of an account's statement."""
+
+    class Meta:
+        exclude = ("account",)
+
+    operation = _text("The id of the operation.")
+    position = fields.Integer(required=True, metadata=_says("Its place in the log."))
+    kind = _text("The operation's kind.")
+    accepted_at = _time("When the operation was accepted.")
+    effective_date = _text("The operation's, if it has one.", nullable=True, format="date")
+    description = _text("The operation's, if it has one.", nullable=True)
+
+
+class TimelineSchema(Schema):
+    """When the operation passed each stage; null where it has not, or never will."""
+
+    accepted = _time("It is in the log, durably.")
+    validated = _time("It makes sense by itself.", nullable=True)
+    authorized = _time("Its principal may do it.", nullable=True)
+    posted = _time("It has changed the books.", nullable=True)
+    audited = _time("It is sealed into the audit chain.", nullable=True)
+    notified = _time("Those who asked were told.", nullable=True)
+
+
+class RejectionSchema(Schema):
+    """Why the operation was refused, for ever."""
+
+    code = _text("Stable, for programs.", example="insufficient_funds")
+    stage = _choice(("validate", "authorize", "post"), "Who refused it.")
+    detail = fields.Dict(required=True, metadata=_says("What it was about."))
+    message = _text("The same for people.")
+
+
+class ListedOperationSchema(Schema):
+    """An operation: these members, and those of its kind."""
+
+    id = _text("Its address.", example="op_00000000g0r008000001ab2c3d")
+    object = _text("`operation`")
+    ledger = _text("The ledger that it belongs to.")
+    position = fields.Integer(required=True, metadata=_says("Its place in the log: 1, 2, 3 …"))
+    kind = _choice(tuple(KINDS), "What it does.")
+    status = _choice(STATUSES, "`posted` and `rejected` are final.")
+    idempotency_key = _text("The key under which it was stored.")
+    accepted_at = _time("When it got its place.")
+    timeline = fields.Nested(TimelineSchema, required=True)
+    rejection = fields.Nested(RejectionSchema, required=True, allow_none=True)
+
+
+class OperationSchema(ListedOperationSchema):
+    """An operation: these members, and those of its kind."""
+
+    postings = fields.List(fields.Nested(PostingSchema), required=True)
+
+
+class MemberErrorSchema(Schema):
+    """One of several errors of a request."""
+
+    param = _text("Which member or parameter.", example="amount")
+    detail = _text("What is wrong with it.")
+
+
+class ProblemSchema(Schema):
+    """What went wrong, where, and what to do (RFC 9457)."""
+
+    type = _text("Where the docs explain it.", format="uri-reference")
+    title = _text("What went wrong.")
+    status = fields.Integer(required=True, metadata=_says("The HTTP status."))
+    code = _text("Stable, for programs.")
+    detail = _text("What to do.")
+    request_id = fields.String(metadata=_says("To find it in the logs; X-Request-Id is the same."))
+    param = fields.String(metadata=_says("Which member, parameter or header."))
+    errors = fields.List(fields.Nested(MemberErrorSchema), metadata=_says("All that is wrong."))
+    differs = fields.List(fields.String(), metadata=_says("Which members differ."))
+    operation = fields.String(metadata=_says("The id of the operation that was rejected."))
+    rejection = fields.Nested(RejectionSchema, metadata=_says("Why it was."))
+
+
+class BulkOutcomeSchema(Schema):
+    """What became of one item."""
+
+    index = fields.Integer(
+        required=True, metadata=_says("The item's place in the request, from 0.")
+    )
+    status = _choice((*BULK_STATUSES, "opened", "rejected"), "What became of it.")
+    id = fields.String(metadata=_says("The operation's id, if it was stored."))
+    position = fields.Integer(metadata=_says("Its place in the log, if it was stored."))
+    account = fields.Nested(AccountSchema, metadata=_says("The account, if one was opened."))
+    error = fields.Nested(ProblemSchema, metadata=_says("Why it was not stored, or was rejected."))
+
+
+class BulkSchema(Schema):
+    """An outcome for each item, in the order of the request, and how many there are of each."""
+
+    class Meta:
+        include = {  # noqa: RUF012 - as marshmallow
+            status: fields.Integer(required=True) for status in BULK_STATUSES
+        }
+
+    object = _text("`bulk`")
+    data = fields.List(fields.Nested(BulkOutcomeSchema), required=True)
+
+
+class HealthSchema(Schema):
+    """What works, by name."""
+
+    status = _choice(("ok", "degraded", "down"), "`down` comes with 503.")
+    checks = fields.Dict(
+        keys=fields.String(),
+        values=fields.String(),
+        required=True,
+        metadata=_says("`ok`, or what is wrong."),
+    )
+
+
+def list_of(item: type[Schema]) -> type[Schema]:
+    """The page of a list."""
+    name = item.__name__.removesuffix("Schema").removeprefix("Listed")
+    return Schema.from_dict(
+        {
+            "object": _text("`list`"),
+            "data": fields.List(fields.Nested(item), required=True),
+            "has_more": fields.Boolean(required=True),
+            "next": _text("What the next page takes as `after`.", nullable=True),
+        },
+        name=f"{name}ListSchema",
+    )

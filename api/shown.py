@@ -1,0 +1,131 @@
+"""Operations, accounts and postings as clients see them."""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from api.queries import FACTS
+from models.ledger import LedgerRef
+from models.operation import show_id
+from pipeline.accept import Accepted
+from pipeline.ledger import DEBIT_NORMAL, Account
+from pipeline.refusal import CODES
+from pipeline.stage import STAGES
+
+FINAL = frozenset({"posted", "rejected"})
+NEVER: dict[str, dt.datetime | None] = dict.fromkeys(FACTS.values())
+
+
+def is_final(operation: dict[str, Any]) -> bool:
+    """Whether nothing about the operation's outcome will change any more."""
+    return operation["status"] in FINAL
+
+
+def new_operation(
+    ledger: LedgerRef, accepted: Accepted, key: str, kind: str, body: dict[str, Any]
+) -> dict[str, Any]:
+    """An operation that was accepted a moment ago, from memory."""
+    return {
+        "id": show_id(accepted.id),
+        "object": "operation",
+        "ledger": ledger.name,
+        "position": accepted.position,
+        "kind": kind,
+        "status": "accepted",
+        **body,
+        "idempotency_key": key,
+        "accepted_at": accepted.accepted_at,
+        "timeline": {"accepted": accepted.accepted_at, **NEVER},
+        "postings": [],
+        "rejection": None,
+    }
+
+
+def stored_operation(ledger: LedgerRef, row: Any) -> dict[str, Any]:
+    """An operation from a row of queries.OPERATIONS, without its postings."""
+    reached = {fact: getattr(row, fact) for fact in FACTS.values()}
+    rejection = None
+    if row.code is not None:
+        rejection = {
+            "code": row.code,
+            "stage": row.stage,
+            "detail": orjson.loads(row.detail),
+            "message": CODES[row.code],
+        }
+        # The runs of later stages cover a rejected operation too, but did nothing with it.
+        for fact in list(FACTS.values())[STAGES.index(row.stage) : STAGES.index("post") + 1]:
+            reached[fact] = None
+    return {
+        "id": show_id(row.id),
+        "object": "operation",
+        "ledger": ledger.name,
+        "position": row.position,
+        "kind": row.kind,
+        "status": "rejected" if rejection else _status(reached),
+        **orjson.loads(row.body),
+        "idempotency_key": row.idempotency_key,
+        "accepted_at": row.accepted_at,
+        "timeline": {"accepted": row.accepted_at, **reached},
+        "rejection": rejection,
+    }
+
+
+def _status(reached: dict[str, Any]) -> str:
+    for fact in ("posted", "authorized", "validated"):
+        if reached[fact] is not None:
+            return fact
+    return "accepted"
+
+
+def postings(rows: Sequence[Any]) -> list[dict[str, Any]]:
+    """The postings of one operation, from rows of queries.POSTINGS."""
+    return [{"account": row.code, **_movement(row, row.type)} for row in rows]
+
+
+def account_posting(row: Any, of_type: str) -> dict[str, Any]:
+    """One line of an account's statement, from a row of queries.ACCOUNT_POSTINGS."""
+    body = orjson.loads(row.body)
+    return {
+        "operation": show_id(row.id),
+        "position": row.position,
+        "kind": row.kind,
+        "accepted_at": row.accepted_at,
+        "effective_date": body.get("effective_date"),
+        "description": body.get("description"),
+        **_movement(row, of_type),
+    }
+
+
+def _movement(row: Any, of_type: str) -> dict[str, Any]:
+    """`balance_after` is on the account's normal side, as the account shows its balance."""
+    return {
+        "amount": abs(row.amount),
+        "direction": "credit" if row.amount > 0 else "debit",
+        "currency": row.currency,
+        "balance_after": -row.balance_after if of_type in DEBIT_NORMAL else row.balance_after,
+        "version": row.version,
+    }
+
+
+def account(ledger: LedgerRef, held: Account) -> dict[str, Any]:
+    """An account with its balances."""
+    return {
+        "object": "account",
+        "ledger": ledger.name,
+        "code": held.code,
+        "type": held.type,
+        "currency": held.currency,
+        "overdraft": "unlimited" if held.overdraft is None else held.overdraft,
+        "status": held.status,
+        "name": held.name,
+        "metadata": held.metadata,
+        "balance": held.balance,
+        "available": held.available,
+        "debits_posted": held.debits_posted,
+        "credits_posted": held.credits_posted,
+        "debits_pending": held.debits_pending,
+        "credits_pending": held.credits_pending,
+        "version": held.version,
+    }

@@ -1,0 +1,44 @@
+"""What one API process holds between requests, and where a request finds it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from flask import Flask, current_app
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from api.auth import Tokens
+    from api.books import Books
+    from api.health import Checked
+    from api.waiting import Listener
+    from api.writer import Writer
+
+NAME = "trident"
+
+
+@dataclass(frozen=True)
+class State:
+    """The writer, the listener and what is remembered."""
+
+    engine: "Engine"
+    writer: "Writer"
+    listener: "Listener"
+    tokens: "Tokens"
+    books: "Books"
+    checked: "Checked"
+
+    def stop(self) -> None:
+        """End the threads; requests are refused from now on."""
+        self.writer.stop()
+        self.listener.stop()
+
+
+def attach(app: Flask, held: State) -> None:
+    """Let the app's requests find it."""
+    app.extensions[NAME] = held
+
+
+def state() -> State:
+    """What the process that answers this request holds."""
+    return cast(State, current_app.extensions[NAME])

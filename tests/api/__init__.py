@@ -1,0 +1,1 @@
+"""The HTTP interface, over Flask's test client and over a real server."""
