@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import billiard.pool
 from celery import Celery
 from celery.signals import celeryd_init, setup_logging, task_postrun, worker_process_init
 
@@ -9,6 +10,11 @@ from models.db import dispose_engines
 from models.logs import set_up_logs
 from models.settings import settings
 from pipeline.crash import crash_point
+
+# A pool child that stops waits until its parent has read all its results, 300 times 0.1 s at the
+# most, while the parent already waits for the child: one stop in ten took 30 s. Our tasks have no
+# results to lose, so a second is plenty.
+billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 10
 
 app = Celery("trident", include=["tasks.stages", "tasks.sweep"])
 app.config_from_object("celeryconfig")

@@ -1,0 +1,1 @@
+"""What it costs: scenarios against the real stack, with tables for people and JSON for machines."""
