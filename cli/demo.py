@@ -12,6 +12,7 @@ from rich.console import Console
 
 from cli import stack
 from cli.signals import interrupted_by_signals
+from cli.stack.home import HOME_MODE
 from cli.stack.root import ROOT
 from models import db, settings
 
@@ -51,8 +52,10 @@ def _home() -> Iterator[Path]:
     if "TRIDENT_HOME" in os.environ:
         yield settings.home()
     else:
-        with tempfile.TemporaryDirectory(prefix="trident-demo-") as home:
-            yield Path(home)
+        with tempfile.TemporaryDirectory(prefix="trident-demo-") as name:
+            home = Path(name)
+            home.chmod(HOME_MODE)
+            yield home
 
 
 def _use(env: Mapping[str, str]) -> None:

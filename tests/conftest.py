@@ -1,13 +1,16 @@
 """Fixtures that every test may ask for: real servers, and the environment that leads to them."""
 
 import os
+import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from cli import stack
+from cli.stack.home import HOME_MODE
 from models import db, settings
 from models.logs import set_up_logs
 
@@ -28,14 +31,23 @@ def no_stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[dict[str, str]]:
+def template() -> Iterator[Path]:
+    """A TRIDENT_HOME whose servers were made, upgraded and stopped: to be copied, not used.
+
+    A copy starts in a fifth of the time that a new one takes.
+    """
+    with _clean_environment(), temporary_home() as home:
+        with stack.servers(home, any_ports=True):
+            pass
+        yield home
+
+
+@pytest.fixture(scope="session")
+def servers(template: Path) -> Iterator[dict[str, str]]:
     """Postgres, upgraded, and Valkey on free ports; their environment, as for `trident run`."""
-    with (
-        pytest.MonkeyPatch.context() as monkeypatch,
-        tempfile.TemporaryDirectory(prefix="trident-test-") as home,
-    ):
-        _forget(monkeypatch)
-        with stack.servers(Path(home), any_ports=True) as env:
+    with _clean_environment(), temporary_home() as home:
+        copy_home(template, home)
+        with stack.servers(home, any_ports=True) as env:
             yield env
             db.dispose_engines()
 
@@ -49,6 +61,27 @@ def env(servers: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[di
     settings.settings.cache_clear()
     yield servers
     settings.settings.cache_clear()
+
+
+@contextmanager
+def temporary_home() -> Iterator[Path]:
+    """An empty folder outside pytest's own, which are shut for the user that Postgres runs as."""
+    with tempfile.TemporaryDirectory(prefix="trident-test-") as name:
+        home = Path(name).resolve()
+        home.chmod(HOME_MODE)
+        yield home
+
+
+def copy_home(template: Path, home: Path) -> None:
+    """Fill a folder with a copy of a home, owners and modes included."""
+    subprocess.run(["cp", "-Rp", f"{template}/.", str(home)], check=True)
+
+
+@contextmanager
+def _clean_environment() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        _forget(monkeypatch)
+        yield
 
 
 def _forget(monkeypatch: pytest.MonkeyPatch) -> None:

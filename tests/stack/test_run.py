@@ -27,9 +27,9 @@ time.sleep(600)
 """
 
 
-def test_the_stack_is_whole_heals_and_ends(home: Home) -> None:
+def test_the_stack_is_whole_heals_and_ends(made: Home) -> None:
     """All processes run; killed ones come back; Ctrl-C ends every one of them, with status 0."""
-    with holding(home, *RUN) as held:
+    with holding(made, *RUN) as held:
         env = held.env()
         assert is_up(env)
         assert {name for name in NAMES if held.pid(name)} == NAMES
@@ -40,7 +40,7 @@ def test_the_stack_is_whole_heals_and_ends(home: Home) -> None:
         status, output = held.stop()
     assert status == 0
     assert all_gone(family)
-    assert not home.env.exists()
+    assert not made.env.exists()
     for name in ("TRIDENT_URL", "TRIDENT_FLOWER_URL", "TRIDENT_TOKEN", "TRIDENT_HOME"):
         assert env[name] in output
     assert "worker was killed by SIGKILL; it is started again in 1 s" in output
@@ -65,22 +65,22 @@ def is_up(env: dict[str, str]) -> bool:
         return False
 
 
-def test_a_command_gets_the_environment_and_gives_its_status(home: Home) -> None:
+def test_a_command_gets_the_environment_and_gives_its_status(made: Home) -> None:
     """COMMAND finds a ready API in its environment; the output is its own, and so is the status."""
-    with holding(home, *RUN, "--", sys.executable, "-c", SHOW_ENVIRONMENT) as held:
+    with holding(made, *RUN, "--", sys.executable, "-c", SHOW_ENVIRONMENT) as held:
         status, output = held.stop()
     assert status == 7, output
     env = json.loads(output.splitlines()[-1])
-    assert env["TRIDENT_HOME"] == str(home.root)
+    assert env["TRIDENT_HOME"] == str(made.root)
     names = {"URL", "TOKEN", "DATABASE_URL", "BROKER_URL", "FLOWER_URL"}
     assert {f"TRIDENT_{name}" for name in names} <= env.keys()
-    assert not home.env.exists()
+    assert not made.env.exists()
 
 
-def test_signals_go_to_the_command_and_its_death_is_our_status(home: Home) -> None:
+def test_signals_go_to_the_command_and_its_death_is_our_status(made: Home) -> None:
     """A SIGINT sent to us reaches COMMAND, and COMMAND's death by signal 9 makes our status 137."""
     command = (*RUN, "--", sys.executable, "-c", DIE_WHEN_INTERRUPTED)
-    with holding(home, *command) as held:
+    with holding(made, *command) as held:
         held.wait_for_line("up")
         held.process.send_signal(signal.SIGINT)
         status, _ = held.stop()

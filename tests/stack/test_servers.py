@@ -48,20 +48,22 @@ def test_servers_start_answer_and_leave_nothing_running(home: Home) -> None:
 
 
 def marks_of(home: Home) -> list[Mark]:
-    """Everything that runs in a home, descendants included."""
+    """Everything that runs in a made, descendants included."""
     return [mark for entry in read(home.processes) for mark in (entry.mark, *entry.family)]
 
 
-def test_data_survives_a_restart(home: Home) -> None:
-    """What was stored in either server is there after a stop and a start."""
-    with stack.servers(home.root, any_ports=True) as env:
+def test_data_and_passwords_survive_a_restart(made: Home) -> None:
+    """What was stored in either server is there after a restart, under the same password."""
+    secrets = made.secrets.read_text()
+    with stack.servers(made.root, any_ports=True) as env:
         ask(env["TRIDENT_OWNER_DATABASE_URL"], "CREATE TABLE kept AS SELECT 42 AS answer")
         with redis.Redis.from_url(env["TRIDENT_BROKER_URL"]) as client:
             client.set("kept", "bell")
-    with stack.servers(home.root, any_ports=True) as env:
+    with stack.servers(made.root, any_ports=True) as env:
         assert ask(env["TRIDENT_OWNER_DATABASE_URL"], "SELECT answer FROM kept") == [("42",)]
         with redis.Redis.from_url(env["TRIDENT_BROKER_URL"]) as client:
             assert client.get("kept") == b"bell"
+    assert made.secrets.read_text() == secrets
 
 
 @pytest.mark.parametrize(
@@ -125,22 +127,17 @@ def test_valkey_wants_the_password(servers: dict[str, str]) -> None:
         client.ping()
 
 
-def test_secrets_are_private_and_stay_the_same(home: Home) -> None:
-    """The files with passwords are readable by their owner only, and kept over restarts."""
-    with stack.servers(home.root, any_ports=True):
-        for file in (home.secrets, home.env, home.valkey / "valkey.conf"):
+def test_files_with_secrets_are_private(made: Home) -> None:
+    """The files with passwords are readable by their owner only."""
+    with stack.servers(made.root, any_ports=True):
+        for file in (made.secrets, made.env, made.valkey / "valkey.conf"):
             assert stat.S_IMODE(file.stat().st_mode) == 0o600
-        before = home.secrets.read_text()
-    with stack.servers(home.root, any_ports=True):
-        assert home.secrets.read_text() == before
 
 
-def test_lost_secrets_are_named(home: Home) -> None:
+def test_lost_secrets_are_named(made: Home) -> None:
     """Data whose passwords are lost is refused with the name of the file that is missing."""
-    with stack.servers(home.root, any_ports=True):
-        pass
-    home.secrets.unlink()
-    with pytest.raises(StackError, match=r"Put back the secrets\.json"), stack.servers(home.root):
+    made.secrets.unlink()
+    with pytest.raises(StackError, match=r"Put back the secrets\.json"), stack.servers(made.root):
         pass
 
 
