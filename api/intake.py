@@ -9,7 +9,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from api.auth import Principal, demand
 from api.errors import Problem, invalid
 from pipeline.accept import Submission
-from pipeline.idempotency import BadKey, check_key
+from pipeline.idempotency import RESERVED, BadKey, check_key
 from pipeline.kinds import KINDS
 from pipeline.strict_json import JsonError, canonical, loads
 
@@ -21,9 +21,6 @@ ITEMS_MAX = 5_000
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
-
-# Keys of operations that Trident itself puts into a log, such as a hold that expires.
-RESERVED = "trident:"
 
 
 class Read(NamedTuple):

@@ -1,7 +1,6 @@
 """From a record of a file to an operation in the API's shape, checked by the kind's own schema.
 
-CSV cells become members: an empty cell is an absent one; `amount` and `overdraft` are decimals of
-the row's currency, `amount_minor` and `overdraft_minor` integers; `metadata` is a JSON object.
+CSV cells become members (cells.py); an empty cell is an absent member.
 """
 
 import hashlib
@@ -13,19 +12,17 @@ from typing import Any, NamedTuple
 import orjson
 from marshmallow import ValidationError, fields
 
+from cli.cells import BadRow, Members, convert
 from cli.records import Record, bad_byte
-from pipeline import money
-from pipeline.idempotency import BadKey, check_key
+from pipeline.idempotency import RESERVED, BadKey, check_key
 from pipeline.kinds import KINDS
 from pipeline.kinds.kind import Kind
-from pipeline.strict_json import JsonError, canonical, loads
+from pipeline.strict_json import canonical
 
 KEY = "idempotency_key"
 KIND = "kind"
 # The columns that `FILE.rejected.csv` adds: such a file, corrected, can be imported as it is.
 REJECTED = ("rejected_line", "rejected_code", "rejected_detail")
-
-Members = dict[str, Any]
 
 
 class Row(NamedTuple):
@@ -60,14 +57,6 @@ class Fault(NamedTuple):
     def within(self) -> str:
         """Place and message within the line."""
         return f"{self.where}: {self.message}" if self.where else self.message
-
-
-class BadRow(Exception):
-    """The record is no operation: its faults, as (column or member, message)."""
-
-    def __init__(self, *faults: tuple[str, str]) -> None:
-        super().__init__(faults)
-        self.faults = faults
 
 
 def _nested_members(kind: Kind) -> set[str]:
@@ -110,9 +99,12 @@ def of_operation(members: Members) -> tuple[str, str]:
     if not isinstance(kind, str) or kind not in KINDS:
         raise BadRow((KIND, f"A kind is one of {', '.join(KINDS)}."))
     try:
-        return check_key(members.pop(KEY, None)), kind
+        key = check_key(members.pop(KEY, None))
     except BadKey as error:
         raise BadRow((KEY, str(error))) from None
+    if key.startswith(RESERVED):
+        raise BadRow((KEY, f"Keys that begin with {RESERVED} are Trident's own."))
+    return key, kind
 
 
 def of_account(_members: Members) -> tuple[None, str]:
@@ -223,65 +215,6 @@ def _header_faults(names: list[str], form: Form) -> Iterator[tuple[str, str]]:
     for name in form.required:
         if name not in names:
             yield "", f"The header has no column {name!r}."
-
-
-def convert(members: Members) -> None:
-    """Turn the cells that are no text into what the API takes, in place; raises BadRow."""
-    for name, convert_cell in CONVERSIONS.items():
-        if name in members:
-            try:
-                convert_cell(members, members.pop(name))
-            except (money.MoneyError, JsonError) as error:
-                raise BadRow((name, str(error))) from None
-
-
-def _amount(members: Members, cell: str) -> None:
-    members["amount"] = _decimal(members, cell)
-
-
-def _amount_minor(members: Members, cell: str) -> None:
-    _once(members, "amount")
-    members["amount"] = _integer(cell)
-
-
-def _overdraft(members: Members, cell: str) -> None:
-    special = {"none": 0, "unlimited": "unlimited"}
-    members["overdraft"] = special[cell] if cell in special else _decimal(members, cell)
-
-
-def _overdraft_minor(members: Members, cell: str) -> None:
-    _once(members, "overdraft")
-    members["overdraft"] = _integer(cell)
-
-
-def _metadata(members: Members, cell: str) -> None:
-    members["metadata"] = loads(cell)
-
-
-def _decimal(members: Members, cell: str) -> int:
-    if "currency" not in members:
-        raise money.MoneyError("A decimal needs the row's currency; without it, use minor units.")
-    return money.read(cell, members["currency"])
-
-
-def _integer(cell: str) -> int:
-    if not cell.isascii() or not cell.isdecimal() or len(cell) > money.DIGITS_MAX:
-        raise money.MoneyError(f"{cell[:40]!r} is no integer in minor units.")
-    return int(cell)
-
-
-def _once(members: Members, name: str) -> None:
-    if name in members:
-        raise money.MoneyError(f"Give {name} or {name}_minor, not both.")
-
-
-CONVERSIONS: dict[str, Callable[[Members, str], None]] = {
-    "amount": _amount,
-    "amount_minor": _amount_minor,
-    "overdraft": _overdraft,
-    "overdraft_minor": _overdraft_minor,
-    "metadata": _metadata,
-}
 
 
 def flatten(messages: Any, path: str = "") -> list[tuple[str, str]]:

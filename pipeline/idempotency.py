@@ -7,6 +7,9 @@ KEY_MAX_LENGTH = 255
 # Printable ASCII: what an HTTP header carries unchanged. Space at an end would be lost there.
 KEY_PATTERN = re.compile(rf"[!-~](?:[ -~]{{0,{KEY_MAX_LENGTH - 2}}}[!-~])?")
 
+# Keys of operations that Trident makes itself: clients and files cannot use them.
+RESERVED = "trident:"
+
 
 class BadKey(ValueError):
     """The value is no idempotency key; the message says what one is."""
