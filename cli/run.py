@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from cli.signals import EXIT_SIGNALLED, STOP_SIGNALS, interrupted_by_signals
 from cli.stack import running, start
+from cli.stack.apps import path
 from cli.stack.saying import NOTE
 
 # What a shell reports of a command that cannot be found, or cannot be run.
@@ -51,7 +52,8 @@ def run(command: tuple[str, ...]) -> None:
 
     Without COMMAND, API, workers, beat and Flower run until Ctrl-C. With `-- COMMAND ...` they run
     as long as COMMAND does: it gets the stack's environment (TRIDENT_URL, TRIDENT_TOKEN and so
-    on), and its status is ours. The processes write their logs to $TRIDENT_HOME/logs.
+    on, and our own programs first in PATH), and its status is ours. The processes write their
+    logs to $TRIDENT_HOME/logs.
     """
     with interrupted_by_signals():
         if command:
@@ -70,12 +72,15 @@ def _leave_running(console: Console) -> None:
 
 
 def _run_with(command: tuple[str, ...]) -> int:
-    if shutil.which(command[0]) is None:
+    program = shutil.which(command[0], path=path())
+    if program is None:
         click.echo(f"trident: {command[0]}: not found", err=True)
         return EXIT_NOT_FOUND
     with running(say=_say_notes) as (env, supervisor):
         try:
-            child = subprocess.Popen(command, env={**os.environ, **env})  # noqa: S603  asked for
+            child = subprocess.Popen(  # noqa: S603  it is what we were asked to run
+                command, executable=program, env={**os.environ, **env, "PATH": path()}
+            )
         except OSError as error:
             click.echo(f"trident: {command[0]}: {error.strerror}", err=True)
             return EXIT_NOT_RUNNABLE

@@ -27,7 +27,7 @@ ANSWER_S = 5.0
 
 def start(supervisor: Supervisor, home: Home, env: Mapping[str, str]) -> None:
     """Start the processes of the Procfile and wait until API and Flower answer."""
-    everything = {**os.environ, **env, "PATH": _path()}
+    everything = {**os.environ, **env, "PATH": path()}
     for name, command in _procfile().items():
         supervisor.start(_spec(home, name, command, everything))
     supervisor.wait_until("web", _says_ok(f"{env['TRIDENT_URL']}/readyz"), UP_WITHIN_S)
@@ -58,8 +58,8 @@ def _spec(home: Home, name: str, command: str, env: Mapping[str, str]) -> Spec:
     )
 
 
-def _path() -> str:
-    """The programs of our own environment first."""
+def path() -> str:
+    """PATH with the programs of our own environment first."""
     return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 

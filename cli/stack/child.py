@@ -1,6 +1,7 @@
 """One process of the stack: how it is started, and how its end is noticed."""
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -80,5 +81,5 @@ class Child:
 def set_aside(log: Path) -> None:
     """Move a grown log's text to NAME.log.1. Its writer appends, so it goes on at the new end."""
     if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
-        log.with_suffix(".log.1").write_bytes(log.read_bytes())
+        shutil.copyfile(log, log.with_suffix(".log.1"))
         os.truncate(log, 0)
