@@ -16,7 +16,10 @@ broker_transport_options = {
     "priority_steps": [0],  # one list per queue; the stages have queues of their own
     "queue_order_strategy": "priority",  # -Q order: finish what is begun before beginning more
 }
-broker_pool_limit = 4  # publishers per process: one ringing thread, and room for the worker's own
+# A ceiling: connections are made when needed, and the ringing thread needs one. Flower asks workers
+# eight things at a time over two connections each; with fewer it waits for itself, and its page
+# stays empty.
+broker_pool_limit = 32
 broker_pool_acquire_timeout = 0.5
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
