@@ -1,0 +1,91 @@
+"""Heads: the newest block of each ledger, kept outside the database, in a folder or in S3."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from models.settings import settings
+from pipeline import heads
+from pipeline.audit import Head
+from tests.bank import Bank
+
+
+@pytest.fixture
+def folder(env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Heads in a folder."""
+    yield from _store(str(tmp_path / "heads"), monkeypatch)
+
+
+@pytest.fixture
+def bucket(env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Heads in a bucket, behind a stand-in of S3."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        boto3.client("s3").create_bucket(Bucket="evidence")
+        yield from _store("s3://evidence/trident", monkeypatch)
+
+
+def _store(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("TRIDENT_HEADS_URL", url)
+    settings.cache_clear()
+    heads.store.cache_clear()
+    yield url
+    heads.store.cache_clear()
+
+
+def test_a_folder_keeps_the_newest_head(folder: str, bank: Bank) -> None:
+    """After an audit run the folder holds the newest block, which is the database's own."""
+    _is_kept(bank)
+
+
+def test_a_bucket_keeps_the_newest_head(bucket: str, bank: Bank) -> None:
+    """The same in S3, under the prefix that was given."""
+    _is_kept(bank)
+    (listed,) = boto3.client("s3").list_objects_v2(Bucket="evidence")["Contents"]
+    assert listed["Key"] == f"trident/1-{bank.ledger.ledger_id}.json"
+
+
+def test_a_ledger_without_blocks_has_no_head(folder: str, bank: Bank) -> None:
+    """Nothing is kept of a ledger that was never sealed."""
+    heads.keep(bank.ledger)
+    assert heads.read_head(bank.ledger) is None
+
+
+def test_a_head_never_goes_back(folder: str, bank: Bank) -> None:
+    """A database that is behind what was kept (a restored backup) does not overwrite it."""
+    bank.fund("a", 100)
+    heads.keep(bank.ledger)
+    ahead = b'{"height": 999, "last": 9999, "hash": "00"}'
+    heads.store().put(f"1-{bank.ledger.ledger_id}.json", ahead)
+    heads.keep(bank.ledger)
+    assert heads.read_head(bank.ledger) == Head(999, 9999, b"\x00")
+
+
+def test_a_store_that_is_away_stops_nothing(
+    folder: str, bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A head that cannot be kept is logged; the ledger goes on, and the next run keeps a newer."""
+    bank.fund("a", 100)
+
+    def refuse(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(heads.Folder, "put", refuse)
+    heads.keep(bank.ledger)
+    monkeypatch.undo()
+
+
+def _is_kept(bank: Bank) -> None:
+    for amount in (100, 50):
+        bank.fund("a", amount)
+        heads.keep(bank.ledger)
+        newest = bank.rows(
+            "SELECT height, to_position, hash FROM audit_blocks"
+            " WHERE ledger_id = :ledger ORDER BY height DESC LIMIT 1"
+        )[0]
+        assert heads.read_head(bank.ledger) == Head(newest[0], newest[1], bytes(newest[2]))
