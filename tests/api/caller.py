@@ -76,6 +76,10 @@ class Caller:
                 content_type=mimetype if raw is not None else None,
             )
 
+    def with_roles(self, *roles: str, **claims: Any) -> "Caller":
+        """Another caller at the same ledger."""
+        return Caller(self.app, self.ledger, token(roles, **claims))
+
     def get(self, path: str, **kwargs: Any) -> TestResponse:
         """GET."""
         return self.call("GET", path, **kwargs)

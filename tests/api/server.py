@@ -1,0 +1,88 @@
+"""A real server: Granian in a process of its own, as the Procfile starts it."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import requests
+
+ROOT = Path(__file__).parents[2]
+UP_WITHIN_S = 20.0
+
+
+class Server:
+    """A running server and a client's calls to it."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", url: str, bearer: str) -> None:
+        self.process = process
+        self.url = url
+        self._bearer = {"Authorization": f"Bearer {bearer}"}
+
+    def post(self, path: str, body: Any, key: str, **headers: str) -> requests.Response:
+        """POST JSON; raises requests' errors when the server dies under it."""
+        every = {**self._bearer, "Idempotency-Key": key, **headers}
+        return requests.post(self.url + path, json=body, headers=every, timeout=10)
+
+    def get(self, path: str) -> requests.Response:
+        """GET."""
+        return requests.get(self.url + path, headers=self._bearer, timeout=10)
+
+    def wait_for_death(self) -> None:
+        """Until the process that serves has gone."""
+        deadline = time.monotonic() + UP_WITHIN_S
+        while time.monotonic() < deadline:
+            with suppress(psutil.NoSuchProcess):
+                children = psutil.Process(self.process.pid).children(recursive=True)
+                if any(child.status() != psutil.STATUS_ZOMBIE for child in children):
+                    time.sleep(0.05)
+                    continue
+            return
+        raise AssertionError("the server lives on")
+
+
+@contextmanager
+def serving(env: dict[str, str], bearer: str, log: Path) -> Iterator[Server]:
+    """A server on a free port, up, as long as the context lasts."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [str(Path(sys.executable).parent / "granian"), "--interface", "wsgi"]
+    command += ["--port", str(port), "--workers", "1", "--blocking-threads", "64"]
+    command += ["--backpressure", "1024", "--no-ws", "--log-level", "warning", "api.wsgi:app"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, **env}, stdout=output, stderr=output
+        )
+    server = Server(process, f"http://127.0.0.1:{port}", bearer)
+    try:
+        _wait_until_up(server, log)
+        yield server
+    finally:
+        _kill(process)
+
+
+def _wait_until_up(server: Server, log: Path) -> None:
+    deadline = time.monotonic() + UP_WITHIN_S
+    while time.monotonic() < deadline:
+        with suppress(requests.ConnectionError):
+            if server.get("/healthz").ok:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"the server does not come up:\n{log.read_text()}")
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    """The process and those that it started: a worker outlives a killed master."""
+    with suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+    process.kill()
+    process.wait()

@@ -1,0 +1,392 @@
+"""The cases of idempotency, D1 to D23: each test names its case."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import requests
+
+from models.db import app_engine, intake_engine, raw_connection
+from models.ledger import LedgerRef
+from pipeline.accept import ACCEPT_LOCK
+from pipeline.drain import drain
+from pipeline.stage import STAGES
+from tests.api.caller import WORLD, Caller, new_key, token, transfer
+from tests.api.conftest import Bellman
+from tests.api.proxy import end_connections
+from tests.api.server import serving
+from tests.bank import Bank
+
+PARALLEL = 20
+MANY = 150
+
+
+def operations_of(ledger: LedgerRef) -> int:
+    """How many operations its log holds."""
+    return int(Bank(ledger).rows("SELECT count(*) FROM operations WHERE ledger_id = :ledger")[0][0])
+
+
+def problem(answer: Any) -> tuple[int, str]:
+    """Its status and code."""
+    return answer.status_code, answer.json["code"]
+
+
+def test_without_a_key_nothing_is_stored(api: Caller, ledger: LedgerRef) -> None:
+    """D1: no key on a POST that creates an operation is a 400; on every such route."""
+    for path in ("operations", "accounts", "accounts/a/freeze", "accounts/a/close"):
+        assert problem(api.post(path, {})) == (400, "idempotency_key_missing")
+    assert problem(api.call("PATCH", "accounts/a", {})) == (400, "idempotency_key_missing")
+    assert operations_of(ledger) == 0
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["", "k" * 256, "k\tk", "k\x7f", "schlüssel", "a,b", '"a', '"a" b', '"a","b"', '"a\\"', "  "],
+)
+def test_a_key_that_is_none_is_refused(api: Caller, ledger: LedgerRef, key: str) -> None:
+    """D2: empty, over 255 characters, control or non-ASCII characters, two headers: 400.
+
+    The server joins two headers with a comma, so a bare key with a comma is two keys.
+    """
+    assert problem(api.submit(transfer(), key)) == (400, "idempotency_key_invalid")
+    assert operations_of(ledger) == 0
+
+
+def test_keys_of_tridents_own_are_refused(api: Caller) -> None:
+    """D2: the namespace of Trident's own operations cannot be used."""
+    assert problem(api.submit(transfer(), "trident:expiry:1")) == (400, "idempotency_key_reserved")
+    assert problem(api.submit(transfer(), '"trident:x"')) == (400, "idempotency_key_reserved")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("k-1", '"k-1"'), ('a"b\\c', '"a\\"b\\\\c"'), ('"x,y"', '"x,y"')]
+)
+def test_quotes_are_not_part_of_the_key(api: Caller, asleep: Bellman, one: str, other: str) -> None:
+    """D3: `"k"` in quotes and bare `k` are the same key."""
+    first, second = api.submit(transfer(), one), api.submit(transfer(), other)
+    assert first.status_code == second.status_code == 202
+    assert (first.json or {})["id"] == (second.json or {})["id"]
+    assert second.headers["Idempotent-Replayed"] == "true"
+
+
+def test_a_replay_of_a_final_operation(api: Caller, ledger: LedgerRef) -> None:
+    """D4: the same operation with its outcome, marked as replayed; no new row."""
+    api.open_two()
+    first = api.submit(transfer(), "k", wait=10)
+    assert "Idempotent-Replayed" not in first.headers
+    for _ in range(3):
+        again = api.submit(transfer(), "k")
+        assert (again.status_code, again.json) == (200, first.json)
+        assert again.headers["Idempotent-Replayed"] == "true"
+        assert again.headers["Location"] == first.headers["Location"]
+    assert operations_of(ledger) == 3
+
+
+def test_a_replay_while_the_chain_runs(api: Caller, asleep: Bellman, ledger: LedgerRef) -> None:
+    """D5: the same 202 and id."""
+    first, again = api.submit(transfer(), "k"), api.submit(transfer(), "k")
+    assert (again.status_code, again.json) == (202, first.json)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert operations_of(ledger) == 1
+
+
+def test_a_repeat_waits_for_the_first_request(
+    api: Caller, asleep: Bellman, ledger: LedgerRef
+) -> None:
+    """D6: while the first is in flight (the accept lock is held), a second one waits for it."""
+    with ThreadPoolExecutor(2) as pool, raw_connection(app_engine()) as connection:
+        cursor = connection.cursor()
+        cursor.execute("SELECT pg_advisory_lock(%s, %s)", (ACCEPT_LOCK, ledger.ledger_id))
+        both = [pool.submit(api.submit, transfer(), "k") for _ in range(2)]
+        threading.Event().wait(0.3)
+        assert not any(one.done() for one in both)
+        cursor.execute("SELECT pg_advisory_unlock(%s, %s)", (ACCEPT_LOCK, ledger.ledger_id))
+        answers = [one.result() for one in both]
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert len({(answer.json or {})["id"] for answer in answers}) == 1
+    assert sorted("Idempotent-Replayed" in answer.headers for answer in answers) == [False, True]
+
+
+def in_parallel(call: Callable[[int], Any]) -> list[Any]:
+    """Twenty calls at the same moment."""
+    gate = threading.Barrier(PARALLEL)
+
+    def one(number: int) -> Any:
+        gate.wait()
+        return call(number)
+
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        return list(pool.map(one, range(PARALLEL)))
+
+
+def test_twenty_at_once_with_one_content(api: Caller, asleep: Bellman, ledger: LedgerRef) -> None:
+    """D7: one operation, 20 times the same id, 19 of them replays."""
+    answers = in_parallel(lambda _: api.submit(transfer(), "k"))
+    assert len({answer.json["id"] for answer in answers}) == 1
+    assert sum("Idempotent-Replayed" in answer.headers for answer in answers) == PARALLEL - 1
+    assert operations_of(ledger) == 1
+
+
+def test_twenty_at_once_with_twenty_contents(
+    api: Caller, asleep: Bellman, ledger: LedgerRef
+) -> None:
+    """D8: one operation; the other 19 get 422."""
+    answers = in_parallel(lambda number: api.submit(transfer(number + 1), "k"))
+    assert sorted(answer.status_code for answer in answers) == [202] + [422] * (PARALLEL - 1)
+    assert operations_of(ledger) == 1
+
+
+def test_another_content_names_what_differs(api: Caller, asleep: Bellman) -> None:
+    """D9: 422 with the names of the members that differ, and never their old values."""
+    api.submit(transfer(100, description="secret-before"), "k")
+    changed = transfer(200, metadata={"a": 1}, effective_date="2026-01-01")
+    other = api.with_roles("submitter", subject="somebody-else").submit(changed, "k")
+    assert problem(other) == (422, "idempotency_key_reused")
+    assert other.json is not None
+    assert other.json["differs"] == ["amount", "description", "effective_date", "metadata"]
+    assert "secret-before" not in other.text
+    kind = {"kind": "freeze_account", "account": "a"}
+    assert "kind" in (api.submit(kind, "k").json or {})["differs"]
+
+
+def test_keys_of_two_ledgers_are_independent(api: Caller, ledger: LedgerRef) -> None:
+    """D10: the same key on another ledger is another operation."""
+    api.post("/v1/ledgers", {"name": f"{api.ledger}-second"})
+    second = Caller(api.app, f"{api.ledger}-second")
+    one, other = api.submit(transfer(), "k"), second.submit(transfer(200), "k")
+    assert one.status_code == other.status_code == 202
+    assert (one.json or {})["id"] != (other.json or {})["id"]
+    assert operations_of(ledger) == 1
+
+
+def test_keys_of_two_tenants_are_independent(
+    api: Caller, stranger: Caller, ledger: LedgerRef
+) -> None:
+    """D11: the same key and ledger name at another tenant is independent; nothing is visible."""
+    first: Any = api.submit(transfer(description="of A"), "k").json
+    assert stranger.post("/v1/ledgers", {"name": api.ledger}).status_code == 201
+    other: Any = stranger.submit(transfer(200), "k")
+    assert other.status_code == 202
+    assert other.json["id"] != first["id"]
+    assert other.json["position"] == 1
+    assert stranger.get(f"operations/{first['id']}").status_code == 404
+    assert operations_of(ledger) == 1
+
+
+def test_a_refused_request_leaves_its_key_free(
+    api: Caller, asleep: Bellman, ledger: LedgerRef
+) -> None:
+    """D12: after 400, 401, 403 and 422 the corrected request is executed under the same key."""
+    nobody, auditor = Caller(api.app, api.ledger, "no-token"), api.with_roles("auditor")
+    assert api.submit(b"{", "k").status_code == 400
+    assert nobody.submit(transfer(), "k").status_code == 401
+    assert auditor.submit(transfer(), "k").status_code == 403
+    assert api.submit(transfer(-1), "k").status_code == 422
+    assert operations_of(ledger) == 0
+    corrected = api.submit(transfer(), "k")
+    assert corrected.status_code == 202
+    assert "Idempotent-Replayed" not in corrected.headers
+
+
+def test_a_rejection_stays(api: Caller) -> None:
+    """D13: rejected for lack of funds, funds arrive: the same refusal; a new key works."""
+    api.open("world", **WORLD)
+    api.open("a")
+    api.open("b")
+    spend = transfer(100, source="a", destination="b")
+    first = api.submit(spend, "k", wait=10)
+    assert (first.json or {})["rejection"]["code"] == "insufficient_funds"
+    api.posted(transfer(100))
+    again = api.submit(spend, "k", wait=10)
+    assert (again.status_code, again.json) == (200, first.json)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert api.posted(spend)["status"] == "posted"
+
+
+def test_a_connection_lost_around_the_commit(
+    api: Caller, asleep: Bellman, ledger: LedgerRef, servers: dict[str, str]
+) -> None:
+    """D14: the database ends our connections again and again; each request is executed once."""
+    ended = 0
+    with ThreadPoolExecutor(8) as pool:
+        answering = [pool.submit(api.submit, transfer(), f"k-{n}") for n in range(MANY)]
+        while not all(one.done() for one in answering):
+            ended += end_connections(servers["TRIDENT_DATABASE_URL"])
+            time.sleep(0.03)
+    assert ended > 0
+    intake_engine().dispose()
+    answers = [one.result() for one in answering]
+    unsure = [n for n, answer in enumerate(answers) if answer.status_code != 202]
+    assert all(answers[n].status_code == 503 for n in unsure)
+    assert not any("Idempotent-Replayed" in answer.headers for answer in answers)
+    for number in unsure:
+        assert api.submit(transfer(), f"k-{number}").status_code == 202
+    assert operations_of(ledger) == MANY
+    ids = {(api.submit(transfer(), f"k-{n}").json or {})["id"] for n in range(MANY)}
+    assert len(ids) == MANY
+
+
+@pytest.mark.parametrize("point", ["accept.before_commit", "accept.after_commit"])
+def test_a_process_killed_at_its_commit(
+    ledger: LedgerRef, environment: dict[str, str], tmp_path: Path, point: str
+) -> None:
+    """D15: killed before or after the commit; a retry elsewhere executes it once in total."""
+    env = {**environment, "TRIDENT_CRASH_AT": str(tmp_path)}
+    (tmp_path / point).touch()
+    where = f"/v1/ledgers/{ledger.name}/operations"
+    with serving(env, token(), tmp_path / "first.log") as server:
+        with pytest.raises(requests.ConnectionError):
+            server.post(where, transfer(), "k")
+        server.wait_for_death()
+    stored = 1 if point == "accept.after_commit" else 0
+    assert operations_of(ledger) == stored
+    with serving(env, token(), tmp_path / "second.log") as server:
+        retry = server.post(where, transfer(), "k")
+        assert retry.status_code == 202
+        assert retry.json()["position"] == 1
+        assert retry.headers.get("Idempotent-Replayed") == ("true" if stored else None)
+        assert server.post(where, transfer(), "other").json()["position"] == 2
+    assert operations_of(ledger) == 2
+
+
+def test_a_flushed_broker_forgets_no_key(api: Caller, servers: dict[str, str]) -> None:
+    """D16: Redis is flushed; the same operation comes back."""
+    first = api.submit(transfer(), "k")
+    with redis.Redis.from_url(servers["TRIDENT_BROKER_URL"]) as client:
+        client.flushall()
+    again = api.submit(transfer(), "k")
+    assert (again.json or {})["id"] == (first.json or {})["id"]
+    assert again.headers["Idempotent-Replayed"] == "true"
+
+
+def test_spelling_is_not_content(api: Caller, asleep: Bellman) -> None:
+    """D17: members in another order, other white space, other escapes: the same fingerprint."""
+    first = api.submit(transfer(description="é/"), "k")
+    spelled = (
+        b'\n{ "description" : "\\u00e9\\/",\t"currency":"EUR",  "amount" :100,'
+        b'"destination":"a","kind":"transfer","source":"world"}\n'
+    )
+    again = api.submit(spelled, "k")
+    assert again.status_code == 202
+    assert (again.json or {})["id"] == (first.json or {})["id"]
+
+
+def test_a_default_is_the_same_as_saying_it(api: Caller) -> None:
+    """D17: an account without an overdraft and one with 0 are the same content."""
+    body = {"kind": "open_account", "code": "a", "type": "asset", "currency": "EUR"}
+    first = api.submit(body, "k")
+    again = api.submit(body | {"overdraft": 0}, "k")
+    assert (again.json or {})["id"] == (first.json or {})["id"]
+
+
+def test_a_member_named_twice(api: Caller, ledger: LedgerRef) -> None:
+    """D18: `{"amount":1,"amount":1000}` is a 400, at any depth."""
+    for body in (b'{"amount":1,"amount":1000}', b'{"metadata":{"a":1,"a":2}}', b'[{"a":1,"a":1}]'):
+        answer = api.submit(body)
+        assert problem(answer) == (400, "malformed_body")
+        assert "twice" in answer.text
+    assert operations_of(ledger) == 0
+
+
+@pytest.mark.parametrize(
+    ("amount", "status"),
+    [
+        ("NaN", 400),
+        ("Infinity", 400),
+        ("-Infinity", 400),
+        ("1e400", 400),
+        ("1.0", 400),
+        ("1e2", 400),
+        ("true", 422),
+        ('"1"', 422),
+        ("null", 422),
+        ("[1]", 422),
+        ("01", 400),
+        ("+1", 400),
+    ],
+)
+def test_a_number_that_is_no_integer(
+    api: Caller, ledger: LedgerRef, amount: str, status: int
+) -> None:
+    """D19: floats, infinities, booleans and strings are not amounts."""
+    body = b'{"kind":"transfer","source":"a","destination":"b","currency":"EUR","amount":%s}'
+    assert api.submit(body % amount.encode()).status_code == status
+    assert operations_of(ledger) == 0
+
+
+NESTED = [10, 100, 300, 400, 500, 900, 960, 980, 990, 1_000, 5_000, 100_000]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"amount":' + b"9" * 5_000 + b"}",
+        b"x" * (2 * 1024 * 1024),
+        b'{"description":"\xff"}',
+        b'{"description":"\\ud800"}',
+        b'{"description":"\\udc00\\ud800"}',
+        b'{"\\ud800":1}',
+        b'{"description":"a\\u0000b"}',
+        b'{"description":"a\x00b"}',
+        b"",
+        b"\xef\xbb\xbf{}",
+        b"\x00",
+        *(b"[" * depth + b'"\\u0041"' + b"]" * depth for depth in NESTED),
+        *(b'{"a":' * depth + b'"\\u0041"' + b"}" * depth for depth in NESTED),
+        *(b'{"metadata":' + b"[" * depth + b"]" * depth + b"}" for depth in NESTED),
+    ],
+    ids=lambda body: f"{body[:12]!r}-{len(body)}",
+)
+def test_hostile_json(api: Caller, ledger: LedgerRef, body: bytes) -> None:
+    """D20: huge numbers, deep nesting, too many bytes, bad text: 400, 413 or 422, never 500."""
+    answer = api.submit(body)
+    assert answer.status_code in {400, 413, 422}
+    assert answer.mimetype == "application/problem+json"
+    merged = api.submit(b'{"kind":"transfer",' + body[1:] if body.startswith(b"{") else body)
+    assert merged.status_code in {400, 413, 422}
+    assert operations_of(ledger) == 0
+
+
+@pytest.mark.parametrize("amount", [0, -1, 10**15 + 1, 2**63 - 1, 2**63, -(2**63)])
+def test_an_amount_out_of_range(api: Caller, ledger: LedgerRef, amount: int) -> None:
+    """D21: 0, negative, 2^63, -2^63: 422 that names the amount."""
+    answer = api.submit(transfer(amount))
+    assert problem(answer) == (422, "invalid_request")
+    assert (answer.json or {})["param"] == "amount"
+    assert operations_of(ledger) == 0
+
+
+@pytest.mark.parametrize("name", ["Amount", "id", "status", "idempotency_key", "reference"])
+def test_an_unknown_member(api: Caller, ledger: LedgerRef, name: str) -> None:
+    """D22: 422 that names it."""
+    answer = api.submit(transfer() | {name: 1})
+    assert problem(answer) == (422, "invalid_request")
+    assert (answer.json or {})["param"] == name
+    assert operations_of(ledger) == 0
+
+
+def test_a_stage_called_again_does_nothing(api: Caller, asleep: Bellman, ledger: LedgerRef) -> None:
+    """D23: each stage called 3 times, and twice in parallel: one effect."""
+    for body in (
+        {"kind": "open_account", "code": "world", **WORLD},
+        {"kind": "open_account", "code": "a", "type": "liability", "currency": "EUR"},
+        *(transfer(n) for n in range(1, 51)),
+    ):
+        assert api.submit(body, new_key()).status_code == 202
+    for stage in STAGES:
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda _, stage=stage: drain(stage, ledger), range(2)))
+        for _ in range(3):
+            drain(stage, ledger)
+    account: Any = api.get("accounts/a").json
+    assert (account["balance"], account["version"]) == (sum(range(1, 51)), 50)
+    covered = Bank(ledger).rows(
+        "SELECT stage, sum(to_position - from_position + 1) FROM runs"
+        " WHERE ledger_id = :ledger GROUP BY stage"
+    )
+    assert {stage: int(rows) for stage, rows in covered} == dict.fromkeys(STAGES, 52)
