@@ -1,4 +1,4 @@
-# The image of all four app processes; docker-compose.yml says which one a container runs.
+# The image of all four app processes: a container runs the line of the Procfile that it is named.
 FROM python:3.13-slim
 
 WORKDIR /trident
@@ -11,3 +11,6 @@ RUN pip install --no-cache-dir --no-deps --no-build-isolation -e . \
 
 ENV TRIDENT_HOME=/var/lib/trident
 USER trident
+# `exec` puts the process in the shell's place, so that it gets the signals itself.
+ENTRYPOINT ["/bin/sh", "-c", "eval \"exec $(sed -n \"s/^$0: //p\" Procfile)\""]
+CMD ["web"]
