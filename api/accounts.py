@@ -1,7 +1,7 @@
 """Accounts: opened, changed, frozen and closed by operations of the log; read with balances."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote
 
@@ -58,7 +58,11 @@ def _path(*parameters: dict[str, Any]) -> list[dict[str, Any]]:
 @blueprint.route("", methods=["POST"], parameters=_path())
 @blueprint.doc(
     **openapi.route(
-        {201: ("Account", "It is open."), **CHANGED},
+        {
+            201: ("Account", "It is open."),
+            **CHANGED,
+            200: (openapi.ACCOUNT_OR_BULK, "A replay; or what became of each of many."),
+        },
         body=openapi.new_accounts_body(),
         headers=CHANGE_HEADERS,
         problems=CHANGE_PROBLEMS,
@@ -158,7 +162,7 @@ def change(ledger: str, code: str) -> Response:
 
     Another overdraft, name or metadata. What is not named stays as it was.
     """
-    return _perform_on(ledger, "update_account", code, json_body())
+    return _perform_on(ledger, "update_account", code, json_body)
 
 
 @blueprint.route("/<account_code:code>/freeze", methods=["POST"], parameters=_path(openapi.CODE))
@@ -170,7 +174,7 @@ def freeze(ledger: str, code: str) -> Response:
 
     It takes no postings until it is unfrozen.
     """
-    return _perform_on(ledger, "freeze_account", code, optional_json_body())
+    return _perform_on(ledger, "freeze_account", code, optional_json_body)
 
 
 @blueprint.route("/<account_code:code>/unfreeze", methods=["POST"], parameters=_path(openapi.CODE))
@@ -182,7 +186,7 @@ def unfreeze(ledger: str, code: str) -> Response:
 
     It takes postings again.
     """
-    return _perform_on(ledger, "unfreeze_account", code, optional_json_body())
+    return _perform_on(ledger, "unfreeze_account", code, optional_json_body)
 
 
 @blueprint.route("/<account_code:code>/close", methods=["POST"], parameters=_path(openapi.CODE))
@@ -194,12 +198,14 @@ def close(ledger: str, code: str) -> Response:
 
     Its balance must be zero. It takes no postings ever again.
     """
-    return _perform_on(ledger, "close_account", code, optional_json_body())
+    return _perform_on(ledger, "close_account", code, optional_json_body)
 
 
-def _perform_on(ledger: str, kind: str, code: str, members: Any) -> Response:
+def _perform_on(ledger: str, kind: str, code: str, read_body: Callable[[], Any]) -> Response:
+    """The same with the account that stands in the address."""
     who = principal()
     book = state().books.find(who.tenant_id, ledger)
+    members = read_body()
     if isinstance(members, dict):
         if "account" in members:
             raise invalid_members({"account": "The account stands in the address already."})

@@ -47,6 +47,10 @@ PREFER = {
     "schema": {"type": "string"},
     "example": "wait=5",
 }
+ACCOUNT_OR_BULK = {
+    "oneOf": [{"$ref": "#/components/schemas/Account"}, {"$ref": "#/components/schemas/Bulk"}]
+}
+
 LEDGER = {
     "in": "path",
     "name": "ledger",
@@ -111,14 +115,14 @@ def make(app: Flask) -> Api:
 
 
 def route(
-    answers: Mapping[int, tuple[str, str]],
+    answers: Mapping[int, tuple[str | Mapping[str, Any], str]],
     *,
     body: Mapping[str, Any] | None = None,
     headers: Iterable[Mapping[str, Any]] = (),
     problems: Iterable[str] = (),
     open_to_all: bool = False,
 ) -> dict[str, Any]:
-    """A route's documentation: `answers` are (component, description) by status."""
+    """A route's documentation: `answers` are (component or schema, description) by status."""
     of_operation = any(header is IDEMPOTENCY_KEY for header in headers)
     responses: dict[str, Any] = {
         str(status): {

@@ -304,6 +304,8 @@ class BulkSchema(Schema):
         }
 
     object = _text("`bulk`")
+    opened = fields.Integer(metadata=_says("Accounts that are open now."))
+    rejected = fields.Integer(metadata=_says("Accounts that were refused."))
     data = fields.List(fields.Nested(BulkOutcomeSchema), required=True)
 
 

@@ -39,6 +39,9 @@ CHUNK = 1_000
 # for a statement, LOCK_TIMEOUT_MS for the lock); 5,000 operations are five chunks.
 SINGLE_WITHIN_S = 3.0
 BULK_WITHIN_S = 10.0
+# A writer that cannot reach its database gives up this much before the request does, so that the
+# request hears whether something may have been stored.
+GIVE_UP_EARLIER_S = 0.25
 # Between attempts to reach a database that went away under a group: a restart takes a second.
 RECONNECT_PAUSE_S = 0.1
 
@@ -164,7 +167,7 @@ class _Thread(threading.Thread):
             finally:
                 group.answer_all(BROKEN)
                 self._lines.give_back(group.ledger)
-        self._connection.close()
+        self._connection.lose(ClosedError())
 
     def _write(self, group: Group) -> None:
         answers = self._store(group.ledger, group.submissions, group.due)
@@ -206,7 +209,7 @@ class _Thread(threading.Thread):
         """accept; after a loss, again until it is known what came of it or the time is up."""
         unknown: list[CommitUnknownError] = []
         lost: psycopg2.Error | None = None
-        while lost is None or time.monotonic() < due:
+        while lost is None or time.monotonic() < due - GIVE_UP_EARLIER_S:
             try:
                 connection = self._connection.get()
             except UnreachableError:
@@ -258,13 +261,7 @@ class Held:
         return self._connection
 
     def lose(self, error: Exception) -> None:
-        """It is broken: throw it away."""
+        """Throw it away: it is broken, or nobody needs it any more."""
         context, self._context, self._connection = self._context, None, None
         if context is not None:
             context.__exit__(type(error), error, error.__traceback__)
-
-    def close(self) -> None:
-        """Give it back."""
-        context, self._context, self._connection = self._context, None, None
-        if context is not None:
-            context.__exit__(None, None, None)

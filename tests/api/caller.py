@@ -65,7 +65,8 @@ class Caller:
             every["Idempotency-Key"] = key
         if wait is not None:
             every["Prefer"] = f"wait={wait}"
-        where = path if path.startswith("/") else f"/v1/ledgers/{self.ledger}/{path}".rstrip("/")
+        here = f"/v1/ledgers/{self.ledger}"
+        where = path if path.startswith("/") else f"{here}/{path}" if path else here
         raw = body if isinstance(body, bytes) or body is None else orjson.dumps(body)
         with self.app.test_client() as client:
             return client.open(
