@@ -16,6 +16,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 HERE := $(shell pwd | cksum | cut -d ' ' -f 1)
 RUNTIME := $(VENV)/.runtime-$(HERE)
 DEV := $(VENV)/.dev-$(HERE)
+# Tests mostly wait for processes, so two at a time take two thirds of the time; each one more has
+# servers of its own.
+TEST_PROCESSES := 4
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --extra build
 
@@ -28,7 +31,7 @@ run: $(RUNTIME)
 	@$(BIN)/trident run
 
 test: $(DEV)
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n auto --maxprocesses $(TEST_PROCESSES)
 
 check: $(DEV)
 	@$(BIN)/ruff check .
