@@ -35,6 +35,9 @@ CHUNK_ROWS = 1_000
 # them, was posted after 0.16 s with 2,000 (median), 0.35 s with 3,000, 0.4-0.6 s with 5,000 and
 # 1.15 s with 10,000; the import was as fast with each.
 WINDOW = 3_000
+# A chunk waits for room in the window. If it took all of it, it would wait until nothing at all is
+# unposted, which never happens where others write to the ledger too.
+CHUNKS_IN_WINDOW = 3
 # How often a waiting import looks at the stages: seldom enough to cost nothing, often enough that
 # the window never runs empty (200 operations are posted in that time).
 POLL_S = 0.025
@@ -127,7 +130,8 @@ class Feed:
 
         Raises DatabaseAwayError. Until then the log keeps what was accepted, whatever happens.
         """
-        for chunk in _chunks(rows, min(CHUNK_ROWS, self._window)):
+        size = max(1, min(CHUNK_ROWS, self._window // CHUNKS_IN_WINDOW))
+        for chunk in _chunks(rows, size):
             self._take(chunk)
         while self._look().notify < self._last or self._flying:
             time.sleep(POLL_S)

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import orjson
 
@@ -112,8 +112,11 @@ def shown_name(path: Path) -> str:
 @contextmanager
 def _opened(path: Path) -> Iterator[io.BufferedReader]:
     if str(path) == "-":
-        assert isinstance(sys.stdin.buffer, io.BufferedReader)
-        yield sys.stdin.buffer
+        stdin = io.BufferedReader(cast(io.RawIOBase, sys.stdin.buffer))
+        try:
+            yield cast(io.BufferedReader, stdin)
+        finally:
+            stdin.detach()
     else:
         with path.open("rb") as file:
             yield file

@@ -10,7 +10,8 @@ import io
 import json
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO, NamedTuple
+from contextlib import contextmanager
+from typing import Any, BinaryIO, NamedTuple, TextIO
 
 from pipeline.strict_json import INTEGER_MAX_DIGITS, JsonError, loads
 
@@ -59,7 +60,12 @@ def bad_byte(text: str) -> int | None:
 
 def csv_records(file: BinaryIO) -> Iterator[Record]:
     """The records of a CSV file, its header first. Empty lines are left out."""
-    stream = _text(file, newline="")  # the csv module sees to line ends, and those within quotes
+    # The csv module sees to line ends by itself, and to those within quotes.
+    with _text(file, newline="") as stream:
+        yield from _csv_records(stream)
+
+
+def _csv_records(stream: TextIO) -> Iterator[Record]:
     csv.field_size_limit(CELL_MAX_CHARACTERS)
     read: list[str] = []
     reader = csv.reader(_remembered(stream, read), strict=True)
@@ -78,9 +84,14 @@ def csv_records(file: BinaryIO) -> Iterator[Record]:
         read.clear()
 
 
-def _text(file: BinaryIO, newline: str) -> io.TextIOWrapper:
-    """The file as text, without its byte order mark."""
-    return io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline=newline)
+@contextmanager
+def _text(file: BinaryIO, newline: str) -> Iterator[TextIO]:
+    """The file as text, without its byte order mark. It stays open."""
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline=newline)
+    try:
+        yield text
+    finally:
+        text.detach()
 
 
 def _remembered(stream: Iterable[str], read: list[str]) -> Iterator[str]:
@@ -109,9 +120,10 @@ def _broken_quotes(text: str) -> Broken:
 
 def json_records(file: BinaryIO) -> Iterator[Record]:
     """The lines of an NDJSON file. Empty lines are left out."""
-    for line, text in enumerate(_text(file, newline="\n"), start=1):
-        if text.strip():
-            yield _json_record(line, text.strip())
+    with _text(file, newline="\n") as stream:
+        for line, text in enumerate(stream, start=1):
+            if text.strip():
+                yield _json_record(line, text.strip())
 
 
 def _json_record(line: int, text: str) -> Record:

@@ -1,0 +1,1 @@
+"""The commands: files, money, reading, verifying."""

@@ -1,0 +1,68 @@
+"""A ledger, the stages working it in a thread, and `trident` called as a person would."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psycopg2
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy.exc import DBAPIError
+
+from cli.main import trident as command
+from models.ledger import LedgerRef
+from pipeline.drain import drain
+from pipeline.stage import STAGES
+from tests.bank import Bank, new_ledger
+
+Trident = Callable[..., Result]
+
+IDLE_S = 0.005
+
+
+@pytest.fixture
+def bank(env: dict[str, str]) -> Bank:
+    """An empty ledger."""
+    return Bank(new_ledger())
+
+
+@pytest.fixture
+def trident(env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trident:
+    """Run `trident` with these words in a folder of its own; what is no bug is a result."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str | Path, stdin: str | None = None) -> Result:
+        result = CliRunner().invoke(command, [str(word) for word in words], input=stdin)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run
+
+
+@contextmanager
+def working(ledger: LedgerRef) -> Iterator[None]:
+    """Every stage of the ledger works, as workers would, while the context lasts."""
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.wait(IDLE_S):
+            for stage in STAGES:
+                with suppress(psycopg2.Error, DBAPIError):  # the next round goes on
+                    drain(stage, ledger)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+@pytest.fixture
+def at_work(bank: Bank) -> Iterator[Bank]:
+    """The ledger, its stages at work."""
+    with working(bank.ledger):
+        yield bank
