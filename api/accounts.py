@@ -25,7 +25,7 @@ from api.intake import (
 from api.listing import Listing, Wanted
 from api.operations import INTAKE_PROBLEMS
 from api.paging import cursor, number_after, page, text_after
-from api.schemas import AccountsQuery, TimesQuery
+from api.parameters import AccountsQuery, TimesQuery
 from api.state import state
 from api.waiting import wanted_wait_s
 from models.db import tenant_reading

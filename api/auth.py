@@ -27,7 +27,7 @@ REQUIRED = ("exp", "iat", "jti", "type", "sub", "tenant", "roles", "aud", "iss")
 LEEWAY_S = 10
 # A token of ours has about 400 bytes; this leaves room for long lists of limits.
 TOKEN_MAX_BYTES = 8 * 1024
-# Verified tokens that are remembered: about 1 kB each. The least recently used goes first.
+# Verified tokens that are remembered, about 1 kB each. The one verified first goes first.
 REMEMBERED_MAX = 10_000
 TENANT_MAX = 2**31 - 1  # a Postgres integer
 TEXT_MAX_LENGTH = 255

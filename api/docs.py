@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, current_app, render_template
+from flask import Flask, Response, render_template
 from flask_smorest import Api
 from markupsafe import Markup, escape
 
@@ -35,14 +35,13 @@ def register(app: Flask, api: Api) -> None:
     def made() -> str:
         # The document does not change while the process lives.
         spec = api.spec.to_dict()
-        with current_app.app_context():
-            return render_template(
-                "docs.html",
-                spec=spec,
-                sections=[(tag, list(_routes(spec, tag["name"]))) for tag in spec["tags"]],
-                problems=PROBLEMS,
-                rejections=CODES,
-            )
+        return render_template(
+            "docs.html",
+            spec=spec,
+            sections=[(tag, list(_routes(spec, tag["name"]))) for tag in spec["tags"]],
+            problems=PROBLEMS,
+            rejections=CODES,
+        )
 
     @app.get("/docs")
     def docs() -> Response:

@@ -39,11 +39,15 @@ class Checked:
 
     def look(self) -> dict[str, str]:
         """`ok`, or what is wrong, by name."""
-        with self._lock:
-            if time.monotonic() - self._at > REMEMBERED_S:
-                self._found = {name: check() or "ok" for name, check in CHECKS.items()}
-                self._at = time.monotonic()
-            return self._found
+        # While one request looks, which may take seconds, the others get what was found before.
+        if self._lock.acquire(blocking=not self._found):
+            try:
+                if time.monotonic() - self._at > REMEMBERED_S:
+                    self._found = {name: check() or "ok" for name, check in CHECKS.items()}
+                    self._at = time.monotonic()
+            finally:
+                self._lock.release()
+        return self._found
 
 
 @blueprint.route("/healthz", methods=["GET"])

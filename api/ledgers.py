@@ -15,8 +15,8 @@ from api.auth import one_of, reader
 from api.errors import Problem, invalid
 from api.intake import json_body
 from api.paging import cursor, page, text_after
+from api.parameters import LedgerRequestSchema, PageQuery
 from api.queries import FACTS
-from api.schemas import LedgerRequestSchema, PageQuery
 from api.state import state
 from models.db import tenant_reading, tenant_writing
 

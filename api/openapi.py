@@ -11,7 +11,7 @@ from flask import Flask
 from flask_smorest import Api
 from marshmallow import Schema
 
-from api import schemas
+from api import parameters, schemas
 from api.converters import AccountCode
 from api.errors import PROBLEM_JSON, PROBLEMS
 from api.intake import ITEMS_MAX, JSON, NDJSON
@@ -47,10 +47,6 @@ PREFER = {
     "schema": {"type": "string"},
     "example": "wait=5",
 }
-ACCOUNT_OR_BULK = {
-    "oneOf": [{"$ref": "#/components/schemas/Account"}, {"$ref": "#/components/schemas/Bulk"}]
-}
-
 LEDGER = {
     "in": "path",
     "name": "ledger",
@@ -68,6 +64,10 @@ OPERATION_ID = {
     "name": "operation_id",
     "description": "The operation's id.",
     "example": "op_00000000g0r008000001ab2c3d",
+}
+
+ACCOUNT_OR_BULK = {
+    "oneOf": [{"$ref": "#/components/schemas/Account"}, {"$ref": "#/components/schemas/Bulk"}]
 }
 
 HEADERS = {
@@ -161,18 +161,16 @@ def kind_body() -> dict[str, Any]:
     return {"required": True, "content": {JSON: {"schema": "Submission", "examples": examples}}}
 
 
-def items_body(component: str, example: list[Any], *, lines: bool = False) -> dict[str, Any]:
-    """A JSON array of one component, or the same as NDJSON."""
-    array = {
-        "type": "array",
-        "items": {"$ref": f"#/components/schemas/{component}"},
-        "minItems": 1,
-        "maxItems": ITEMS_MAX,
+def bulk_body() -> dict[str, Any]:
+    """An array of operations of any kind, each with its key, or the same as NDJSON."""
+    item = {"$ref": "#/components/schemas/Item"}
+    array = {"type": "array", "items": item, "minItems": 1, "maxItems": ITEMS_MAX}
+    example = [{"idempotency_key": "order-8123", **KINDS["transfer"].example}]
+    lines = {"schema": {"type": "string", "description": "One operation a line."}}
+    return {
+        "required": True,
+        "content": {JSON: {"schema": array, "example": example}, NDJSON: lines},
     }
-    content: dict[str, Any] = {JSON: {"schema": array, "example": example}}
-    if lines:
-        content[NDJSON] = {"schema": {"type": "string"}}
-    return {"required": True, "content": content}
 
 
 def new_accounts_body() -> dict[str, Any]:
@@ -219,7 +217,7 @@ def _add_answers(api: Api) -> None:
     shapes: tuple[type[Schema], ...] = (
         schemas.ProblemSchema,
         schemas.LedgerStateSchema,
-        schemas.LedgerRequestSchema,
+        parameters.LedgerRequestSchema,
         schemas.OperationSchema,
         schemas.BulkSchema,
         schemas.HealthSchema,

@@ -13,12 +13,11 @@ from api.errors import Problem
 from api.intake import header_key, items_body, json_body, read, read_item
 from api.listing import Listing, Wanted
 from api.paging import cursor, number_after, page
-from api.schemas import OperationsQuery
+from api.parameters import OperationsQuery
 from api.state import state
 from api.waiting import wanted_wait_s
 from models.db import tenant_reading
 from models.operation import address_of, parse_id
-from pipeline.kinds import KINDS
 
 blueprint = Blueprint(
     "Operations",
@@ -79,9 +78,7 @@ def create(ledger: str) -> Response:
 @blueprint.doc(
     **openapi.route(
         {200: ("Bulk", "What became of each item.")},
-        body=openapi.items_body(
-            "Item", [{"idempotency_key": "order-8123", **KINDS["transfer"].example}], lines=True
-        ),
+        body=openapi.bulk_body(),
         problems=(
             "malformed_body",
             "unknown_ledger",

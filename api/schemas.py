@@ -1,22 +1,18 @@
-"""The shapes of answers, for the OpenAPI document, and of query strings, which are checked by them.
+"""The shapes of answers, for the OpenAPI document.
 
 Answers are not dumped through these: they are built in shown.py and written by orjson. A test holds
 the two together.
 """
 
-import datetime as dt
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from marshmallow import INCLUDE, Schema, fields, validate
 
 from api.bulk import STATUSES as BULK_STATUSES
-from api.paging import LIMIT_DEFAULT, LIMIT_MAX
+from api.parameters import STATUSES
 from pipeline.kinds import KINDS
-from pipeline.kinds.fields import check_code
 from pipeline.ledger import TYPES
 
-STATUSES = ("accepted", "validated", "authorized", "posted", "rejected")
-ORDERS = ("newest", "oldest")
 MINOR_UNITS = "Minor units of the currency."
 
 
@@ -41,83 +37,6 @@ def _text(description: str, *, nullable: bool = False, **more: Any) -> fields.St
 def _choice(choices: tuple[str, ...], description: str) -> fields.String:
     api = _says(description)
     return fields.String(required=True, validate=validate.OneOf(choices), metadata=api)
-
-
-class Moment(fields.Field[dt.datetime]):
-    """An ISO 8601 date or time; without an offset it is UTC."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dt.datetime:
-        try:
-            moment = dt.datetime.fromisoformat(value)
-        except (TypeError, ValueError):
-            raise ValidationError(
-                "A time is written 2026-11-22T09:30:00Z (a + in a URL is written %2B)."
-            ) from None
-        return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
-
-
-def _moment(description: str) -> Moment:
-    return Moment(metadata=_says(description, type="string", format="date-time"))
-
-
-class PageQuery(Schema):
-    """What every list takes."""
-
-    limit = fields.Integer(
-        load_default=LIMIT_DEFAULT,
-        validate=validate.Range(1, LIMIT_MAX),
-        metadata=_says("How many to show at most."),
-    )
-    after = fields.String(metadata=_says("`next` of the page before."))
-
-    class Meta:
-        unknown = RAISE
-
-    error_messages = {"unknown": "There is no such parameter here."}  # noqa: RUF012 - as marshmallow
-
-
-class TimesQuery(PageQuery):
-    """A list in the order of the log."""
-
-    order = fields.String(
-        load_default="newest",
-        validate=validate.OneOf(ORDERS),
-        metadata=_says("Which end of the log comes first."),
-    )
-    since = _moment("Accepted at this time or later.")
-    until = _moment("Accepted before this time.")
-
-
-class OperationsQuery(TimesQuery):
-    """Filters of a ledger's operations; all that are given must fit."""
-
-    status = fields.String(validate=validate.OneOf(STATUSES), metadata=_says("Their status now."))
-    kind = fields.String(validate=validate.OneOf(tuple(KINDS)), metadata=_says("Their kind."))
-    account = fields.String(
-        validate=check_code, metadata=_says("The code of an account that they posted to.")
-    )
-
-
-class AccountsQuery(PageQuery):
-    """A ledger's accounts, in the order of their codes."""
-
-    code = fields.String(validate=check_code, metadata=_says("The one account with this code."))
-
-
-class LedgerRequestSchema(Schema):
-    """A new ledger."""
-
-    name = fields.String(
-        required=True,
-        validate=validate.Regexp(
-            r"[a-z0-9][a-z0-9-]{0,62}\Z",
-            error="A ledger's name is 1 to 63 small letters, digits and hyphens, no hyphen first.",
-        ),
-        metadata=_says("How requests name it.", example="main"),
-    )
-
-    class Meta:
-        unknown = RAISE
 
 
 class ProgressSchema(Schema):
@@ -240,6 +159,9 @@ class RejectionSchema(Schema):
 
 class ListedOperationSchema(Schema):
     """An operation: these members, and those of its kind."""
+
+    class Meta:
+        unknown = INCLUDE
 
     id = _text("Its address.", example="op_00000000g0r008000001ab2c3d")
     object = _text("`operation`")

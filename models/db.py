@@ -51,6 +51,7 @@ def make_engine(
         max_overflow=POOL_OVERFLOW,
         pool_timeout=POOL_WAIT_S,
         pool_pre_ping=False,
+        hide_parameters=True,  # an error's text goes to the logs, what people wrote does not
         connect_args={
             "application_name": "trident",
             "connect_timeout": 3,

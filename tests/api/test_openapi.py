@@ -72,7 +72,7 @@ def faults(spec: Any, schema: dict[str, Any], value: Any, where: str = "$") -> I
             if name in schema["properties"]:
                 below = schema["properties"][name]
                 yield from faults(spec, below, member, f"{where}.{name}")
-            elif "kind" not in schema["properties"]:
+            elif schema.get("additionalProperties") is not True:
                 yield f"{where}: {name} is not documented"
 
 

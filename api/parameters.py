@@ -1,0 +1,99 @@
+"""What requests bring beside operations: query strings, and the body that makes a ledger."""
+
+import datetime as dt
+from typing import Any
+
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
+
+from api.books import NAME_PATTERN
+from api.paging import LIMIT_DEFAULT, LIMIT_MAX
+from pipeline.kinds import KINDS
+from pipeline.kinds.fields import check_code
+
+STATUSES = ("accepted", "validated", "authorized", "posted", "rejected")
+ORDERS = ("newest", "oldest")
+
+
+def _says(description: str, **more: Any) -> dict[str, Any]:
+    return {"description": description, **more}
+
+
+class Moment(fields.Field[dt.datetime]):
+    """An ISO 8601 date or time; without an offset it is UTC."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dt.datetime:
+        try:
+            moment = dt.datetime.fromisoformat(value)
+        except (TypeError, ValueError):
+            raise ValidationError(
+                "A time is written 2026-11-22T09:30:00Z (a + in a URL is written %2B)."
+            ) from None
+        return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+
+
+def _moment(description: str) -> Moment:
+    return Moment(metadata=_says(description, type="string", format="date-time"))
+
+
+class PageQuery(Schema):
+    """What every list takes."""
+
+    limit = fields.Integer(
+        load_default=LIMIT_DEFAULT,
+        validate=validate.Range(1, LIMIT_MAX),
+        metadata=_says("How many to show at most."),
+    )
+    after = fields.String(metadata=_says("`next` of the page before."))
+
+    class Meta:
+        unknown = RAISE
+
+    error_messages = {"unknown": "There is no such parameter here."}  # noqa: RUF012 - as marshmallow
+
+
+class TimesQuery(PageQuery):
+    """A list in the order of the log."""
+
+    order = fields.String(
+        load_default="newest",
+        validate=validate.OneOf(ORDERS),
+        metadata=_says("Which end of the log comes first."),
+    )
+    since = _moment("Accepted at this time or later.")
+    until = _moment("Accepted before this time.")
+
+
+class OperationsQuery(TimesQuery):
+    """Filters of a ledger's operations; all that are given must fit."""
+
+    status = fields.String(validate=validate.OneOf(STATUSES), metadata=_says("Their status now."))
+    kind = fields.String(validate=validate.OneOf(tuple(KINDS)), metadata=_says("Their kind."))
+    account = fields.String(
+        validate=check_code, metadata=_says("The code of an account that they posted to.")
+    )
+
+
+class AccountsQuery(PageQuery):
+    """A ledger's accounts, in the order of their codes."""
+
+    code = fields.String(validate=check_code, metadata=_says("The one account with this code."))
+
+
+def _check_name(name: str) -> None:
+    if not NAME_PATTERN.fullmatch(name):
+        raise ValidationError(
+            "A ledger's name is 1 to 63 small letters, digits and hyphens, no hyphen first."
+        )
+
+
+class LedgerRequestSchema(Schema):
+    """A new ledger."""
+
+    name = fields.String(
+        required=True,
+        validate=_check_name,
+        metadata=_says("How requests name it.", example="main"),
+    )
+
+    class Meta:
+        unknown = RAISE
