@@ -67,4 +67,6 @@ def read_limits(limits: tuple[str, ...]) -> dict[str, int]:
             read[currency] = money.read(amount, currency)
         except money.MoneyError as error:
             raise Unfulfillable(f"--limit {limit}: {error}") from None
+        if read[currency] < 0:
+            raise Unfulfillable(f"--limit {limit}: it is below zero.")
     return read

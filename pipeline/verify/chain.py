@@ -64,14 +64,29 @@ class ChainCheck:
         batch: list[Block] = []
         previous = Head(0, 0, GENESIS)
         for block in self._blocks():
-            _check_place(block, previous, self._audited)
-            previous = Head(block.height, block.last, block.hash)
-            if batch and block.last - batch[0].first >= CHUNK_LEAVES:
+            fault = self._misplaced(block, previous)
+            if batch and (fault or block.last - batch[0].first >= CHUNK_LEAVES):
                 yield batch
                 batch = []
+            if fault:
+                raise FoundError(*fault)
             batch.append(block)
+            previous = Head(block.height, block.last, block.hash)
         if batch:
             yield batch
+
+    def _misplaced(self, block: Block, previous: Head) -> tuple[str, int] | None:
+        """Why the block does not follow `previous`. What does not is not even computed."""
+        if block.height != previous.height + 1:
+            return f"block {previous.height + 1} is missing", previous.last + 1
+        where = f"block {block.height} is from {block.first} to {block.last}"
+        if block.first != previous.last + 1 or block.last < block.first:
+            return f"{where}, and the one before it ends at {previous.last}", block.first
+        if block.last > self._audited:
+            return f"{where}, and audit has recorded {self._audited}", block.first
+        if block.previous != previous.hash:
+            return f"block {block.height} does not name the hash before it", block.first
+        return None
 
     def _blocks(self) -> Iterator[Block]:
         after = -1
@@ -105,19 +120,6 @@ class ChainCheck:
         if block.hash != expected:
             raise FoundError(f"{where} has a hash that is not its own", block.first)
         self.head = Head(block.height, block.last, block.hash)
-
-
-def _check_place(block: Block, previous: Head, audited: int) -> None:
-    """The block stands where the one before it ends. What does not is not even computed."""
-    if block.height != previous.height + 1:
-        raise FoundError(f"block {previous.height + 1} is missing", previous.last + 1)
-    where = f"block {block.height} is from {block.first} to {block.last}"
-    if block.first != previous.last + 1 or block.last < block.first:
-        raise FoundError(f"{where}, and the one before it ends at {previous.last}", block.first)
-    if block.last > audited:
-        raise FoundError(f"{where}, and audit has recorded {audited}", block.first)
-    if block.previous != previous.hash:
-        raise FoundError(f"block {block.height} does not name the hash before it", block.first)
 
 
 def check_head(cursor: Any, ledger: LedgerRef, kept: Head) -> None:

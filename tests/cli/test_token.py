@@ -1,0 +1,68 @@
+"""`trident token`: what the token says."""
+
+import datetime as dt
+from typing import Any
+
+import jwt
+import pytest
+
+from models.settings import settings
+from tests.cli.conftest import Trident
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    """The claims of a token whose signature is right."""
+    claims: dict[str, Any] = jwt.decode(
+        token.strip(),
+        settings().jwt_secret,
+        algorithms=["HS256"],
+        audience="trident",
+        issuer="trident",
+    )
+    return claims
+
+
+def test_a_token_is_an_admins_for_an_hour(trident: Trident) -> None:
+    """Without options: the user at this machine, the default tenant, everything, one hour."""
+    result = trident("token")
+    claims = claims_of(result.stdout)
+    assert claims["sub"].startswith("cli:")
+    assert (claims["tenant"], claims["roles"], claims["type"]) == (1, ["admin"], "access")
+    assert claims["exp"] - claims["iat"] == 3600
+    assert "limits" not in claims
+    assert jwt.get_unverified_header(result.stdout.strip())["kid"] == "main"
+
+
+def test_a_token_says_what_it_was_asked_for(trident: Trident) -> None:
+    """Roles, subject, tenant, lifetime and limits in minor units."""
+    options = "--role submitter --role auditor --subject shop --tenant 7 --minutes 90"
+    limits = "--limit USD:10000.00 --limit JPY:500"
+    claims = claims_of(trident("token", *options.split(), *limits.split()).stdout)
+    assert (claims["sub"], claims["tenant"]) == ("shop", 7)
+    assert claims["roles"] == ["submitter", "auditor"]
+    assert dt.timedelta(seconds=claims["exp"] - claims["iat"]) == dt.timedelta(minutes=90)
+    assert claims["limits"] == {"USD": 1_000_000, "JPY": 500}
+
+
+def test_no_two_tokens_are_the_same(trident: Trident) -> None:
+    """Each has an id of its own, by which it could be revoked."""
+    first, second = (claims_of(trident("token").stdout) for _ in range(2))
+    assert first["jti"] != second["jti"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--limit", "USD"], "--limit USD: '' is no decimal"),
+        (["--limit", "USD:1.005"], "--limit USD:1.005: 1.005 has 3 decimals"),
+        (["--limit", "10:USD"], "ISO 4217 does not list '10'"),
+        (["--limit", "USD:-1"], "--limit USD:-1: it is below zero"),
+        (["--role", "king"], "'king' is not one of"),
+        (["--tenant", "nobody"], "No tenant 'nobody' is known."),
+    ],
+)
+def test_an_impossible_token_is_refused(trident: Trident, words: list[str], message: str) -> None:
+    """Exit 2, and no token."""
+    result = trident("token", *words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in result.stderr
