@@ -21,4 +21,4 @@ def sweep() -> None:
     for ledger, upto in rung.items():
         click.echo(f"Rang for ledger {ledger.name} of tenant {ledger.tenant_id}, up to {upto:,}.")
     if not rung:
-        click.echo("No ledger has work waiting that nobody has been rung for.")
+        click.echo("Nothing to ring for: no ledger lags, or enough bells wait already.")

@@ -13,6 +13,7 @@ import pytest
 
 from cli.feed import Feed
 from cli.importing import Report, Step, import_accounts, import_operations
+from models.db import make_engine
 from tests.bank import Bank
 from tests.cli.conftest import Trident, working
 
@@ -309,6 +310,36 @@ def end_connections(url: str) -> None:
         " WHERE pid <> pg_backend_pid() AND usename = current_user"
     )
     connection.close()
+
+
+def test_a_database_that_stays_away_ends_the_import(
+    opened: Bank, trident: Trident, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After some seconds of trying: exit 1, what is accepted, and how to go on."""
+    away = make_engine("postgresql://trident_app:x@127.0.0.1:1/trident", statement_timeout_ms=1)
+    monkeypatch.setattr("cli.importing.app_engine", lambda: away)
+    monkeypatch.setattr("cli.feed.DATABASE_AWAY_MAX_S", 0.2)
+    monkeypatch.setattr("cli.feed.RETRY_S", 0.05)
+    path = deposits(tmp_path / "ops.csv", 1)
+    result = trident("import", path, "--ledger", opened.ledger.name)
+    assert result.exit_code == 1
+    assert "The database is away: " in result.stderr
+    assert "0 accepted so far; run the same command again to go on." in result.stderr
+
+
+def test_an_import_that_nobody_works_says_so(
+    bank: Bank, trident: Trident, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While nothing is posted there is a hint where to look; then it goes on by itself."""
+    monkeypatch.setattr("cli.bar.STANDSTILL_S", 0.2)
+    path = tmp_path / "accounts.csv"
+    path.write_text(ACCOUNTS)
+    late = threading.Timer(1.0, bank.work)
+    late.start()
+    result = trident("accounts", "import", path, "--ledger", bank.ledger.name)
+    late.join()
+    assert result.exit_code == 0
+    assert "Do the workers run? `trident status` knows." in " ".join(result.stderr.split())
 
 
 def test_an_account_is_opened_once(opened: Bank, trident: Trident, tmp_path: Path) -> None:

@@ -4,12 +4,14 @@ import csv
 import io
 import json
 
+import psycopg2
 import pytest
 from click.testing import Result
 
+from models.settings import settings
 from pipeline.ledger import Account
 from pipeline.statement import Part, batches
-from tests.bank import Bank
+from tests.bank import Bank, new_ledger
 from tests.cli.conftest import Trident
 
 
@@ -175,6 +177,52 @@ def test_a_statement_of_nobody_is_refused(
     result = trident("statement", *words, "--ledger", bank.ledger.name)
     assert (result.exit_code, result.stdout) == (2, "")
     assert message in result.stderr
+
+
+@pytest.fixture
+def acme(env: dict[str, str]) -> int:
+    """The number of another tenant, made by the owner."""
+    connection = psycopg2.connect(env["TRIDENT_OWNER_DATABASE_URL"])
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO tenants (name) VALUES ('acme')"
+            " ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING tenant_id"
+        )
+        row = cursor.fetchone()
+    connection.close()
+    assert row is not None
+    return int(row[0])
+
+
+def test_a_tenant_is_named_or_numbered(acme: int, trident: Trident) -> None:
+    """With the owner's address at hand a name will do; a number always does."""
+    other = Bank(new_ledger(acme))
+    other.open("a:of-acme")
+    other.work()
+    for tenant in ("acme", str(acme)):
+        words = ("balances", "--tenant", tenant, "--ledger", other.ledger.name, "--json")
+        (account,) = json.loads(trident(*words).stdout)
+        assert account["account"] == "a:of-acme"
+
+
+def test_a_tenant_does_not_find_the_ledger_of_another(acme: int, trident: Trident) -> None:
+    """To the default tenant the ledger of another one does not exist."""
+    other = new_ledger(acme)
+    result = trident("balances", "--ledger", other.name)
+    assert result.exit_code == 2
+    assert f"Tenant default has no ledger '{other.name}'." in result.stderr
+
+
+def test_without_the_owners_address_other_names_are_unknown(
+    trident: Trident, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row-level security hides names; the sentence says what to do."""
+    monkeypatch.delenv("TRIDENT_OWNER_DATABASE_URL")
+    monkeypatch.setenv("TRIDENT_HOME", "nowhere")
+    settings.cache_clear()
+    result = trident("balances", "--tenant", "acme")
+    assert result.exit_code == 2
+    assert "No tenant 'acme' is known. Give its number" in result.stderr
 
 
 def test_batches_hold_every_version_once() -> None:
