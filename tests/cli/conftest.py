@@ -10,11 +10,13 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy.exc import DBAPIError
 
+from cli.importing import import_accounts
 from cli.main import trident as command
 from models.ledger import LedgerRef
 from pipeline.drain import drain
 from pipeline.stage import STAGES
 from tests.bank import Bank, new_ledger
+from tests.cli.sheets import ACCOUNTS
 
 Trident = Callable[..., Result]
 
@@ -66,3 +68,12 @@ def at_work(bank: Bank) -> Iterator[Bank]:
     """The ledger, its stages at work."""
     with working(bank.ledger):
         yield bank
+
+
+@pytest.fixture
+def opened(at_work: Bank, tmp_path: Path) -> Bank:
+    """A ledger at work with three accounts, opened from a file."""
+    path = tmp_path / "accounts.csv"
+    path.write_text(ACCOUNTS)
+    assert import_accounts(path, at_work.ledger).posted == 3
+    return at_work
