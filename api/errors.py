@@ -15,7 +15,7 @@ import structlog
 from flask import Flask, Response, g
 from marshmallow import ValidationError
 from sqlalchemy.exc import DBAPIError, DisconnectionError, TimeoutError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from api.answers import dump
 
@@ -192,7 +192,7 @@ def _from_http(error: HTTPException) -> Response:
         # webargs files its messages by where the argument stood: {"query": {...}}.
         return invalid_members(next(iter(messages.values()))).response()
     code = BY_STATUS.get(status, "bad_request")
-    problem = Problem(code, error.description or PROBLEMS[code].title)
+    problem = Problem(code, _advice(error))
     problem.status = status
     if code == "bad_request":
         problem.title = f"{error.name}."
@@ -201,6 +201,15 @@ def _from_http(error: HTTPException) -> Response:
         if name in ("Allow", "Retry-After", "Location"):
             answer.headers[name] = value
     return answer
+
+
+def _advice(error: HTTPException) -> str:
+    """What to do about one of werkzeug's errors; their own texts speak of browsers."""
+    if isinstance(error, NotFound):
+        return "/docs shows every address that there is."
+    if isinstance(error, MethodNotAllowed):
+        return f"It takes {', '.join(sorted(error.valid_methods or ()))}; /docs shows what for."
+    return error.description or "/docs shows what requests look like."
 
 
 def _from_database(error: Exception) -> Response:

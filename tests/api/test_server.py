@@ -131,10 +131,10 @@ def test_waiting_requests_leave_threads_free(server: Server, bellman: Bellman) -
     where = f"/v1/ledgers/{ledger.name}/operations"
     with ThreadPoolExecutor(60) as pool:
         waiting = [
-            pool.submit(server.post, where, transfer(), f"w-{n}", Prefer="wait=3")
+            pool.submit(server.post, where, transfer(), f"w-{n}", Prefer="wait=2")
             for n in range(60)
         ]
-        time.sleep(1)
+        time.sleep(0.7)
         began = time.monotonic()
         assert server.post(where, transfer(), "other").status_code == 202
         assert time.monotonic() - began < 1
