@@ -32,7 +32,7 @@ def import_(file: Path, **options: Any) -> None:
     is the same operation again and changes nothing.
 
     \b
-    Exit codes: 0 all opened; 3 some refused; 2 FILE is malformed and nothing was accepted;
+    Exit codes: 0 all opened; 3 some rejected; 2 FILE is malformed and nothing was accepted;
     1 the database failed; 130 interrupted.
     """
     run_import(import_accounts, file, **options)

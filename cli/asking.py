@@ -1,7 +1,7 @@
 """What the data commands share: whose ledger, in which format, and errors as one clear sentence.
 
 Exit codes: 0 done; 1 a fault of the surroundings, or `verify` found one; 2 asked for something
-impossible; 3 an import with refused rows; 130 Ctrl-C.
+impossible; 3 an import with rejected rows; 130 Ctrl-C.
 """
 
 import logging
@@ -21,7 +21,7 @@ from models.tenant import UnknownTenantError, tenant_id_of
 
 EXIT_FAULT = 1
 EXIT_USAGE = 2
-EXIT_REFUSED = 3
+EXIT_REJECTED = 3
 EXIT_INTERRUPTED = 130
 # Enough names to see a typing error by.
 NAMES_SHOWN_MAX = 20

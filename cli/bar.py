@@ -20,7 +20,7 @@ STANDSTILL = (
 
 
 class CountsColumn(ProgressColumn):
-    """Accepted, posted, refused, and how fast."""
+    """Accepted, posted, rejected, and how fast."""
 
     def get_table_column(self) -> Column:
         """It is never broken over two lines."""
@@ -34,7 +34,7 @@ class CountsColumn(ProgressColumn):
         counts = step.counts
         return Text(
             f"{counts.known:,} accepted · {counts.posted:,} posted"
-            f" · {counts.refused:,} refused · {task.speed or 0:,.0f}/s"
+            f" · {counts.rejected_rows:,} rejected · {task.speed or 0:,.0f}/s"
         )
 
 
@@ -55,8 +55,9 @@ def bar(name: str) -> Iterator[OnStep]:
         task = progress.add_task(name, total=None, step=None)
 
         def on_step(step: Step) -> None:
+            """Show it; once, say that nothing moves."""
             nonlocal warned
-            done = step.counts.posted + step.counts.refused
+            done = step.counts.posted + step.counts.rejected_rows
             progress.update(task, total=step.rows, completed=done, step=step)
             if step.counts.waiting_s > STANDSTILL_S and not warned:
                 warned = True

@@ -71,7 +71,7 @@ class Counts:
         return self.accepted + self.already
 
     @property
-    def refused(self) -> int:
+    def rejected_rows(self) -> int:
         """Rows that came to nothing."""
         return self.rejected.total()
 

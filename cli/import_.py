@@ -12,7 +12,7 @@ from rich.console import Console
 
 from cli.asking import (
     EXIT_INTERRUPTED,
-    EXIT_REFUSED,
+    EXIT_REJECTED,
     DatabaseFault,
     DataCommand,
     Function,
@@ -55,7 +55,7 @@ def import_options(function: Function) -> Function:
                 "rejected_path",
                 type=click.Path(dir_okay=False, path_type=Path),
                 metavar="PATH",
-                help="Where refused rows go.  [default: FILE.rejected.csv]",
+                help="Where rejected rows go.  [default: FILE.rejected.csv]",
             ),
             json_option,
         )
@@ -77,10 +77,10 @@ def import_(file: Path, **options: Any) -> None:
 
     The whole file is checked before any of it is accepted. Interrupted and started again, the
     import goes on where it was: nothing is ever posted twice. It ends when every operation is
-    final, and writes those that were refused to FILE.rejected.csv, each with its code.
+    final, and writes those that were rejected to FILE.rejected.csv, each with its code.
 
     \b
-    Exit codes: 0 all posted; 3 some refused; 2 FILE is malformed and nothing was accepted;
+    Exit codes: 0 all posted; 3 some rejected; 2 FILE is malformed and nothing was accepted;
     1 the database failed; 130 interrupted.
     """
     run_import(import_operations, file, **options)
@@ -104,14 +104,15 @@ def run_import(
         click.echo(orjson.dumps(report.as_json(), option=orjson.OPT_INDENT_2))
     else:
         show_report(report)
-    if report.refused:
-        sys.exit(EXIT_REFUSED)
+    if report.rejected_rows:
+        sys.exit(EXIT_REJECTED)
 
 
 def both(steps: list[Step], show: OnStep) -> OnStep:
     """Show each step, and remember it for the message of an interrupted import."""
 
     def on_step(step: Step) -> None:
+        """The newest step is the one that counts."""
         steps[0] = step
         show(step)
 
@@ -148,12 +149,12 @@ def show_report(report: Report) -> None:
         f" ({report.rate:,.0f}/s), ledger {report.ledger}",
     )
     lines = [("accepted", report.accepted), ("accepted before", report.already)]
-    lines += [("posted", report.posted), ("refused", report.refused)]
+    lines += [("posted", report.posted), ("rejected", report.rejected_rows)]
     width = len(f"{report.rows:,}")
     for name, count in lines:
-        if count or name in {"posted", "refused"}:
+        if count or name in {"posted", "rejected"}:
             console.print(f"  {count:>{width},}  {name}", markup=False)
     for code, count in report.rejected.items():
         console.print(f"  {count:>{width},}    {code}", markup=False)
     if report.rejected_file:
-        console.print(f"The refused rows are in {report.rejected_file}", markup=False)
+        console.print(f"The rejected rows are in {report.rejected_file}", markup=False)

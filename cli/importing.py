@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.feed import WINDOW, Counts, Feed
-from cli.files import checked, shown_name
+from cli.files import CheckedFile, checked, shown_name
 from cli.rejected import SUFFIX, RejectedFile
 from cli.rows import ACCOUNTS, OPERATIONS, Form
 from models.db import app_engine
@@ -37,7 +37,7 @@ class Report:
     rejected_file: str | None = None
 
     @property
-    def refused(self) -> int:
+    def rejected_rows(self) -> int:
         """Rows that came to nothing."""
         return sum(self.rejected.values())
 
@@ -91,11 +91,11 @@ def _import(
     step = Step()
 
     def on_checked(rows: int) -> None:
+        """The file is looked at."""
         step.checked = rows
         on_step(step)
 
     with checked(path, form, skip_malformed=skip_malformed, on_checked=on_checked) as file:
-        step.rows = file.count
         rejected = RejectedFile(rejected_path or default_rejected_path(path), file.names)
         feed = Feed(
             ledger,
@@ -106,22 +106,32 @@ def _import(
             window=window,
             on_counts=lambda _counts: on_step(step),
         )
-        step.counts = feed.counts
-        try:
-            counts = feed.run(file)
-        except BaseException:
-            rejected.discard()
-            raise
-        kept = rejected.complete()
+        step.rows, step.counts = file.count, feed.counts
+        kept = _run(feed, file, rejected)
+    return _report(path, ledger, step, kept, time.monotonic() - began)
+
+
+def _run(feed: Feed, file: CheckedFile, rejected: RejectedFile) -> Path | None:
+    """Feed the file; where the rejected rows are then, if there are any."""
+    try:
+        feed.run(file)
+    except BaseException:
+        rejected.discard()
+        raise
+    return rejected.complete()
+
+
+def _report(path: Path, ledger: LedgerRef, step: Step, kept: Path | None, seconds: float) -> Report:
+    counts = step.counts
     return Report(
         file=shown_name(path),
         ledger=ledger.name,
-        rows=file.count,
+        rows=step.rows or 0,
         accepted=counts.accepted,
         already=counts.already,
         posted=counts.posted,
         rejected=dict(counts.rejected.most_common()),
-        seconds=time.monotonic() - began,
+        seconds=seconds,
         rejected_file=None if kept is None else str(kept),
     )
 

@@ -1,4 +1,4 @@
-"""FILE.rejected.csv: the rows that were refused, as they came, each with its code."""
+"""FILE.rejected.csv: the rows that were rejected, as they came, each with its code."""
 
 import csv
 import errno
@@ -15,13 +15,13 @@ SUFFIX = ".rejected.csv"
 class RejectedFile:
     """Written beside while the import runs, and put in its place when it is complete.
 
-    An import that refuses nothing takes away what an earlier one left.
+    An import that rejects nothing takes away what an earlier one left.
     """
 
     def __init__(self, path: Path, names: Iterable[str]) -> None:
         """Raises PermissionError at once where no file could be written later."""
         if not os.access(path.parent, os.W_OK):
-            raise PermissionError(errno.EACCES, "the refused rows cannot be written", str(path))
+            raise PermissionError(errno.EACCES, "the rejected rows cannot be written", str(path))
         self.path = path
         self._beside = path.with_name(f"{path.name}.{os.getpid()}.part")
         self._names = [name for name in names if name not in REJECTED]
@@ -30,7 +30,7 @@ class RejectedFile:
         self._writer: Any = None
 
     def write(self, row: Row, code: str, detail: str) -> None:
-        """Add a row and why it was refused."""
+        """Add a row and why it was rejected."""
         if self._file is None:
             self._file = self._beside.open("w", newline="", encoding="utf-8")
             self._writer = csv.writer(self._file, lineterminator="\n")
@@ -40,7 +40,7 @@ class RejectedFile:
         self._writer.writerow([*cells, *blank, row.line, code, detail])
 
     def complete(self) -> Path | None:
-        """Everything is in it: where it is now, or None when nothing was refused."""
+        """Everything is in it: where it is now, or None when nothing was rejected."""
         if self._file is None:
             self.path.unlink(missing_ok=True)
             return None

@@ -39,7 +39,7 @@ def test_refused_rows_are_written_as_they_came(
     )
     result = trident("import", path, "--ledger", opened.ledger.name)
     assert result.exit_code == 3
-    assert "3  refused" in result.stdout
+    assert "3  rejected" in result.stdout
     rows = rejected_rows(tmp_path / "ops.csv.rejected.csv")
     assert [
         (row["idempotency_key"], row["rejected_line"], row["rejected_code"]) for row in rows
@@ -202,5 +202,5 @@ def test_a_folder_that_cannot_be_written_is_noticed_first(
     folder.chmod(0o500)
     result = trident("import", path, "--ledger", bank.ledger.name)
     assert result.exit_code == 2
-    assert "the refused rows cannot be written" in result.stderr
+    assert "the rejected rows cannot be written" in result.stderr
     assert count(bank) == 0
