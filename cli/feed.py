@@ -31,9 +31,10 @@ from pipeline.progress import Progress, read_progress, read_rejections
 # Single requests of the same ledger wait for a chunk's accept lock: with 1,000 rows their p99 is
 # 66 ms, with 20,000 it was 692 ms.
 CHUNK_ROWS = 1_000
-# Unposted operations at any time. On two busy cores an operation of somebody else, accepted behind
-# them, was posted after 0.16 s with 2,000 (median), 0.35 s with 3,000, 0.4-0.6 s with 5,000 and
-# 1.15 s with 10,000; the import was as fast with each.
+# Unposted operations at any time. Measured on two cores: the import's rate, and the median until an
+# operation of somebody else, accepted behind them, is posted: 2,000: 5,900/s, 0.16 s; 3,000: 7,700/s,
+# 0.20 s; 5,000: 8,300/s, 0.29 s; 10,000: 8,900/s, 0.41 s. On busy cores all take three times as long,
+# and the wait must stay below a second.
 WINDOW = 3_000
 # A chunk waits for room in the window. If it took all of it, it would wait until nothing at all is
 # unposted, which never happens where others write to the ledger too.
