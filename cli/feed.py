@@ -32,9 +32,10 @@ from pipeline.progress import Progress, read_progress, read_rejections
 # 66 ms, with 20,000 it was 692 ms.
 CHUNK_ROWS = 1_000
 # Unposted operations at any time. Measured on two cores: the import's rate, and the median until an
-# operation of somebody else, accepted behind them, is posted: 2,000: 5,900/s, 0.16 s; 3,000: 7,700/s,
-# 0.20 s; 5,000: 8,300/s, 0.29 s; 10,000: 8,900/s, 0.41 s. On busy cores all take three times as long,
-# and the wait must stay below a second.
+# operation of somebody else, accepted behind them, is posted:
+#     2,000: 5,900/s, 0.16 s     3,000: 7,700/s, 0.20 s
+#     5,000: 8,300/s, 0.29 s    10,000: 8,900/s, 0.41 s
+# Where others keep the cores busy it all takes three times as long, and must stay below a second.
 WINDOW = 3_000
 # A chunk waits for room in the window. If it took all of it, it would wait until nothing at all is
 # unposted, which never happens where others write to the ledger too.

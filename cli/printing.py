@@ -3,6 +3,7 @@
 import csv
 import sys
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 
 import orjson
 from rich import box
@@ -65,5 +66,4 @@ def print_table(made: Table) -> None:
 
 def grouped(decimal: str) -> str:
     """Thousands apart, as people read amounts: 1,250.34."""
-    units, point, decimals = decimal.partition(".")
-    return f"{int(units):,}{point}{decimals}" if units != "-0" else decimal
+    return f"{Decimal(decimal):,}"

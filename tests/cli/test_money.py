@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cli.printing import grouped
 from pipeline import money
 
 CURRENCIES = {"JPY": 0, "USD": 2, "CZK": 2, "BHD": 3, "CLF": 4}
@@ -60,3 +61,12 @@ def test_what_is_shown_is_read_back(minor: int, currency: str) -> None:
     shown = money.show(minor, currency)
     assert money.read(shown, currency) == minor
     assert len(shown.partition(".")[2]) == CURRENCIES[currency]
+
+
+@pytest.mark.parametrize(
+    ("decimal", "shown"),
+    [("1250.34", "1,250.34"), ("-1234567.00", "-1,234,567.00"), ("-0.05", "-0.05"), ("0", "0")],
+)
+def test_thousands_stand_apart_for_people(decimal: str, shown: str) -> None:
+    """Sign and decimals stay as they are."""
+    assert grouped(decimal) == shown
