@@ -9,7 +9,9 @@ import orjson
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from models.ledger import LedgerRef
 from models.token import mint
+from tests.bank import Bank
 
 ROLES = ("admin", "operator", "submitter", "auditor")
 LIABILITY = {"type": "liability", "currency": "EUR"}
@@ -38,6 +40,16 @@ def transfer(amount: Any = 100, **more: Any) -> dict[str, Any]:
         "currency": "EUR",
         **more,
     }
+
+
+def operations_of(ledger: LedgerRef) -> int:
+    """How many operations its log holds."""
+    return int(Bank(ledger).rows("SELECT count(*) FROM operations WHERE ledger_id = :ledger")[0][0])
+
+
+def problem(answer: Any) -> tuple[int, str]:
+    """Its status and code."""
+    return answer.status_code, answer.json["code"]
 
 
 class Caller:

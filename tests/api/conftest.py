@@ -6,15 +6,18 @@ from collections.abc import Iterator
 
 import pytest
 from flask import Flask
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from api.app import create_app
 from api.state import NAME
+from api.writer import Writer
 from models import db, settings
 from models.ledger import LedgerRef
 from pipeline.drain import drain
 from pipeline.stage import STAGES
 from tests.api.caller import Caller, token
+from tests.api.proxy import Proxy, proxied
+from tests.api.writing import Rung
 from tests.bank import new_ledger
 
 
@@ -122,3 +125,33 @@ def other_tenant(environment: dict[str, str]) -> int:
 def stranger(app: Flask, api: Caller, other_tenant: int) -> Caller:
     """Somebody of another tenant, with every role there, who asks for the same ledger's name."""
     return Caller(app, api.ledger, token(tenant_id=other_tenant))
+
+
+@pytest.fixture
+def proxy(environment: dict[str, str]) -> Iterator[Proxy]:
+    """A proxy in front of Postgres."""
+    with proxied(environment["TRIDENT_DATABASE_URL"]) as made:
+        yield made
+
+
+@pytest.fixture
+def engine(proxy: Proxy) -> Iterator[Engine]:
+    """An engine whose connections go through the proxy."""
+    url = proxy.url.render_as_string(hide_password=False)
+    made = db.make_engine(url, statement_timeout_ms=3_000)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def rung() -> Rung:
+    """What the writer rang for."""
+    return Rung()
+
+
+@pytest.fixture
+def writer(engine: Engine, rung: Rung) -> Iterator[Writer]:
+    """A writer of its own for the test."""
+    made = Writer(engine, rung, max_lag=1_000_000)
+    yield made
+    made.stop()

@@ -1,20 +1,21 @@
 """`Prefer: wait=N`: who waits, for how long, and what happens when the listener is away."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import Engine
 
 from api.state import NAME
 from api.waiting import WAIT, Listener, Watch
-from models.db import intake_engine, make_engine
+from models.db import intake_engine
 from models.ledger import LedgerRef
 from pipeline.accept import Accepted
 from pipeline.drain import drain
 from tests.api.caller import Caller, transfer
 from tests.api.conftest import Bellman, work
-from tests.api.proxy import Proxy, proxied
+from tests.api.proxy import Proxy
 from tests.bank import Bank
 
 
@@ -112,17 +113,10 @@ def test_no_wait_is_granted_beyond_the_cap(
     listener.stop()
 
 
-@pytest.fixture
-def proxy(environment: dict[str, str]) -> Iterator[Proxy]:
-    """A proxy in front of Postgres."""
-    with proxied(environment["TRIDENT_DATABASE_URL"]) as made:
-        yield made
-
-
-def test_a_listener_that_was_away_wakes_everybody(proxy: Proxy, ledger: LedgerRef) -> None:
+def test_a_listener_that_was_away_wakes_everybody(
+    proxy: Proxy, engine: Engine, ledger: LedgerRef
+) -> None:
     """What was told while it was away is not lost: those who wait look for themselves."""
-    url = proxy.url.render_as_string(hide_password=False)
-    engine = make_engine(url, statement_timeout_ms=3_000)
     listener = Listener(engine)
     _until(lambda: listener.trouble() is None)
     with listener.watch(ledger, 20) as watch, ThreadPoolExecutor(1) as pool:
@@ -140,7 +134,6 @@ def test_a_listener_that_was_away_wakes_everybody(proxy: Proxy, ledger: LedgerRe
     assert listener.trouble() is None
     listener.stop()
     assert listener.trouble() == "its thread died"
-    engine.dispose()
 
 
 def test_what_was_heard_before_the_wait_counts() -> None:
