@@ -3,7 +3,7 @@
 import select
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Literal
 
@@ -26,6 +26,7 @@ class Proxy:
         self._lock = threading.Lock()
         self._cuts: list[Moment] = []
         self.refusing = False
+        self.on_cut: Callable[[], object] = lambda: None
         self._open: set[socket.socket] = set()
         self.url = upstream.set(host="127.0.0.1", port=self._listener.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
@@ -75,6 +76,7 @@ class Proxy:
                     (server if source is client else client).sendall(data)
                     if moment == "after":
                         server.recv(CHUNK)  # Postgres has answered: it is committed
+                        self.on_cut()
                         return
 
     def _moment(self, data: bytes) -> Moment | None:

@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 from sqlalchemy import Engine
@@ -88,6 +89,19 @@ def test_a_connection_lost_around_the_commit(
     assert answers[1] == before._replace(replayed=True)
     assert rung.calls == [(ledger, 1), (ledger, 3)]
     assert positions([writer.put(ledger, submission("c"))]) == [4]
+
+
+def test_a_doubt_outlives_a_later_failure(writer: Writer, proxy: Proxy, ledger: LedgerRef) -> None:
+    """Lost at the commit, and then the lock is not to be had: it may have been stored, not busy."""
+    with ExitStack() as stack:
+        proxy.on_cut = lambda: stack.enter_context(locked(ledger))
+        proxy.cut("after")
+        answer = writer.put(ledger, submission("k"))
+    assert isinstance(answer, Unstored)
+    assert answer.code == "intake_timeout"
+    retry = writer.put(ledger, submission("k"))
+    assert isinstance(retry, Accepted)
+    assert (retry.position, retry.replayed) == (1, True)
 
 
 def test_an_idle_connection_that_died_is_replaced(
