@@ -11,7 +11,7 @@ from marshmallow import RAISE
 
 from api import bulk, openapi, outcomes, queries, shown
 from api.answers import answer
-from api.auth import Principal, principal, reader
+from api.auth import principal, reader
 from api.errors import Rejected, invalid_members
 from api.intake import (
     BULK_MAX_BYTES,
@@ -25,8 +25,9 @@ from api.intake import (
 from api.listing import Listing, Wanted
 from api.operations import INTAKE_PROBLEMS
 from api.paging import cursor, number_after, page, text_after
-from api.parameters import AccountsQuery, TimesQuery
+from api.parameters import BULK_STATUSES, AccountsQuery, TimesQuery
 from api.state import state
+from api.tokens import Principal
 from api.waiting import wanted_wait_s
 from models.db import tenant_reading
 from models.ledger import LedgerRef
@@ -242,7 +243,7 @@ def _open_many(who: Principal, book: LedgerRef, items: list[Any]) -> Response:
         new = [one["position"] for one in found if one["status"] == "accepted"]
         if watch is not None and new:
             watch.wait(max(new), due)
-    return bulk.response(_with_accounts(book, found), ("opened", "rejected", *bulk.STATUSES))
+    return bulk.response(_with_accounts(book, found), ("opened", "rejected", *BULK_STATUSES))
 
 
 def _with_accounts(book: LedgerRef, found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

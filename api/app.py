@@ -5,8 +5,9 @@ import secrets
 
 from flask import Flask, Response, g, request
 
-from api import accounts, auth, docs, errors, health, ledgers, openapi, operations
+from api import accounts, docs, errors, health, ledgers, openapi, operations, tokens
 from api.books import Books
+from api.checked import Checked
 from api.converters import AccountCode
 from api.state import State, attach
 from api.waiting import Listener
@@ -34,7 +35,7 @@ def create_app(ring: Ring | None = None) -> Flask:
 
     app.before_request(_name_request)
     app.after_request(_finish)
-    auth.set_up(app)
+    tokens.set_up(app)
     errors.register(app)
 
     api = openapi.make(app)
@@ -45,8 +46,7 @@ def create_app(ring: Ring | None = None) -> Flask:
 
     engine = intake_engine()
     writer = Writer(engine, ring or ringer().ring, settings().max_lag)
-    tokens, books, checked = auth.Tokens(), Books(engine), health.Checked()
-    attach(app, State(engine, writer, Listener(engine), tokens, books, checked))
+    attach(app, State(engine, writer, Listener(engine), tokens.Tokens(), Books(engine), Checked()))
     return app
 
 

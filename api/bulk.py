@@ -10,14 +10,13 @@ from api.answers import answer
 from api.errors import Problem
 from api.intake import Read
 from api.outcomes import problem
+from api.parameters import BULK_STATUSES
 from api.parcel import Answer
 from api.state import state
 from models.ledger import LedgerRef
 from models.operation import show_id
 from pipeline.accept import Accepted
 
-# What an item's status says; the problem in `error` says the rest.
-STATUSES = ("accepted", "replayed", "invalid", "forbidden", "conflict", "behind", "unavailable")
 BY_CODE = {
     "forbidden": "forbidden",
     "idempotency_key_reused": "conflict",
@@ -47,7 +46,9 @@ def hand_in(ledger: LedgerRef, items: Sequence[Any], read_item: ReadItem) -> lis
     return outcomes
 
 
-def response(outcomes: Sequence[dict[str, Any]], statuses: Sequence[str] = STATUSES) -> Response:
+def response(
+    outcomes: Sequence[dict[str, Any]], statuses: Sequence[str] = BULK_STATUSES
+) -> Response:
     """The answer: the outcomes, and how many there are of each status."""
     counted = Counter(outcome["status"] for outcome in outcomes)
     counts = {status: counted[status] for status in statuses}

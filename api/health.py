@@ -1,9 +1,5 @@
 """Is the process alive, and can it do its work? For load balancers and people; no token needed."""
 
-import threading
-import time
-from collections.abc import Callable
-
 import psycopg2
 import redis
 import structlog
@@ -14,40 +10,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api import openapi
 from api.answers import answer
+from api.checked import Check
 from api.state import state
 from models.settings import SettingsError
 from tasks.ring import broker
 
 blueprint = Blueprint("Health", __name__, description="Is it up?")
 
-# Whoever asks more often gets the last answer: the route needs no token and must cost nothing.
-REMEMBERED_S = 1.0
-
 # Without these nothing can be accepted; without the others it is only slower.
 NEEDED = ("database", "writer")
 
 log = structlog.get_logger("trident.health")
-
-
-class Checked:
-    """The last look at everything, and when it was."""
-
-    def __init__(self) -> None:
-        self._found: dict[str, str] = {}
-        self._at = float("-inf")
-        self._lock = threading.Lock()
-
-    def look(self) -> dict[str, str]:
-        """`ok`, or what is wrong, by name."""
-        # While one request looks, which may take seconds, the others get what was found before.
-        if self._lock.acquire(blocking=not self._found):
-            try:
-                if time.monotonic() - self._at > REMEMBERED_S:
-                    self._found = {name: check() or "ok" for name, check in CHECKS.items()}
-                    self._at = time.monotonic()
-            finally:
-                self._lock.release()
-        return self._found
 
 
 @blueprint.route("/healthz", methods=["GET"])
@@ -73,7 +46,7 @@ def ready() -> Response:
     The database and the writer must be up. Without the broker or the listener operations are
     accepted all the same: they are then posted, and waiting requests answered, later.
     """
-    found = state().checked.look()
+    found = state().checked.look(CHECKS)
     down = [name for name, said in found.items() if said != "ok"]
     if not down:
         return answer({"status": "ok", "checks": found})
@@ -108,7 +81,7 @@ def _listener() -> str | None:
     return state().listener.trouble()
 
 
-CHECKS: dict[str, Callable[[], str | None]] = {
+CHECKS: dict[str, Check] = {
     "database": _database,
     "broker": _broker,
     "writer": _writer,

@@ -6,8 +6,9 @@ from flask import request
 from marshmallow import ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from api.auth import Principal, demand
+from api.auth import demand
 from api.errors import Problem, invalid
+from api.tokens import Principal
 from pipeline.accept import Submission
 from pipeline.idempotency import RESERVED, BadKey, check_key
 from pipeline.kinds import KINDS

@@ -11,6 +11,16 @@ from pipeline.kinds import KINDS
 from pipeline.kinds.fields import check_code
 
 STATUSES = ("accepted", "validated", "authorized", "posted", "rejected")
+# What an item's status says; the problem in `error` says the rest.
+BULK_STATUSES = (
+    "accepted",
+    "replayed",
+    "invalid",
+    "forbidden",
+    "conflict",
+    "behind",
+    "unavailable",
+)
 ORDERS = ("newest", "oldest")
 
 

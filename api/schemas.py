@@ -8,8 +8,7 @@ from typing import Any
 
 from marshmallow import INCLUDE, Schema, fields, validate
 
-from api.bulk import STATUSES as BULK_STATUSES
-from api.parameters import STATUSES
+from api.parameters import BULK_STATUSES, STATUSES
 from pipeline.kinds import KINDS
 from pipeline.ledger import TYPES
 

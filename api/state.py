@@ -1,18 +1,16 @@
 """What one API process holds between requests, and where a request finds it."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from flask import Flask, current_app
+from sqlalchemy import Engine
 
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
-    from api.auth import Tokens
-    from api.books import Books
-    from api.health import Checked
-    from api.waiting import Listener
-    from api.writer import Writer
+from api.books import Books
+from api.checked import Checked
+from api.tokens import Tokens
+from api.waiting import Listener
+from api.writer import Writer
 
 NAME = "trident"
 
@@ -21,12 +19,12 @@ NAME = "trident"
 class State:
     """The writer, the listener and what is remembered."""
 
-    engine: "Engine"
-    writer: "Writer"
-    listener: "Listener"
-    tokens: "Tokens"
-    books: "Books"
-    checked: "Checked"
+    engine: Engine
+    writer: Writer
+    listener: Listener
+    tokens: Tokens
+    books: Books
+    checked: Checked
 
     def stop(self) -> None:
         """End the threads; requests are refused from now on."""

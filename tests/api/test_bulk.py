@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from api import bulk as bulk_module
+from api.parameters import BULK_STATUSES
 from api.state import NAME
 from models.ledger import LedgerRef
 from tests.api.caller import Caller, new_key, transfer
@@ -168,4 +168,4 @@ def test_a_request_of_which_nothing_got_through_is_503(
     answer = api.post("operations/bulk", [item(), item()])
     assert answer.status_code == 503
     assert (answer.json or {})["code"] == "intake_down"
-    assert "unavailable" in bulk_module.STATUSES
+    assert "unavailable" in BULK_STATUSES

@@ -293,17 +293,17 @@ ALTER TABLE idempotency_keys ENABLE ALWAYS TRIGGER idempotency_keys_guard;
 
 RUNS_GUARD = """
 CREATE FUNCTION last_position(of_tenant integer, of_ledger integer, of_stage text)
-RETURNS bigint LANGUAGE sql STABLE AS $$
-    SELECT coalesce(CASE WHEN of_stage = 'accept' THEN
-        (SELECT position FROM operations
-          WHERE tenant_id = of_tenant AND ledger_id = of_ledger
-          ORDER BY position DESC LIMIT 1)
-    ELSE
-        (SELECT to_position FROM runs
-          WHERE tenant_id = of_tenant AND ledger_id = of_ledger AND stage = of_stage
-          ORDER BY from_position DESC LIMIT 1)
-    END, 0)
-$$;
+RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF of_stage = 'accept' THEN
+        RETURN coalesce((SELECT position FROM operations
+                          WHERE tenant_id = of_tenant AND ledger_id = of_ledger
+                          ORDER BY position DESC LIMIT 1), 0);
+    END IF;
+    RETURN coalesce((SELECT to_position FROM runs
+                      WHERE tenant_id = of_tenant AND ledger_id = of_ledger AND stage = of_stage
+                      ORDER BY from_position DESC LIMIT 1), 0);
+END $$;
 
 CREATE FUNCTION runs_guard() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
