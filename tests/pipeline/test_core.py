@@ -13,6 +13,7 @@ from pipeline.refusal import Refusal
 CODES = ["world", "a", "b", "c", "missing"]
 CURRENCIES = ["EUR", "USD"]
 Log = list[tuple[str, dict[str, Any]]]
+Outcome = tuple[Books, list[Posting], list[Refusal]]
 
 
 @st.composite
@@ -87,12 +88,12 @@ LOGS = st.lists(
 ).map(lambda log: START + log)
 
 
-def play(log: Log, books: Books | None = None) -> tuple[Books, list[Posting], list[Refusal]]:
-    """The log through the core, from position 1."""
+def play(log: Log, books: Books | None = None, start: int = 1) -> Outcome:
+    """The log through the core, its first operation at position `start`."""
     books = books or Books()
     postings: list[Posting] = []
     refusals: list[Refusal] = []
-    for position, (kind, body) in enumerate(log, start=1):
+    for position, (kind, body) in enumerate(log, start):
         effect = KINDS[kind].apply(books, position, body)
         if isinstance(effect, Refusal):
             refusals.append(effect)
@@ -164,20 +165,7 @@ def test_it_does_not_matter_where_a_run_ends(log: Log, cut: int) -> None:
     """Two runs over halves of the log do what one run over all of it does."""
     whole, postings, refusals = play(log)
     books, first, refused_first = play(log[:cut])
-    books, second, refused_second = play_on(log, cut, books)
+    books, second, refused_second = play(log[cut:], books, cut + 1)
     assert books.accounts == whole.accounts
     assert first + second == postings
     assert refused_first + refused_second == refusals
-
-
-def play_on(log: Log, cut: int, books: Books) -> tuple[Books, list[Posting], list[Refusal]]:
-    """The rest of the log, at its own positions."""
-    postings: list[Posting] = []
-    refusals: list[Refusal] = []
-    for position, (kind, body) in enumerate(log[cut:], start=cut + 1):
-        effect = KINDS[kind].apply(books, position, body)
-        if isinstance(effect, Refusal):
-            refusals.append(effect)
-        else:
-            postings += effect
-    return books, postings, refusals
