@@ -19,9 +19,9 @@ from models.token import ALGORITHM, AUDIENCE, ISSUER, KEY_ID
 from pipeline.strict_json import canonical
 
 # Claims that a token must bring itself: the library fills in `type` and `jti` where they are
-# missing and asks for no `exp` (reliability rules, section 4).
+# missing and asks for no `exp` (flask-jwt-extended 4.7.4, tried).
 REQUIRED = ("exp", "iat", "jti", "type", "sub", "tenant", "roles", "aud", "iss")
-# Clocks of two machines of one house differ by a second or two; the rules allow 30 s at most.
+# Clocks of two machines of one house differ by a second or two; 30 s would be too much.
 LEEWAY_S = 10
 # A token of ours has about 400 bytes; this leaves room for long lists of limits.
 TOKEN_MAX_BYTES = 8 * 1024

@@ -16,7 +16,8 @@ from models.ledger import LedgerRef
 from models.settings import settings
 from tasks.chain import describe, ring_chain
 
-# Ledgers in one bell: with one each, 1,000 trickling ledgers outgrew two workers (design, tried).
+# Ledgers in one bell. With one in each, 1,000 ledgers at an operation a second grew the queue of
+# two worker slots without bound.
 BELL_MAX = 50
 # A busy ledger is rung at most this often: its operations pile up meanwhile and are worked
 # together. An idle ledger is rung at once.
