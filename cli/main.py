@@ -11,7 +11,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("cli.run:run", "Start the stack and leave it running, or run one command with it."),
     "demo": ("cli.demo:demo", "Post a small company's month and show what came out."),
     "token": ("cli.token:token", "Print an access token for the API."),
-    "accounts": ("cli.accounts:accounts", "Open accounts from a CSV file, and list them."),
+    "accounts": ("cli.accounts:accounts", "Open accounts from a CSV file."),
     "import": ("cli.import_:import_", "Hand a file of operations to a ledger."),
     "balances": ("cli.balances:balances", "Show the trial balance of a ledger."),
     "statement": ("cli.statement:statement", "Show the postings of one account."),

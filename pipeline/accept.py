@@ -12,7 +12,7 @@ positions, insert them with their keys, commit. Whoever calls rings the bell aft
 import datetime as dt
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -175,44 +175,23 @@ def _accept(
     hashes = {s.key: key_hash(s.key) for s in submissions}
     cursor.execute(LOOK_UP, {**scope, "hashes": arrays.words(hashes.values())})
     rows = cursor.fetchall()
-    last, posted, now = rows[0][6:]
+    log = _Log(ledger.ledger_id, *rows[0][6:])
     known = {row[3]: _stored(row) for row in rows if row[0] is not None}
-
-    receipts: list[Receipt] = []
-    fresh: list[Submission] = []
-    ids: list[UUID] = []
-    for submission in submissions:
-        stored = known.get(submission.key)
-        if stored is not None:
-            receipts.append(_replay(stored, submission))
-        elif last + len(fresh) - posted >= max_lag:
-            receipts.append(Behind(last + len(fresh) - posted))
-        else:
-            fresh.append(submission)
-            position = last + len(fresh)
-            ids.append(make_id(ledger.ledger_id, position))
-            accepted = Accepted(position, ids[-1], now, replayed=False)
-            receipts.append(accepted)
-            # An equal key later in the same group meets this one as if it were stored.
-            known[submission.key] = Stored(
-                submission.key,
-                submission.kind,
-                submission.body,
-                accepted._replace(replayed=True),
-            )
-    if not fresh:
+    receipts = [_receive(submission, known, log, max_lag) for submission in submissions]
+    if not log.fresh:
         cursor.execute("ROLLBACK")
         return receipts
     crash_point("accept.before_commit")
+    fresh = [submission for submission, _ in log.fresh]
     columns = {
-        "at": now,
-        "positions": arrays.integers(range(last + 1, last + len(fresh) + 1)),
-        "ids": arrays.words([id_.hex for id_ in ids]),
-        "hashes": arrays.words([hashes[s.key] for s in fresh]),
-        "keys": arrays.texts([s.key for s in fresh]),
-        "kinds": arrays.words([s.kind for s in fresh]),
-        "bodies": arrays.texts([s.body.decode() for s in fresh]),
-        "principals": arrays.texts([s.principal.decode() for s in fresh]),
+        "at": log.now,
+        "positions": arrays.integers(accepted.position for _, accepted in log.fresh),
+        "ids": arrays.words(accepted.id.hex for _, accepted in log.fresh),
+        "hashes": arrays.words(hashes[s.key] for s in fresh),
+        "keys": arrays.texts(s.key for s in fresh),
+        "kinds": arrays.words(s.kind for s in fresh),
+        "bodies": arrays.texts(s.body.decode() for s in fresh),
+        "principals": arrays.texts(s.principal.decode() for s in fresh),
     }
     try:
         cursor.execute(INSERT + "COMMIT", {**scope, **columns})
@@ -221,6 +200,42 @@ def _accept(
             raise CommitUnknownError(receipts) from error
         raise
     return receipts
+
+
+@dataclass(slots=True)
+class _Log:
+    """Where the log ends, under its lock, and what this group adds to it."""
+
+    ledger_id: int
+    last: int
+    posted: int
+    now: dt.datetime  # never before the last operation's accepted_at
+    fresh: list[tuple[Submission, Accepted]] = field(default_factory=list)
+
+    @property
+    def lag(self) -> int:
+        """How many operations wait to be posted, this group's among them."""
+        return self.last + len(self.fresh) - self.posted
+
+    def append(self, submission: Submission) -> Accepted:
+        """The submission at the next position."""
+        position = self.last + len(self.fresh) + 1
+        accepted = Accepted(position, make_id(self.ledger_id, position), self.now, replayed=False)
+        self.fresh.append((submission, accepted))
+        return accepted
+
+
+def _receive(submission: Submission, known: dict[str, Stored], log: _Log, max_lag: int) -> Receipt:
+    stored = known.get(submission.key)
+    if stored is not None:
+        return _replay(stored, submission)
+    if log.lag >= max_lag:
+        return Behind(log.lag)
+    accepted = log.append(submission)
+    # An equal key later in the same group meets this one as if it were stored.
+    replay = accepted._replace(replayed=True)
+    known[submission.key] = Stored(submission.key, submission.kind, submission.body, replay)
+    return accepted
 
 
 def _stored(row: tuple[Any, ...]) -> Stored:
