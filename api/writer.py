@@ -42,6 +42,9 @@ BULK_WITHIN_S = 10.0
 # A writer that cannot reach its database gives up this much before the request does, so that the
 # request hears whether something may have been stored.
 GIVE_UP_EARLIER_S = 0.25
+# Postgres gives a statement up after three seconds: who has been at a group for so long is waiting
+# for an answer that will not come.
+STUCK_S = 2 * BULK_WITHIN_S
 # Between attempts to reach a database that went away under a group: a restart takes a second.
 RECONNECT_PAUSE_S = 0.1
 
@@ -105,7 +108,10 @@ class Writer:
     def trouble(self) -> str | None:
         """Why the writer cannot be relied upon, or None."""
         dead = [thread.name for thread in self._threads if not thread.is_alive()]
-        return f"{', '.join(dead)} died: restart the API process" if dead else None
+        if dead:
+            return f"{', '.join(dead)} died: restart the API process"
+        stuck = [thread.name for thread in self._threads if thread.writes_for_s() > STUCK_S]
+        return f"{', '.join(stuck)} hears nothing from the database" if stuck else None
 
     def stop(self) -> None:
         """Write what was taken, refuse what was not, and end."""
@@ -155,10 +161,17 @@ class _Thread(threading.Thread):
         self._connection = Held(engine)
         self._ring = ring
         self._max_lag = max_lag
+        self._began: float | None = None  # time.monotonic(); None while it waits for work
+
+    def writes_for_s(self) -> float:
+        """For how long it has been at its group."""
+        began = self._began
+        return 0.0 if began is None else time.monotonic() - began
 
     def run(self) -> None:
         """Until the lines are closed. No fault of a group ends the thread, and none goes silent."""
         while (group := self._lines.take()) is not None:
+            self._began = time.monotonic()
             try:
                 self._write(group)
             except Exception as error:
@@ -167,6 +180,7 @@ class _Thread(threading.Thread):
             finally:
                 group.answer_all(BROKEN)
                 self._lines.give_back(group.ledger)
+                self._began = None
         self._connection.lose(ClosedError())
 
     def _write(self, group: Group) -> None:

@@ -57,6 +57,8 @@ def make_engine(
             "connect_timeout": 3,
             "keepalives": 1,
             "keepalives_idle": 5,
+            # A network that swallows what was sent is noticed after 10 s, not after 15 minutes.
+            "tcp_user_timeout": 10_000,
             "options": (
                 f"-c statement_timeout={statement_timeout_ms} -c lock_timeout={LOCK_TIMEOUT_MS}"
                 f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS}"

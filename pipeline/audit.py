@@ -9,7 +9,7 @@ Anything else stops the ledger here and raises the alarm: absence never passes f
 
 from typing import Any, NamedTuple
 
-from pipeline.kinds import KINDS
+from pipeline.kinds import kind_of
 from pipeline.merkle import GENESIS, block_hash, root
 from pipeline.stage import Claim, alert, commit, mogrify
 
@@ -108,7 +108,7 @@ def read_leaves(cursor: Any, scope: dict[str, Any]) -> list[bytes]:
     if len(rows) != expected:
         stop(scope, f"{len(rows)} operations where the log should have {expected}")
     for position, kind, rejected, legs, _ in rows:
-        wanted = "none" if rejected or not KINDS[kind].posts else "two or more"
+        wanted = "none" if rejected or not kind_of(kind).posts else "two or more"
         if legs != 0 if wanted == "none" else legs < 2:  # noqa: PLR2004 - the sentence says it
             stop(scope, f"position {position} has {legs} postings, where {wanted} belong")
     return [bytes(row[4]) for row in rows]

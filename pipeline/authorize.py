@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from pipeline.kinds import KINDS
+from pipeline.kinds import kind_of
 from pipeline.refusal import Refusal, refuse
 from pipeline.stage import Claim, Operation, commit, operations, reject
 
@@ -22,7 +22,7 @@ def authorize(work: Claim) -> None:
 
 def permission(operation: Operation) -> Refusal | None:
     """Roles first, then the limit for one operation that the principal's token carried."""
-    kind = KINDS[operation.kind]
+    kind = kind_of(operation.kind)
     principal = read_principal(operation.principal)
     if kind.roles.isdisjoint(principal.get("roles", ())):
         return refuse("not_permitted", kind=operation.kind, roles=principal.get("roles", []))

@@ -7,7 +7,7 @@ again. A failure of the data turns the work careful (poison.py).
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import structlog
 from sqlalchemy import Engine
@@ -38,6 +38,9 @@ CAREFUL_ROUNDS_MAX = 24
 # A bell may carry 50 ledgers and ends after 30 s: one ledger must not use that up alone.
 ROUNDS_END_AFTER_S = 8.0
 TIMEOUT_DIVISOR = 4
+# What time-outs taught this process: how many operations a run of (stage, ledger) takes for now. It
+# outlives the bell, because one time-out uses a bell's time up; each run that succeeds doubles it.
+learned: dict[tuple[str, int], int] = {}
 
 
 class Drained(NamedTuple):
@@ -54,22 +57,24 @@ def drain(
     stage: str, ledger: LedgerRef, *, careful: bool = False, engine: Engine | None = None
 ) -> Drained:
     """Work the stage. Raises faults, HaltedError, AuditStopError."""
-    limit = RUN_OPERATIONS
+    taught = (stage, ledger.ledger_id)
     rounds = runs = 0
     deadline = time.monotonic() + ROUNDS_END_AFTER_S
     while rounds < (CAREFUL_ROUNDS_MAX if careful else ROUNDS_MAX):
         rounds += 1
         if time.monotonic() > deadline:
             break
+        limit = learned.get(taught, RUN_OPERATIONS)
         try:
             if not run_once(engine or app_engine(), stage, ledger, limit, careful):
                 return Drained(runs, more=False)
             runs += 1
+            recover(taught, limit)
         except poison.HaltedError:
             raise
         except Exception as error:
             if poison.is_timeout(error) and limit > 1:
-                limit = max(1, limit // TIMEOUT_DIVISOR)
+                learned[taught] = max(1, limit // TIMEOUT_DIVISOR)
                 log.warning("run_timed_out", stage=stage, ledger=ledger.ledger_id, limit=limit)
             elif poison.is_fault(error) or stage not in poison.REJECTING:
                 raise
@@ -77,6 +82,14 @@ def drain(
                 log.exception("run_failed", stage=stage, ledger=ledger.ledger_id)
                 careful = True
     return Drained(runs, more=True)
+
+
+def recover(taught: tuple[str, int], limit: int) -> None:
+    """A run of so many operations succeeded: the next may take twice as many, up to the usual."""
+    if taught in learned:
+        learned[taught] = limit * 2
+        if learned[taught] >= RUN_OPERATIONS:
+            del learned[taught]
 
 
 def run_once(engine: Engine, stage: str, ledger: LedgerRef, limit: int, careful: bool) -> bool:
@@ -88,33 +101,37 @@ def run_once(engine: Engine, stage: str, ledger: LedgerRef, limit: int, careful:
         if work is None:
             return False
         if careful:
-            notes = stack.enter_context(raw_connection(engine))
-            _run_carefully(work, notes)
+            _run_carefully(engine, work)
         else:
-            _run(work, lambda: stack.enter_context(raw_connection(engine)))
+            _run(engine, work)
     return True
 
 
-def _run(work: Claim, open_notes: Callable[[], Any]) -> None:
+def _run(engine: Engine, work: Claim) -> None:
     """A normal run: nothing is written down unless it fails on its data."""
     try:
         EFFECTS[work.stage](work)
     except Exception as error:
         if not poison.is_fault(error) and work.stage in poison.REJECTING:
-            poison.record(open_notes(), work)
+            with raw_connection(engine) as notes:
+                poison.record(notes, work)
         raise
 
 
-def _run_carefully(work: Claim, notes: Any) -> None:
+def _run_carefully(engine: Engine, work: Claim) -> None:
     """A run under suspicion: recorded before it is tried, taken back if the surroundings fail."""
     if poison.narrow(work) >= poison.LONE_ATTEMPTS_MAX:
         poison.reject_alone(work)
         return
-    poison.record(notes, work)
+    with raw_connection(engine) as notes:
+        poison.record(notes, work)
     try:
         poison.clear(work)
         EFFECTS[work.stage](work)
     except BaseException as error:
         if poison.is_fault(error):
-            poison.forget(notes, work)
+            # What broke this run's connection broke older ones of the pool too: take a new one.
+            engine.dispose()
+            with raw_connection(engine) as notes:
+                poison.forget(notes, work)
         raise

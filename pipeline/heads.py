@@ -14,10 +14,15 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from models.db import tenant_reading
+from models.db import tenant_writing
 from models.ledger import LedgerRef
 from models.settings import settings
-from pipeline.audit import HEAD, Head
+from pipeline.audit import Head
+from pipeline.audit import read_head as block_head
+
+# Keepers of a ledger's head take turns, on whichever machine they are. 0 to 5 are accept's and the
+# stages' (pipeline/stage.py). No row is locked meanwhile.
+HEADS_LOCK = 6
 
 log = structlog.get_logger("trident.heads")
 
@@ -54,6 +59,11 @@ class Folder:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(self._path / name)
+        folder = os.open(self._path, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 class Bucket:
@@ -101,22 +111,21 @@ def read_head(ledger: LedgerRef) -> Head | None:
 
 
 def keep(ledger: LedgerRef) -> None:
-    """Keep the ledger's newest head, after the commit that made it. A fault here is logged: the
-    next run keeps a newer head, which covers this one."""
-    with tenant_reading(ledger.tenant_id) as connection:
-        cursor = connection.connection.cursor()
-        cursor.execute(HEAD, {"tenant": ledger.tenant_id, "ledger": ledger.ledger_id})
-        row = cursor.fetchone()
-    if row is None:
-        return
-    head = Head(row[0], row[1], bytes(row[2]))
+    """Keep the ledger's newest head, after the commit that made it; one keeper at a time.
+
+    A fault here is logged: the next run keeps a newer head, which covers this one.
+    """
+    scope = {"tenant": ledger.tenant_id, "ledger": ledger.ledger_id, "lock": HEADS_LOCK}
     try:
-        kept = read_head(ledger)
-        if kept is not None and kept.height >= head.height:
-            return
-        data = {"height": head.height, "last": head.last, "hash": head.hash.hex()}
-        store().put(_name(ledger), json.dumps(data).encode())
-    except Exception as error:  # noqa: BLE001 - S3 and the file system fail in many ways
+        with tenant_writing(ledger.tenant_id) as connection:
+            cursor = connection.connection.cursor()
+            cursor.execute("SELECT pg_advisory_xact_lock(%(lock)s, %(ledger)s)", scope)
+            head = block_head(cursor, scope)
+            kept = read_head(ledger)
+            if head.height > (kept.height if kept else 0):
+                data = {"height": head.height, "last": head.last, "hash": head.hash.hex()}
+                store().put(_name(ledger), json.dumps(data).encode())
+    except Exception as error:  # noqa: BLE001 - Postgres, S3 and files fail in many ways
         log.error("head_not_kept", ledger=ledger.ledger_id, error=str(error))
 
 

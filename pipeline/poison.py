@@ -14,6 +14,7 @@ from typing import Any
 import psycopg2
 import structlog
 
+from pipeline.kinds import UnknownKindError
 from pipeline.refusal import refuse
 from pipeline.stage import Claim, commit, reject
 
@@ -54,10 +55,11 @@ DELETE FROM attempts WHERE attempt_id = (
 COMMIT
 """
 
+# An attempt from before the server's last start may have ended with the server: it does not count.
 FAILED = """
 SELECT to_position, count(*) FROM attempts
  WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s AND stage = %(stage)s
-   AND from_position = %(first)s
+   AND from_position = %(first)s AND at > pg_postmaster_start_time()
  GROUP BY to_position ORDER BY to_position LIMIT 1
 """
 
@@ -69,6 +71,11 @@ SELECT count(*) FROM (
  WHERE code = 'internal_error'
 """
 
+REJECTED = """
+SELECT FROM rejections
+ WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s AND position = %(first)s
+"""
+
 CLEAR = """
 DELETE FROM attempts
  WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s AND stage = %(stage)s
@@ -77,7 +84,12 @@ DELETE FROM attempts
 
 
 def is_fault(error: BaseException) -> bool:
-    """Whether the surroundings failed, not the data: such an attempt does not count."""
+    """Whether the surroundings failed, not the data: such an attempt does not count.
+
+    A kind that this process does not know is one: in a deploy old workers meet new operations.
+    """
+    if isinstance(error, UnknownKindError):
+        return True
     if isinstance(error, psycopg2.Error):
         code = error.pgcode
         return isinstance(error, psycopg2.InterfaceError) or (
@@ -130,6 +142,10 @@ def reject_alone(work: Claim) -> None:
         alert.critical("stage_halted", reason="too many internal errors in a row", **scope)
         raise HaltedError(f"{work.stage} rejected the last {CONSECUTIVE_MAX} operations as broken")
     alert.critical("operation_poisoned", **scope)
-    refusal = refuse("internal_error", stage=work.stage, attempts=LONE_ATTEMPTS_MAX)
     clear(work)
+    work.cursor.execute(REJECTED, scope)
+    if work.cursor.fetchone() is not None:
+        commit(work)  # an earlier stage has rejected it: this one only passes it
+        return
+    refusal = refuse("internal_error", stage=work.stage, attempts=LONE_ATTEMPTS_MAX)
     commit(work, [reject(work, [(work.first, refusal)])])

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import orjson
 
 from pipeline import arrays
-from pipeline.kinds import KINDS
+from pipeline.kinds import kind_of
 from pipeline.ledger import Account, Books, Posting
 from pipeline.refusal import Refusal
 from pipeline.stage import Claim, commit, mogrify, operations, reject
@@ -82,7 +82,7 @@ SELECT position, leg, account, version, pending, amount, balance_after, currency
 def post(work: Claim) -> None:
     """Apply the operations that nobody refused; write the effect; record the run."""
     pending = [
-        (operation.position, KINDS[operation.kind], orjson.loads(operation.body))
+        (operation.position, kind_of(operation.kind), orjson.loads(operation.body))
         for operation in operations(work)
         if not operation.rejected
     ]

@@ -83,6 +83,8 @@ SELECT current_setting('trident.claim'),
        last_position(%(tenant)s, %(ledger)s, %(before)s)
 """
 
+# The stored size of a body stands in its row, so the first cut reads no body; it may be compressed,
+# so the second cut counts the text of what is left.
 FETCH = """
 SELECT o.position, o.kind, o.body, o.accepted_at, o.principal, o.position IN (
            SELECT r.position FROM rejections r
@@ -90,9 +92,11 @@ SELECT o.position, o.kind, o.body, o.accepted_at, o.principal, o.position IN (
               AND r.position BETWEEN %(first)s AND %(last)s)
   FROM (SELECT position, kind, body::text AS body, accepted_at, principal::text AS principal,
                sum(octet_length(body::text)) OVER (ORDER BY position) AS bytes
-          FROM operations
-         WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s
-           AND position BETWEEN %(first)s AND %(last)s) o
+          FROM (SELECT *, sum(pg_column_size(body)) OVER (ORDER BY position) AS stored_bytes
+                  FROM operations
+                 WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s
+                   AND position BETWEEN %(first)s AND %(last)s) s
+         WHERE s.stored_bytes <= %(bytes)s OR s.position = %(first)s) o
  WHERE o.bytes <= %(bytes)s OR o.position = %(first)s
  ORDER BY o.position
 """

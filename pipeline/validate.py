@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from pipeline.kinds import KINDS
+from pipeline.kinds import kind_of
 from pipeline.money import currency_exponent
 from pipeline.refusal import Refusal, refuse
 from pipeline.stage import Claim, Operation, commit, operations, reject
@@ -27,7 +27,7 @@ def validate(work: Claim) -> None:
 
 def meaning(operation: Operation) -> Refusal | None:
     """What is wrong with the operation itself, in the order of refusal.CODES."""
-    kind = KINDS[operation.kind]
+    kind = kind_of(operation.kind)
     body: dict[str, Any] = orjson.loads(operation.body)
     for currency in kind.currencies(body):
         if currency_exponent(currency) is None:

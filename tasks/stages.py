@@ -4,6 +4,7 @@ import time
 
 import redis
 import structlog
+from kombu.exceptions import OperationalError
 
 from models.ledger import LedgerRef
 from pipeline import heads
@@ -85,5 +86,5 @@ def ring_more(more: dict[LedgerRef, int], careful: bool) -> None:
     """Ring once more for what is left; without a broker the sweeper will."""
     try:
         ring_now(more, careful=careful)
-    except redis.RedisError as error:
+    except (redis.RedisError, OperationalError) as error:
         log.warning("ring_failed", error=str(error), ledgers=len(more))

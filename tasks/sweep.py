@@ -33,11 +33,11 @@ log = structlog.get_logger("trident.sweep")
 # Two look-ups find who lags at all; only for those the other four are made.
 LAGGING = text("""
     SELECT l.tenant_id, l.ledger_id, l.name, l.accepted,
-           last_position(l.tenant_id, l.ledger_id, 'validate')
-           + last_position(l.tenant_id, l.ledger_id, 'authorize')
-           + last_position(l.tenant_id, l.ledger_id, 'post')
-           + last_position(l.tenant_id, l.ledger_id, 'audit')
-           + l.notified AS progress
+           last_position(l.tenant_id, l.ledger_id, 'validate'),
+           last_position(l.tenant_id, l.ledger_id, 'authorize'),
+           last_position(l.tenant_id, l.ledger_id, 'post'),
+           last_position(l.tenant_id, l.ledger_id, 'audit'),
+           l.notified
       FROM (SELECT tenant_id, ledger_id, name,
                    last_position(tenant_id, ledger_id, 'accept') AS accepted,
                    last_position(tenant_id, ledger_id, 'notify') AS notified
@@ -50,9 +50,20 @@ LAGGING = text("""
 class Memory(NamedTuple):
     """What the sweeper remembers of a lagging ledger. `next_s`: when it may be rung again."""
 
-    progress: int
+    positions: list[int]
     rings: int
     next_s: float
+
+    def stands_still(self, positions: list[int]) -> bool:
+        """Whether a stage that lags behind the one before it has not moved since.
+
+        The log and the stages before may move all the while: a run of `post` that kills its process
+        must be noticed on a busy ledger too.
+        """
+        return any(
+            now == then and now < before
+            for before, now, then in zip(positions, positions[1:], self.positions[1:], strict=False)
+        )
 
 
 # Without events: a look every second would push the chains out of what Flower shows.
@@ -75,18 +86,14 @@ def sweep(*, at_once: bool = False) -> dict[LedgerRef, int]:
     now = time.time()
     kept: dict[LedgerRef, Memory] = {}
     rung: dict[bool, dict[LedgerRef, int]] = {False: {}, True: {}}
-    for ledger, (accepted, progress) in lagging.items():
+    for ledger, positions in lagging.items():
         memory = memories.get(ledger.ledger_id)
-        if memory is None or memory.progress != progress:
-            memory = Memory(progress, 0, now)
-            due = at_once
-        else:
-            due = at_once or now >= memory.next_s
-        if due:
-            rung[memory.rings + 1 >= CAREFUL_AFTER][ledger] = accepted
-            backoff_s = min(2.0**memory.rings, BACKOFF_MAX_S)
-            memory = Memory(progress, memory.rings + 1, now + backoff_s)
-        kept[ledger] = memory
+        still = memory is not None and memory.stands_still(positions)
+        rings, next_s = (memory.rings, memory.next_s) if memory and still else (0, now)
+        if at_once or (still and now >= next_s):
+            rung[rings + 1 >= CAREFUL_AFTER][ledger] = positions[0]
+            rings, next_s = rings + 1, now + min(2.0**rings, BACKOFF_MAX_S)
+        kept[ledger] = Memory(positions, rings, next_s)
     write_memories(kept)
     for careful, due_ledgers in rung.items():
         publish(due_ledgers, careful=careful)
@@ -95,11 +102,11 @@ def sweep(*, at_once: bool = False) -> dict[LedgerRef, int]:
     return {**rung[False], **rung[True]}
 
 
-def read_lagging() -> dict[LedgerRef, tuple[int, int]]:
-    """Each ledger that lags, with its last position and the sum of its stages' positions."""
+def read_lagging() -> dict[LedgerRef, list[int]]:
+    """Each ledger that lags, with the last position of its log and of each stage."""
     with sweeper_engine().connect() as connection:
         rows = connection.execute(LAGGING).all()
-    return {LedgerRef(row[0], row[1], row[2]): (row[3], int(row[4])) for row in rows}
+    return {LedgerRef(row[0], row[1], row[2]): list(row[3:]) for row in rows}
 
 
 def read_memories() -> dict[int, Memory]:

@@ -67,6 +67,11 @@ class Bank:
             while drain(stage, self.ledger).more:
                 pass
 
+    def work_once(self) -> None:
+        """Every stage, called once."""
+        for stage in STAGES:
+            drain(stage, self.ledger)
+
     def fund(self, code: str, amount: int) -> None:
         """Pay the amount into the account, which is opened, as `world` is, if need be."""
         for name, attributes in (

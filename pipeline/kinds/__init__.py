@@ -14,6 +14,11 @@ from pipeline.kinds import (
 )
 from pipeline.kinds.kind import Kind
 
+
+class UnknownKindError(LookupError):
+    """The log holds a kind that this process does not know: it is older than the operation."""
+
+
 KINDS: dict[str, Kind] = {
     module.KIND.name: module.KIND
     for module in (
@@ -26,3 +31,11 @@ KINDS: dict[str, Kind] = {
         close_account,
     )
 }
+
+
+def kind_of(name: str) -> Kind:
+    """The kind of this name; raises UnknownKindError."""
+    try:
+        return KINDS[name]
+    except KeyError:
+        raise UnknownKindError(f"This process knows no operations of kind {name}.") from None

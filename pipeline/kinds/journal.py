@@ -59,9 +59,9 @@ def legs(body: Body) -> list[Leg]:
     ]
 
 
-def currencies(body: Body) -> set[str]:
-    """The currencies that it names."""
-    return {leg["currency"] for leg in body["legs"]}
+def currencies(body: Body) -> tuple[str, ...]:
+    """The currencies that it names, in the order of its legs: a set has another in each process."""
+    return tuple(dict.fromkeys(leg["currency"] for leg in body["legs"]))
 
 
 def amounts(body: Body) -> dict[str, int]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import orjson
 
 from pipeline.authorize import permission
-from pipeline.kinds import KINDS
+from pipeline.kinds import kind_of
 from pipeline.ledger import Account, Books, Effect
 from pipeline.progress import Progress
 from pipeline.refusal import Refusal
@@ -67,7 +67,7 @@ class ReplayCheck:
         if position <= reached.authorize and (refusal := permission(operation)) is not None:
             return Outcome("authorize", refusal)
         if position <= reached.post:
-            kind, body = KINDS[operation.kind], orjson.loads(operation.body)
+            kind, body = kind_of(operation.kind), orjson.loads(operation.body)
             return Outcome("post", kind.apply(self.books, position, body))
         return Outcome("post", [])
 

@@ -5,10 +5,11 @@ import time
 import pytest
 
 from models.ledger import LedgerRef
+from pipeline.drain import drain
 from tasks import stages
 from tasks.chain import VALIDATE, describe
 from tasks.ring import broker, ring_now, ringer
-from tasks.sweep import read_lagging, sweep
+from tasks.sweep import CAREFUL_AFTER, read_lagging, read_memories, sweep, write_memories
 from tests.bank import Bank, new_ledger
 
 
@@ -22,11 +23,28 @@ def test_the_sweeper_leaves_a_moving_ledger_alone(env: dict[str, str]) -> None:
     """Who lags is rung for after standing still between two looks, and then ever less often."""
     bank = Bank(new_ledger())
     last = bank.open("a")
-    assert read_lagging()[bank.ledger] == (last.position, 0)
+    assert read_lagging()[bank.ledger] == [last.position, 0, 0, 0, 0, 0]
     first, second, third = (bank.ledger in sweep() for _ in range(3))
     assert not first
     assert second
     assert not third
+
+
+def test_a_stage_that_stands_still_on_a_busy_ledger_is_noticed(env: dict[str, str]) -> None:
+    """While operations come in and the stages before move, a `post` that does not is rung for,
+    carefully from the third time on."""
+    bank = Bank(new_ledger())
+    careful: list[bool] = []
+    for number in range(6):
+        bank.open(f"a{number}")
+        drain("validate", bank.ledger)
+        drain("authorize", bank.ledger)
+        broker().delete(VALIDATE)
+        if bank.ledger in sweep():
+            memory = read_memories()[bank.ledger.ledger_id]
+            careful.append(memory.rings >= CAREFUL_AFTER)
+            write_memories({bank.ledger: memory._replace(next_s=0.0)})
+    assert careful == [False, False, True, True, True]
 
 
 def test_a_bell_ends_before_its_task_is_killed(

@@ -1,12 +1,15 @@
 """Heads: the newest block of each ledger, kept outside the database, in a folder or in S3."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
 import pytest
 from moto import mock_aws
+from sqlalchemy import text
 
+from models.db import app_engine
 from models.settings import settings
 from pipeline import heads
 from pipeline.audit import Head
@@ -64,6 +67,24 @@ def test_a_head_never_goes_back(folder: str, bank: Bank) -> None:
     heads.store().put(f"1-{bank.ledger.ledger_id}.json", ahead)
     heads.keep(bank.ledger)
     assert heads.read_head(bank.ledger) == Head(999, 9999, b"\x00")
+
+
+def test_keepers_take_turns(folder: str, bank: Bank) -> None:
+    """Who keeps a head waits for who is at it, and then reads the newest block anew."""
+    bank.fund("a", 100)
+    lock = {"lock": heads.HEADS_LOCK, "ledger": bank.ledger.ledger_id}
+    with app_engine().begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock, :ledger)"), lock)
+        keeper = threading.Thread(target=heads.keep, args=(bank.ledger,))
+        keeper.start()
+        keeper.join(0.3)
+        assert keeper.is_alive()
+        bank.fund("a", 50)
+    keeper.join()
+    newest = bank.rows("SELECT max(height) FROM audit_blocks WHERE ledger_id = :ledger")[0][0]
+    kept = heads.read_head(bank.ledger)
+    assert kept is not None
+    assert kept.height == newest
 
 
 def test_a_store_that_is_away_stops_nothing(

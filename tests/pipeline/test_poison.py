@@ -9,6 +9,7 @@ from sqlalchemy import text
 from models.db import app_engine, make_engine, raw_connection
 from pipeline import poison
 from pipeline.drain import EFFECTS, drain
+from pipeline.kinds import UnknownKindError, kind_of
 from pipeline.poison import CONSECUTIVE_MAX, LONE_ATTEMPTS_MAX, HaltedError
 from pipeline.stage import STAGES, Claim, claim
 from tests.bank import Bank
@@ -181,6 +182,77 @@ def test_an_operation_without_outcome_stops_the_audit(env: dict[str, str], bank:
         drain("audit", bank.ledger)
     sealed = bank.rows("SELECT max(to_position) FROM audit_blocks WHERE ledger_id = :ledger")
     assert sealed[0][0] == lost.position - 1
+
+
+def test_what_a_timeout_taught_outlives_the_bell(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When one time-out uses up a bell's time, the next bell takes fewer operations, and ends."""
+    good = EFFECTS["post"]
+
+    def slow(work: Claim) -> None:
+        if work.last - work.first + 1 > 20:
+            work.cursor.execute("SET LOCAL statement_timeout = 20; SELECT pg_sleep(1)")
+        good(work)
+
+    bank.fund("a", 1000)
+    bank.open("b")
+    bank.accept(*(bank.submission("transfer", _transfer()) for _ in range(100)))
+    monkeypatch.setitem(EFFECTS, "post", slow)
+    monkeypatch.setattr("pipeline.drain.RUN_OPERATIONS", 100)
+    monkeypatch.setattr("pipeline.drain.ROUNDS_END_AFTER_S", 0.01)
+    for _ in range(30):
+        bank.work_once()
+    assert bank.balance("b") == 100
+
+
+def test_a_lost_connection_does_not_count(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A careful run whose connections are all cut takes its attempt back over a new one."""
+    last = bank.open("a")
+    drain("validate", bank.ledger)
+    drain("authorize", bank.ledger)
+
+    def cut(work: Claim) -> None:
+        with raw_connection(app_engine()) as other:
+            other.cursor().execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE usename = current_user AND pid <> pg_backend_pid()"
+            )
+        work.cursor.execute("SELECT 1")
+
+    with monkeypatch.context() as patch:
+        patch.setitem(EFFECTS, "post", cut)
+        for _ in range(LONE_ATTEMPTS_MAX + 1):
+            with pytest.raises(psycopg2.Error):
+                drain("post", bank.ledger, careful=True)
+    assert bank.rows("SELECT FROM attempts WHERE ledger_id = :ledger") == []
+    bank.work()
+    assert bank.status(last) == "posted"
+
+
+def test_poison_that_was_rejected_before_is_passed(bank: Bank) -> None:
+    """Three attempts left behind at an operation that validate rejected do not stop authorize."""
+    same = {"source": "a", "destination": "a", "amount": 1, "currency": "EUR"}
+    rejected = bank.submit("transfer", same)
+    good = bank.open("a")
+    drain("validate", bank.ledger)
+    with raw_connection(app_engine()) as connection, raw_connection(app_engine()) as notes:
+        work = claim(connection, "authorize", bank.ledger, 1)
+        assert work is not None
+        for _ in range(LONE_ATTEMPTS_MAX):
+            poison.record(notes, work)
+        work.cursor.execute("ROLLBACK")
+    drain("authorize", bank.ledger, careful=True)
+    bank.work()
+    assert bank.rejection(rejected) == "same_account"
+    assert bank.status(good) == "posted"
+
+
+def test_a_kind_of_tomorrow_is_a_fault() -> None:
+    """In a deploy an old worker leaves operations that it does not know to the new ones."""
+    with pytest.raises(UnknownKindError) as unknown:
+        kind_of("hold")
+    assert poison.is_fault(unknown.value)
 
 
 def _drain_to_the_end(bank: Bank) -> None:

@@ -53,6 +53,7 @@ def journal(*legs: tuple[str, int, str]) -> dict[str, Any]:
     }
 
 
+CODES_OF_NOBODY = ["ZZY", "AAB", "QQQ", "AAC", "KKK", "AAD"]
 OPENING = {"type": "liability", "currency": "EUR", "overdraft": 0}
 
 # One row a refusal, in the order of precedence: each row after the first of a kind is wrong in
@@ -195,6 +196,15 @@ def test_authorize_refuses_what_the_principal_may_not_do(
     """authorize asks for a role first, then holds the amount against the principal's limit."""
     refusal = permission(operation(kind, body, principal))
     assert (refusal.code if refusal else None) == code
+
+
+def test_the_first_unknown_currency_is_named() -> None:
+    """Of several unknown currencies the first leg's is named, in every process: a replay must not
+    give another one."""
+    legs = [(f"a{n}", 1 if n % 2 else -1, code) for n, code in enumerate(CODES_OF_NOBODY)]
+    refusal = meaning(operation("journal", journal(*legs), {}))
+    assert refusal == Refusal("unknown_currency", {"currency": CODES_OF_NOBODY[0]})
+    assert list(KINDS["journal"].currencies(journal(*legs))) == CODES_OF_NOBODY
 
 
 def test_every_code_stands_in_the_tables() -> None:
