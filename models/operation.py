@@ -12,7 +12,6 @@ from uuid import UUID
 import uuid_utils
 from typeid import TypeID
 
-POSITION_BITS = 40
 RANDOM_BITS = 50
 PREFIX = "op"
 

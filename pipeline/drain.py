@@ -53,9 +53,7 @@ class Drained(NamedTuple):
 log = structlog.get_logger("trident.stage")
 
 
-def drain(
-    stage: str, ledger: LedgerRef, *, careful: bool = False, engine: Engine | None = None
-) -> Drained:
+def drain(stage: str, ledger: LedgerRef, *, careful: bool = False) -> Drained:
     """Work the stage. Raises faults, HaltedError, AuditStopError."""
     taught = (stage, ledger.ledger_id)
     rounds = runs = 0
@@ -66,7 +64,7 @@ def drain(
             break
         limit = learned.get(taught, RUN_OPERATIONS)
         try:
-            if not run_once(engine or app_engine(), stage, ledger, limit, careful):
+            if not run_once(app_engine(), stage, ledger, limit, careful):
                 return Drained(runs, more=False)
             runs += 1
             recover(taught, limit)

@@ -23,6 +23,9 @@ from pipeline.audit import read_head as block_head
 # Keepers of a ledger's head take turns, on whichever machine they are. 0 to 5 are accept's and the
 # stages' (pipeline/stage.py). No row is locked meanwhile.
 HEADS_LOCK = 6
+# An S3 that takes longer is away: the ledger's next block brings a newer head, and a bell has 30 s
+# in all.
+S3_TIMEOUT_S = 3
 
 log = structlog.get_logger("trident.heads")
 
@@ -70,9 +73,16 @@ class Bucket:
     """Heads as objects in S3; credentials as boto3 finds them."""
 
     def __init__(self, bucket: str, prefix: str) -> None:
-        import boto3  # noqa: PLC0415 - 0.3 s and 30 MB that only installations with S3 pay
+        # Imported here: 0.3 s and 30 MB that only installations with S3 pay.
+        import boto3  # noqa: PLC0415
+        from botocore.config import Config  # noqa: PLC0415
 
-        self._client: Any = boto3.client("s3")
+        waits = Config(
+            connect_timeout=S3_TIMEOUT_S,
+            read_timeout=S3_TIMEOUT_S,
+            retries={"total_max_attempts": 1},
+        )
+        self._client: Any = boto3.client("s3", config=waits)
         self._bucket = bucket
         self._prefix = prefix
 
@@ -110,10 +120,10 @@ def read_head(ledger: LedgerRef) -> Head | None:
     return Head(kept["height"], kept["last"], bytes.fromhex(kept["hash"]))
 
 
-def keep(ledger: LedgerRef) -> None:
+def keep(ledger: LedgerRef) -> bool:
     """Keep the ledger's newest head, after the commit that made it; one keeper at a time.
 
-    A fault here is logged: the next run keeps a newer head, which covers this one.
+    Whether it is kept. A fault is logged: the next run keeps a newer head, which covers this one.
     """
     scope = {"tenant": ledger.tenant_id, "ledger": ledger.ledger_id, "lock": HEADS_LOCK}
     try:
@@ -127,6 +137,8 @@ def keep(ledger: LedgerRef) -> None:
                 store().put(_name(ledger), json.dumps(data).encode())
     except Exception as error:  # noqa: BLE001 - Postgres, S3 and files fail in many ways
         log.error("head_not_kept", ledger=ledger.ledger_id, error=str(error))
+        return False
+    return True
 
 
 def _name(ledger: LedgerRef) -> str:

@@ -12,13 +12,10 @@ taken back: deploys and outages never count.
 from typing import Any
 
 import psycopg2
-import structlog
 
 from pipeline.kinds import UnknownKindError
 from pipeline.refusal import refuse
-from pipeline.stage import Claim, commit, reject
-
-alert = structlog.get_logger("trident.alert")
+from pipeline.stage import Claim, alert, commit, reject
 
 LONE_ATTEMPTS_MAX = 3
 # So many internal_errors in a row are no poisoned operations but a broken Trident: stop instead.

@@ -43,7 +43,8 @@ def post(bell: Bell, careful: bool) -> None:
 def audit(bell: Bell, careful: bool) -> None:
     """Seal, and keep the newest head outside the database."""
     for ledger in work("audit", bell, careful):
-        heads.keep(ledger)
+        if not heads.keep(ledger):
+            break  # a store that is away costs one time-out, not one for each ledger
 
 
 @app.task(name=NOTIFY)

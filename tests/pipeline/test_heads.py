@@ -96,9 +96,10 @@ def test_a_store_that_is_away_stops_nothing(
     def refuse(*_: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(heads.Folder, "put", refuse)
-    heads.keep(bank.ledger)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(heads.Folder, "put", refuse)
+        assert not heads.keep(bank.ledger)
+    assert heads.keep(bank.ledger)
 
 
 def _is_kept(bank: Bank) -> None:

@@ -126,9 +126,7 @@ def test_a_timeout_halves_the_work(bank: Bank, monkeypatch: pytest.MonkeyPatch) 
             work.cursor.execute("SET LOCAL statement_timeout = 20; SELECT pg_sleep(1)")
         good(work)
 
-    bank.fund("a", 1000)
-    bank.open("b")
-    bank.accept(*(bank.submission("transfer", _transfer()) for _ in range(100)))
+    _hundred_transfers(bank)
     monkeypatch.setitem(EFFECTS, "post", slow)
     monkeypatch.setattr("pipeline.drain.RUN_OPERATIONS", 100)
     for _ in range(3):
@@ -195,9 +193,7 @@ def test_what_a_timeout_taught_outlives_the_bell(
             work.cursor.execute("SET LOCAL statement_timeout = 20; SELECT pg_sleep(1)")
         good(work)
 
-    bank.fund("a", 1000)
-    bank.open("b")
-    bank.accept(*(bank.submission("transfer", _transfer()) for _ in range(100)))
+    _hundred_transfers(bank)
     monkeypatch.setitem(EFFECTS, "post", slow)
     monkeypatch.setattr("pipeline.drain.RUN_OPERATIONS", 100)
     monkeypatch.setattr("pipeline.drain.ROUNDS_END_AFTER_S", 0.01)
@@ -253,6 +249,12 @@ def test_a_kind_of_tomorrow_is_a_fault() -> None:
     with pytest.raises(UnknownKindError) as unknown:
         kind_of("hold")
     assert poison.is_fault(unknown.value)
+
+
+def _hundred_transfers(bank: Bank) -> None:
+    bank.fund("a", 1000)
+    bank.open("b")
+    bank.accept(*(bank.submission("transfer", _transfer()) for _ in range(100)))
 
 
 def _drain_to_the_end(bank: Bank) -> None:
