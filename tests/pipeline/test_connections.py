@@ -40,6 +40,7 @@ def test_a_server_that_would_lose_what_it_confirmed_is_refused(
 def test_every_wait_in_the_database_ends(env: dict[str, str]) -> None:
     """Statements, locks and idle transactions have finite time-outs, intake's the shortest."""
     for engine, statement_ms in ((app_engine(), STAGE_TIMEOUT_MS), (intake_engine(), 3000)):
+        engine.dispose()  # other tests cut connections: ask a new one
         with engine.connect() as connection:
             cursor = connection.connection.cursor()
             cursor.execute(
