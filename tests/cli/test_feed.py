@@ -10,7 +10,7 @@ import pytest
 
 from cli.feed import Feed
 from cli.importing import Report, Step, import_accounts, import_operations
-from models.db import make_engine
+from models.db import app_engine, intake_engine, make_engine
 from tests.bank import Bank
 from tests.cli.conftest import Trident, working
 from tests.cli.sheets import ACCOUNTS, count, deposits, write
@@ -116,6 +116,8 @@ def test_a_lost_connection_is_made_again(opened: Bank, env: dict[str, str], tmp_
             end_connections(env["TRIDENT_DATABASE_URL"])
 
     report = import_operations(path, opened.ledger, on_step=kill)
+    for engine in (app_engine(), intake_engine()):
+        engine.dispose()  # the next test must not meet a connection that was cut here
     assert killed == 2
     assert report.accepted + report.already == report.posted == 3000
     assert opened.balance("ada") == 3000
