@@ -45,7 +45,7 @@ def create_app(ring: Ring | None = None) -> Flask:
     errors.register(app)
 
     engine = intake_engine()
-    writer = Writer(engine, ring or ringer().ring, settings().max_lag)
+    writer = Writer(engine, ring or ringer().add, settings().max_lag)
     attach(app, State(engine, writer, Listener(engine), tokens.Tokens(), Books(engine), Checked()))
     return app
 

@@ -60,7 +60,7 @@ def feed(ledger: LedgerRef, submissions: list[Submission]) -> int:
             receipt = accept(connection, ledger, chunk, NO_LAG_BOUND)[-1]
             assert isinstance(receipt, Accepted)
             last = receipt.position
-            ringer().ring(ledger, last)
+            ringer().add(ledger, last)
     return last
 
 

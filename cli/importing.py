@@ -100,7 +100,7 @@ def _import(
         feed = Feed(
             ledger,
             app_engine(),
-            ringer().ring,
+            ringer().add,
             rejected,
             principal=principal(),
             window=window,

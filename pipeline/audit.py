@@ -7,11 +7,13 @@ Each position must have exactly one of: a rejection; two or more postings; a kin
 Anything else stops the ledger here and raises the alarm: absence never passes for success.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from pipeline import arrays
 from pipeline.kinds import kind_of
 from pipeline.merkle import GENESIS, block_hash, root
-from pipeline.stage import Claim, alert, commit, mogrify
+from pipeline.stage import Claim, Span, alert, commit, mogrify, scope
 
 
 class AuditStopError(Exception):
@@ -26,9 +28,10 @@ class Head(NamedTuple):
     hash: bytes
 
 
+# OFFSET 0 keeps the planner from joining the whole log where one index range per span is meant.
 # timestamptz_send is microseconds since 2000-01-01 UTC, 8 bytes; the integers are big-endian.
 LEAVES = """
-SELECT o.position, o.kind, r.position IS NOT NULL, legs.count,
+SELECT o.ledger_id, o.position, o.kind, r.position IS NOT NULL, legs.count,
        sha256('\\x00'::bytea || int4send(o.tenant_id) || int4send(o.ledger_id)
            || int8send(o.position) || uuid_send(o.id) || timestamptz_send(o.accepted_at)
            || int4send(octet_length(o.kind)) || convert_to(o.kind, 'UTF8')
@@ -42,10 +45,15 @@ SELECT o.position, o.kind, r.position IS NOT NULL, legs.count,
                 || int4send(octet_length(r.detail::text)) || convert_to(r.detail::text, 'UTF8')
               END
            || int4send(legs.count::integer) || coalesce(legs.bytes, ''::bytea))
-  FROM operations o
+  FROM unnest(%(ledgers)s::integer[], %(firsts)s::bigint[], %(lasts)s::bigint[])
+       AS s (ledger, first, last)
+ CROSS JOIN LATERAL (
+       SELECT * FROM operations o
+        WHERE o.tenant_id = %(tenant)s AND o.ledger_id = s.ledger
+          AND o.position BETWEEN s.first AND s.last OFFSET 0) o
   LEFT JOIN LATERAL (
        SELECT * FROM rejections r
-        WHERE r.tenant_id = %(tenant)s AND r.ledger_id = %(ledger)s
+        WHERE r.tenant_id = %(tenant)s AND r.ledger_id = o.ledger_id
           AND r.position = o.position LIMIT 1) r ON true
  CROSS JOIN LATERAL (
        SELECT count(*) AS count, string_agg(
@@ -54,67 +62,78 @@ SELECT o.position, o.kind, r.position IS NOT NULL, legs.count,
                   || int8send(amount) || int8send(balance_after) || convert_to(currency, 'UTF8'),
                   ''::bytea ORDER BY leg) AS bytes
          FROM postings p
-        WHERE p.tenant_id = %(tenant)s AND p.ledger_id = %(ledger)s
+        WHERE p.tenant_id = %(tenant)s AND p.ledger_id = o.ledger_id
           AND p.position = o.position) legs
- WHERE o.tenant_id = %(tenant)s AND o.ledger_id = %(ledger)s
-   AND o.position BETWEEN %(first)s AND %(last)s
- ORDER BY o.position
+ ORDER BY o.ledger_id, o.position
 """
 
-HEAD = """
-SELECT height, to_position, hash FROM audit_blocks
- WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s ORDER BY height DESC LIMIT 1
+HEADS = """
+SELECT b.ledger_id, b.height, b.to_position, b.hash
+  FROM unnest(%(ledgers)s::integer[]) ledger
+ CROSS JOIN LATERAL (
+       SELECT * FROM audit_blocks
+        WHERE tenant_id = %(tenant)s AND ledger_id = ledger ORDER BY height DESC LIMIT 1) b
 """
 
-INSERT_BLOCK = """
+INSERT_BLOCKS = """
 INSERT INTO audit_blocks (tenant_id, ledger_id, height, from_position, to_position, leaf_count,
                           previous_hash, root, hash)
-VALUES (%(tenant)s, %(ledger)s, %(height)s, %(first)s, %(last)s, %(leaves)s,
-        %(previous)s, %(root)s, %(hash)s);
+SELECT %(tenant)s, ledger, height, first, last, last - first + 1,
+       decode(previous, 'hex'), decode(root, 'hex'), decode(hash, 'hex')
+  FROM unnest(%(ledgers)s::integer[], %(firsts)s::bigint[], %(lasts)s::bigint[],
+              %(heights)s::integer[], %(previous)s::text[], %(roots)s::text[], %(hashes)s::text[])
+       AS new (ledger, first, last, height, previous, root, hash);
 """
 
 
 def audit(work: Claim) -> None:
-    """Seal the claimed positions into the next block; record the run."""
-    leaves = read_leaves(work.cursor, work.scope)
-    previous = read_head(work.cursor, work.scope)
-    height = previous.height + 1
-    tree = root(leaves)
-    sealed = block_hash(work.ledger, height, work.first, work.last, previous.hash, tree)
-    block = mogrify(
+    """Seal the claimed positions of each ledger into its next block; record the runs."""
+    leaves = read_leaves(work.cursor, work.tenant_id, work.spans)
+    heads = read_heads(work.cursor, work.tenant_id, [span.ledger_id for span in work.spans])
+    roots, hashes = [], []
+    for ledger_id, first, last in work.spans:
+        head, tree = heads[ledger_id], root(leaves[ledger_id])
+        block = (work.tenant_id, ledger_id, head.height + 1, first, last, head.hash, tree)
+        roots.append(tree)
+        hashes.append(block_hash(*block))
+    sealed = mogrify(
         work,
-        INSERT_BLOCK,
-        height=height,
-        leaves=len(leaves),
-        previous=previous.hash,
-        root=tree,
-        hash=sealed,
+        INSERT_BLOCKS,
+        heights=arrays.integers(heads[span.ledger_id].height + 1 for span in work.spans),
+        previous=arrays.words(heads[span.ledger_id].hash.hex() for span in work.spans),
+        roots=arrays.words(tree.hex() for tree in roots),
+        hashes=arrays.words(hash_.hex() for hash_ in hashes),
     )
-    commit(work, [block])
+    commit(work, [sealed])
 
 
-def read_head(cursor: Any, scope: dict[str, Any]) -> Head:
-    """The newest block; height 0 with a hash of zeros before the first."""
-    cursor.execute(HEAD, scope)
-    row = cursor.fetchone()
-    return Head(0, 0, GENESIS) if row is None else Head(row[0], row[1], bytes(row[2]))
+def read_heads(cursor: Any, tenant_id: int, ledger_ids: Sequence[int]) -> dict[int, Head]:
+    """By ledger, the newest block; height 0 with a hash of zeros before the first."""
+    cursor.execute(HEADS, {"tenant": tenant_id, "ledgers": arrays.integers(ledger_ids)})
+    heads = dict.fromkeys(ledger_ids, Head(0, 0, GENESIS))
+    for ledger_id, height, last, hash_ in cursor.fetchall():
+        heads[ledger_id] = Head(height, last, bytes(hash_))
+    return heads
 
 
-def read_leaves(cursor: Any, scope: dict[str, Any]) -> list[bytes]:
-    """The leaf hashes of the positions `first` to `last` of the scope; raises AuditStopError."""
-    cursor.execute(LEAVES, scope)
-    rows = cursor.fetchall()
-    expected = scope["last"] - scope["first"] + 1
-    if len(rows) != expected:
-        stop(scope, f"{len(rows)} operations where the log should have {expected}")
-    for position, kind, rejected, legs, _ in rows:
+def read_leaves(cursor: Any, tenant_id: int, spans: Sequence[Span]) -> dict[int, list[bytes]]:
+    """By ledger, the leaf hashes of the span's positions; raises AuditStopError."""
+    cursor.execute(LEAVES, scope(tenant_id, spans))
+    leaves: dict[int, list[bytes]] = {span.ledger_id: [] for span in spans}
+    for ledger_id, position, kind, rejected, legs, leaf in cursor.fetchall():
         wanted = "none" if rejected or not kind_of(kind).posts else "two or more"
         if legs != 0 if wanted == "none" else legs < 2:  # noqa: PLR2004 - the sentence says it
-            stop(scope, f"position {position} has {legs} postings, where {wanted} belong")
-    return [bytes(row[4]) for row in rows]
+            stop(ledger_id, f"position {position} has {legs} postings, where {wanted} belong")
+        leaves[ledger_id].append(bytes(leaf))
+    for ledger_id, first, last in spans:
+        expected = last - first + 1
+        if len(leaves[ledger_id]) != expected:
+            found = len(leaves[ledger_id])
+            stop(ledger_id, f"{found} operations from {first} on, where {expected} should be")
+    return leaves
 
 
-def stop(scope: dict[str, Any], reason: str) -> None:
+def stop(ledger_id: int, reason: str) -> None:
     """Raise the alarm, and AuditStopError."""
-    alert.critical("audit_stopped", reason=reason, **scope)
-    raise AuditStopError(f"Ledger {scope['ledger']}: {reason}.")
+    alert.critical("audit_stopped", ledger=ledger_id, reason=reason)
+    raise AuditStopError(f"Ledger {ledger_id}: {reason}.")

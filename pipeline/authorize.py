@@ -11,12 +11,12 @@ from pipeline.stage import Claim, Operation, commit, operations, reject
 
 
 def authorize(work: Claim) -> None:
-    """Refuse what the principal may not do; record the run."""
+    """Refuse what the principal may not do; record the runs."""
     refusals = []
     for operation in operations(work):
         refusal = None if operation.rejected else permission(operation)
         if refusal is not None:
-            refusals.append((operation.position, refusal))
+            refusals.append((operation.ledger_id, operation.position, refusal))
     commit(work, [reject(work, refusals)])
 
 

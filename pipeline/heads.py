@@ -7,6 +7,8 @@ database cannot make it end in a head that stands elsewhere. TRIDENT_HEADS_URL s
 
 import json
 import os
+import time
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,12 +19,21 @@ import structlog
 from models.db import tenant_writing
 from models.ledger import LedgerRef
 from models.settings import settings
+from pipeline import arrays
 from pipeline.audit import Head
-from pipeline.audit import read_head as block_head
+from pipeline.audit import read_heads as block_heads
 
 # Keepers of a ledger's head take turns, on whichever machine they are. 0 to 5 are accept's and the
 # stages' (pipeline/stage.py). No row is locked meanwhile.
 HEADS_LOCK = 6
+# Postgres ends a transaction that is idle for 15 s (models/db.py): whose turn has not come by then
+# waits for the next one.
+TURN_S = 5.0
+
+TAKE_TURNS = """
+SELECT ledger FROM unnest(%(ledgers)s::integer[]) ledger
+ WHERE pg_try_advisory_xact_lock(%(lock)s, ledger)
+"""
 # An S3 that takes longer is away: the ledger's next block brings a newer head, and a bell has 30 s
 # in all.
 S3_TIMEOUT_S = 3
@@ -55,18 +66,16 @@ class Folder:
             return None
 
     def put(self, name: str, data: bytes) -> None:
-        """Written beside, synced, then renamed over."""
+        """Written beside, synced, then renamed over: an older head or this one, never half of it.
+
+        The folder is not synced: after a power cut the older head may be back, which is as true.
+        """
         beside = self._path / f"{name}.{os.getpid()}"
         with beside.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(self._path / name)
-        folder = os.open(self._path, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 class Bucket:
@@ -120,25 +129,37 @@ def read_head(ledger: LedgerRef) -> Head | None:
     return Head(kept["height"], kept["last"], bytes.fromhex(kept["hash"]))
 
 
-def keep(ledger: LedgerRef) -> bool:
-    """Keep the ledger's newest head, after the commit that made it; one keeper at a time.
+def keep(ledgers: Sequence[LedgerRef]) -> list[LedgerRef]:
+    """Keep the newest heads of a tenant's ledgers, after the commits that made them.
 
-    Whether it is kept. A fault is logged: the next run keeps a newer head, which covers this one.
+    Gives back the ledgers whose turn it was not: somebody else is at them, the time was up, or a
+    fault, which is logged. They are still to be kept.
     """
-    scope = {"tenant": ledger.tenant_id, "ledger": ledger.ledger_id, "lock": HEADS_LOCK}
+    tenant_id = ledgers[0].tenant_id
+    waiting = {ledger.ledger_id: ledger for ledger in ledgers}
+    turn_ends = time.monotonic() + TURN_S
     try:
-        with tenant_writing(ledger.tenant_id) as connection:
+        with tenant_writing(tenant_id) as connection:
             cursor = connection.connection.cursor()
-            cursor.execute("SELECT pg_advisory_xact_lock(%(lock)s, %(ledger)s)", scope)
-            head = block_head(cursor, scope)
-            kept = read_head(ledger)
-            if head.height > (kept.height if kept else 0):
-                data = {"height": head.height, "last": head.last, "hash": head.hash.hex()}
-                store().put(_name(ledger), json.dumps(data).encode())
+            asked = {"lock": HEADS_LOCK, "ledgers": arrays.integers(waiting)}
+            cursor.execute(TAKE_TURNS, asked)
+            mine = [row[0] for row in cursor.fetchall()]
+            for ledger_id, head in block_heads(cursor, tenant_id, mine).items():
+                if time.monotonic() > turn_ends:
+                    break
+                _keep(waiting[ledger_id], head)
+                del waiting[ledger_id]
     except Exception as error:  # noqa: BLE001 - Postgres, S3 and files fail in many ways
-        log.error("head_not_kept", ledger=ledger.ledger_id, error=str(error))
-        return False
-    return True
+        log.error("heads_not_kept", tenant=tenant_id, ledgers=len(waiting), error=str(error))
+    return list(waiting.values())
+
+
+def _keep(ledger: LedgerRef, head: Head) -> None:
+    """Never backwards: what is kept may be ahead of a database that was restored."""
+    kept = read_head(ledger)
+    if head.height > (kept.height if kept else 0):
+        data = {"height": head.height, "last": head.last, "hash": head.hash.hex()}
+        store().put(_name(ledger), json.dumps(data).encode())
 
 
 def _name(ledger: LedgerRef) -> str:

@@ -69,7 +69,10 @@ class Account:
 
 @dataclass(slots=True)
 class Books:
-    """The accounts that a run touches, by code, and which of them it opened, moved or altered."""
+    """The accounts that a run touches, by code, and which of them it opened, moved or altered.
+
+    `last_number` is the greatest number of an account; whoever may open one must set it.
+    """
 
     accounts: dict[str, Account] = field(default_factory=dict)
     last_number: int = 0

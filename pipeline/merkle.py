@@ -7,8 +7,6 @@ prefixed 0x00, and a node without a neighbour moves up as it is.
 import hashlib
 from collections.abc import Sequence
 
-from models.ledger import LedgerRef
-
 GENESIS = bytes(32)
 BLOCK_PREFIX = b"trident-block-1"
 
@@ -28,9 +26,15 @@ def root(leaves: Sequence[bytes]) -> bytes:
 
 
 def block_hash(
-    ledger: LedgerRef, height: int, first: int, last: int, previous: bytes, tree: bytes
+    tenant_id: int,
+    ledger_id: int,
+    height: int,
+    first: int,
+    last: int,
+    previous: bytes,
+    tree: bytes,
 ) -> bytes:
     """SHA-256 over the block's fixed-width fields; integers are 8 bytes, big-endian."""
-    numbers = (ledger.tenant_id, ledger.ledger_id, height, first, last, last - first + 1)
+    numbers = (tenant_id, ledger_id, height, first, last, last - first + 1)
     fields = b"".join(number.to_bytes(8, "big") for number in numbers)
     return hashlib.sha256(BLOCK_PREFIX + fields + previous + tree).digest()

@@ -4,16 +4,17 @@ Postgres delivers the word to every API process when the run commits, so nobody 
 that is not durable. A waiting request that misses it (its listener was away) asks by itself.
 """
 
+from pipeline import arrays
 from pipeline.stage import Claim, commit, mogrify
 
 CHANNEL = "trident_final"
 
 TELL = """
-SELECT pg_notify(%(channel)s, %(word)s);
+SELECT pg_notify(%(channel)s, word) FROM unnest(%(words)s::text[]) word;
 """
 
 
 def notify(work: Claim) -> None:
-    """Announce `tenant:ledger:last`; record the run."""
-    word = f"{work.ledger.tenant_id}:{work.ledger.ledger_id}:{work.last}"
-    commit(work, [mogrify(work, TELL, channel=CHANNEL, word=word)])
+    """Announce `tenant:ledger:last` for each ledger; record the runs."""
+    words = [f"{work.tenant_id}:{span.ledger_id}:{span.last}" for span in work.spans]
+    commit(work, [mogrify(work, TELL, channel=CHANNEL, words=arrays.words(words))])

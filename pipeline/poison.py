@@ -80,6 +80,18 @@ DELETE FROM attempts
 """
 
 
+def _scope(work: Claim) -> dict[str, Any]:
+    """The parameters of every statement here: suspicion falls on one ledger at a time."""
+    span = work.alone
+    return {
+        "tenant": work.tenant_id,
+        "ledger": span.ledger_id,
+        "stage": work.stage,
+        "first": span.first,
+        "last": span.last,
+    }
+
+
 def is_fault(error: BaseException) -> bool:
     """Whether the surroundings failed, not the data: such an attempt does not count.
 
@@ -102,38 +114,41 @@ def is_timeout(error: BaseException) -> bool:
 
 def record(connection: Any, work: Claim) -> None:
     """Leave the trace of an attempt before it is made. `connection`: not the claim's own."""
-    connection.cursor().execute(RECORD, {**work.scope, "stage": work.stage})
+    connection.cursor().execute(RECORD, _scope(work))
 
 
 def forget(connection: Any, work: Claim) -> None:
     """Take the newest attempt back: the surroundings failed, not the operations."""
-    connection.cursor().execute(FORGET, {**work.scope, "stage": work.stage})
+    connection.cursor().execute(FORGET, _scope(work))
 
 
 def clear(work: Claim) -> None:
     """Within the claim's transaction: what is done now is under suspicion no longer."""
-    work.cursor.execute(CLEAR, {**work.scope, "stage": work.stage})
+    work.cursor.execute(CLEAR, _scope(work))
 
 
 def narrow(work: Claim) -> int:
     """Shorten the claim to half of what failed before; how often it failed standing alone."""
-    work.cursor.execute(FAILED, {**work.scope, "stage": work.stage})
+    work.cursor.execute(FAILED, _scope(work))
     row = work.cursor.fetchone()
     if row is None:
         return 0
     failed_to, count = row
-    width = failed_to - work.first + 1
-    work.last = min(work.last, work.first + max(width // 2, 1) - 1)
+    span = work.alone
+    width = failed_to - span.first + 1
+    half = span.first + max(width // 2, 1) - 1
+    work.spans = [span._replace(last=min(span.last, half))]
     return int(count) if width == 1 else 0
 
 
 def reject_alone(work: Claim) -> None:
     """Reject the one claimed operation as internal_error; record the run. Raises HaltedError."""
-    work.last = work.first
-    scope: dict[str, Any] = {**work.scope, "stage": work.stage}
+    span = work.alone
+    work.spans = [span._replace(last=span.first)]
+    scope = _scope(work)
     if work.stage not in REJECTING:
         alert.critical("stage_halted", **scope)
-        raise HaltedError(f"{work.stage} cannot go past position {work.first}")
+        raise HaltedError(f"{work.stage} cannot go past position {span.first}")
     work.cursor.execute(RECENT_REJECTIONS, {**scope, "many": CONSECUTIVE_MAX})
     if work.cursor.fetchone()[0] >= CONSECUTIVE_MAX:
         alert.critical("stage_halted", reason="too many internal errors in a row", **scope)
@@ -145,4 +160,4 @@ def reject_alone(work: Claim) -> None:
         commit(work)  # an earlier stage has rejected it: this one only passes it
         return
     refusal = refuse("internal_error", stage=work.stage, attempts=LONE_ATTEMPTS_MAX)
-    commit(work, [reject(work, [(work.first, refusal)])])
+    commit(work, [reject(work, [(span.ledger_id, span.first, refusal)])])

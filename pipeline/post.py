@@ -6,34 +6,40 @@ alone, under its lock, so there is nobody to fight with over them.
 """
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import orjson
 
 from pipeline import arrays
 from pipeline.kinds import kind_of
+from pipeline.kinds.kind import Body, Kind
 from pipeline.ledger import Account, Books, Posting
 from pipeline.refusal import Refusal
 from pipeline.stage import Claim, commit, mogrify, operations, reject
 
 LOAD_ACCOUNTS = """
-SELECT number, code, type, currency, overdraft, status, name, metadata,
-       debits_posted, credits_posted, debits_pending, credits_pending, version
-  FROM accounts
- WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s AND code = ANY(%(codes)s::text[])
+SELECT ledger, a.number, a.code, a.type, a.currency, a.overdraft, a.status, a.name, a.metadata,
+       a.debits_posted, a.credits_posted, a.debits_pending, a.credits_pending, a.version
+  FROM unnest(%(ledgers)s::integer[], %(codes)s::text[]) AS wanted (ledger, code)
+ CROSS JOIN LATERAL (
+       SELECT * FROM accounts x
+        WHERE x.tenant_id = %(tenant)s AND x.ledger_id = wanted.ledger AND x.code = wanted.code
+        LIMIT 1) a
 """
 
-LAST_NUMBER = """
-SELECT coalesce(max(number), 0) FROM accounts
- WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s
+LAST_NUMBERS = """
+SELECT ledger, coalesce((SELECT max(number) FROM accounts
+                          WHERE tenant_id = %(tenant)s AND ledger_id = ledger), 0)
+  FROM unnest(%(ledgers)s::integer[]) ledger
 """
 
 INSERT_ACCOUNTS = """
 INSERT INTO accounts (tenant_id, ledger_id, number, code, type, currency, overdraft, name, metadata)
-SELECT %(tenant)s, %(ledger)s, number, code, type, currency, overdraft, name, metadata::json
-  FROM unnest(%(numbers)s::integer[], %(codes)s::text[], %(types)s::text[],
-              %(currencies)s::text[], %(overdrafts)s::bigint[], %(names)s::text[],
-              %(metadata)s::text[])
-       AS new (number, code, type, currency, overdraft, name, metadata);
+SELECT %(tenant)s, ledger, number, code, type, currency, overdraft, name, metadata::json
+  FROM unnest(%(ledgers)s::integer[], %(numbers)s::integer[], %(codes)s::text[],
+              %(types)s::text[], %(currencies)s::text[], %(overdrafts)s::bigint[],
+              %(names)s::text[], %(metadata)s::text[])
+       AS new (ledger, number, code, type, currency, overdraft, name, metadata);
 """
 
 # The rows are found by index and updated by ctid (nobody else changes accounts): linear, whatever
@@ -41,12 +47,12 @@ SELECT %(tenant)s, %(ledger)s, number, code, type, currency, overdraft, name, me
 UPDATE_TOTALS = """
 UPDATE accounts a
    SET debits_posted = new.debits, credits_posted = new.credits, version = new.version
-  FROM unnest(%(numbers)s::integer[], %(debits)s::bigint[], %(credits)s::bigint[],
-              %(versions)s::bigint[])
-       AS new (number, debits, credits, version)
+  FROM unnest(%(ledgers)s::integer[], %(numbers)s::integer[], %(debits)s::bigint[],
+              %(credits)s::bigint[], %(versions)s::bigint[])
+       AS new (ledger, number, debits, credits, version)
  CROSS JOIN LATERAL (
        SELECT x.ctid FROM accounts x
-        WHERE x.tenant_id = %(tenant)s AND x.ledger_id = %(ledger)s AND x.number = new.number
+        WHERE x.tenant_id = %(tenant)s AND x.ledger_id = new.ledger AND x.number = new.number
         LIMIT 1) found
  WHERE a.ctid = found.ctid;
 """
@@ -56,13 +62,13 @@ UPDATE accounts a
    SET overdraft = new.overdraft, status = new.status, name = new.name,
        metadata = new.metadata::json,
        debits_posted = new.debits, credits_posted = new.credits, version = new.version
-  FROM unnest(%(numbers)s::integer[], %(debits)s::bigint[], %(credits)s::bigint[],
-              %(versions)s::bigint[], %(overdrafts)s::bigint[], %(statuses)s::text[],
-              %(names)s::text[], %(metadata)s::text[])
-       AS new (number, debits, credits, version, overdraft, status, name, metadata)
+  FROM unnest(%(ledgers)s::integer[], %(numbers)s::integer[], %(debits)s::bigint[],
+              %(credits)s::bigint[], %(versions)s::bigint[], %(overdrafts)s::bigint[],
+              %(statuses)s::text[], %(names)s::text[], %(metadata)s::text[])
+       AS new (ledger, number, debits, credits, version, overdraft, status, name, metadata)
  CROSS JOIN LATERAL (
        SELECT x.ctid FROM accounts x
-        WHERE x.tenant_id = %(tenant)s AND x.ledger_id = %(ledger)s AND x.number = new.number
+        WHERE x.tenant_id = %(tenant)s AND x.ledger_id = new.ledger AND x.number = new.number
         LIMIT 1) found
  WHERE a.ctid = found.ctid;
 """
@@ -71,109 +77,148 @@ INSERT_POSTINGS = """
 INSERT INTO postings (position, leg, account, version, pending, amount, balance_after, currency,
                       tenant_id, ledger_id)
 SELECT position, leg, account, version, pending, amount, balance_after, currency,
-       %(tenant)s, %(ledger)s
-  FROM unnest(%(positions)s::bigint[], %(legs)s::smallint[], %(accounts)s::integer[],
-              %(versions)s::bigint[], %(pending)s::boolean[], %(amounts)s::bigint[],
-              %(balances)s::bigint[], %(currencies)s::text[])
-       AS new (position, leg, account, version, pending, amount, balance_after, currency);
+       %(tenant)s, ledger
+  FROM unnest(%(ledgers)s::integer[], %(positions)s::bigint[], %(legs)s::smallint[],
+              %(accounts)s::integer[], %(versions)s::bigint[], %(pending)s::boolean[],
+              %(amounts)s::bigint[], %(balances)s::bigint[], %(currencies)s::text[])
+       AS new (ledger, position, leg, account, version, pending, amount, balance_after, currency);
 """
 
 
+class Pending(NamedTuple):
+    """An operation that nobody has refused so far."""
+
+    ledger_id: int
+    position: int
+    kind: Kind
+    body: Body
+
+
+class Moved(NamedTuple):
+    """An account of a ledger that a run opened, altered or moved."""
+
+    ledger_id: int
+    account: Account
+
+
 def post(work: Claim) -> None:
-    """Apply the operations that nobody refused; write the effect; record the run."""
+    """Apply the operations that nobody refused; write the effect; record the runs."""
     pending = [
-        (operation.position, kind_of(operation.kind), orjson.loads(operation.body))
-        for operation in operations(work)
-        if not operation.rejected
+        Pending(o.ledger_id, o.position, kind_of(o.kind), orjson.loads(o.body))
+        for o in operations(work)
+        if not o.rejected
     ]
-    books = load(work, {code for _, kind, body in pending for code in kind.accounts(body)})
-    postings: list[Posting] = []
-    refusals: list[tuple[int, Refusal]] = []
-    for position, kind, body in pending:
-        effect = kind.apply(books, position, body)
+    books = load(work, pending)
+    postings: dict[int, list[Posting]] = {span.ledger_id: [] for span in work.spans}
+    refusals: list[tuple[int, int, Refusal]] = []
+    for ledger_id, position, kind, body in pending:
+        effect = kind.apply(books[ledger_id], position, body)
         if isinstance(effect, Refusal):
-            refusals.append((position, effect))
+            refusals.append((ledger_id, position, effect))
         else:
-            postings += effect
+            postings[ledger_id] += effect
     statements = [*write_accounts(work, books), *write_postings(work, postings)]
     commit(work, [*statements, reject(work, refusals)])
 
 
-def load(work: Claim, codes: Iterable[str]) -> Books:
-    """The accounts with these codes, as they are now."""
-    books = Books()
-    work.cursor.execute(LAST_NUMBER, work.scope)
-    (books.last_number,) = work.cursor.fetchone()
-    work.cursor.execute(LOAD_ACCOUNTS, {**work.scope, "codes": arrays.texts(codes)})
-    for row in work.cursor.fetchall():
+def load(work: Claim, pending: Iterable[Pending]) -> dict[int, Books]:
+    """By ledger, the accounts that the operations name, as they are now."""
+    books = {span.ledger_id: Books() for span in work.spans}
+    wanted = dict.fromkeys((o.ledger_id, code) for o in pending for code in o.kind.accounts(o.body))
+    ledgers = arrays.integers(ledger_id for ledger_id, _ in wanted)
+    codes = arrays.texts(code for _, code in wanted)
+    work.cursor.execute(LOAD_ACCOUNTS, {**work.scope, "ledgers": ledgers, "codes": codes})
+    for ledger_id, *row in work.cursor.fetchall():
         account = Account(*row)
-        books.accounts[account.code] = account
+        books[ledger_id].accounts[account.code] = account
+    if any(o.kind.opens for o in pending):
+        work.cursor.execute(LAST_NUMBERS, work.scope)
+        for ledger_id, number in work.cursor.fetchall():
+            books[ledger_id].last_number = number
     return books
 
 
-def write_accounts(work: Claim, books: Books) -> list[str]:
+def write_accounts(work: Claim, books: dict[int, Books]) -> list[str]:
     """The statements that bring the accounts to where the books are.
 
     An account whose attributes changed is written in one go with its totals: between an overdraft
     and the balance that needs it there is no order in which the limit would hold in two steps.
     """
+    opened = [Moved(id_, account) for id_, b in books.items() for account in b.opened]
+    altered = [Moved(id_, account) for id_, b in books.items() for account in b.altered.values()]
+    moved = [
+        Moved(id_, account)
+        for id_, b in books.items()
+        for code, account in b.moved.items()
+        if code not in b.altered
+    ]
     statements = []
-    if books.opened:
-        statements.append(insert_accounts(work, books.opened))
-    altered = list(books.altered.values())
+    if opened:
+        statements.append(insert_accounts(work, opened))
     if altered:
-        statuses = arrays.words(a.status for a in altered)
+        statuses = arrays.words(account.status for _, account in altered)
         columns = {**totals(altered), **attributes(altered), "statuses": statuses}
         statements.append(mogrify(work, UPDATE_ALL, **columns))
-    moved = [a for code, a in books.moved.items() if code not in books.altered]
     if moved:
         statements.append(mogrify(work, UPDATE_TOTALS, **totals(moved)))
     return statements
 
 
-def insert_accounts(work: Claim, opened: list[Account]) -> str:
+def insert_accounts(work: Claim, opened: list[Moved]) -> str:
     """New accounts, with empty totals."""
     return mogrify(
         work,
         INSERT_ACCOUNTS,
-        numbers=arrays.integers(a.number for a in opened),
-        codes=arrays.texts(a.code for a in opened),
-        types=arrays.words(a.type for a in opened),
-        currencies=arrays.words(a.currency for a in opened),
+        **numbers(opened),
+        codes=arrays.texts(a.code for _, a in opened),
+        types=arrays.words(a.type for _, a in opened),
+        currencies=arrays.words(a.currency for _, a in opened),
         **attributes(opened),
     )
 
 
-def totals(accounts: list[Account]) -> dict[str, str]:
-    """The columns that postings change."""
+def numbers(accounts: list[Moved]) -> dict[str, str]:
+    """The columns that name the accounts."""
     return {
-        "numbers": arrays.integers(a.number for a in accounts),
-        "debits": arrays.integers(a.debits_posted for a in accounts),
-        "credits": arrays.integers(a.credits_posted for a in accounts),
-        "versions": arrays.integers(a.version for a in accounts),
+        "ledgers": arrays.integers(ledger_id for ledger_id, _ in accounts),
+        "numbers": arrays.integers(a.number for _, a in accounts),
     }
 
 
-def attributes(accounts: list[Account]) -> dict[str, str]:
+def totals(accounts: list[Moved]) -> dict[str, str]:
+    """The columns that postings change."""
+    return {
+        **numbers(accounts),
+        "debits": arrays.integers(a.debits_posted for _, a in accounts),
+        "credits": arrays.integers(a.credits_posted for _, a in accounts),
+        "versions": arrays.integers(a.version for _, a in accounts),
+    }
+
+
+def attributes(accounts: list[Moved]) -> dict[str, str]:
     """The columns that operations about the account itself change."""
     return {
-        "overdrafts": arrays.integers(a.overdraft for a in accounts),
-        "names": arrays.texts(a.name for a in accounts),
+        "overdrafts": arrays.integers(a.overdraft for _, a in accounts),
+        "names": arrays.texts(a.name for _, a in accounts),
         "metadata": arrays.texts(
-            None if a.metadata is None else orjson.dumps(a.metadata).decode() for a in accounts
+            None if a.metadata is None else orjson.dumps(a.metadata).decode() for _, a in accounts
         ),
     }
 
 
-def write_postings(work: Claim, postings: list[Posting]) -> list[str]:
+def write_postings(work: Claim, postings: dict[int, list[Posting]]) -> list[str]:
     """The statement that writes the postings, column by column."""
-    if not postings:
+    every = [posting for of_ledger in postings.values() for posting in of_ledger]
+    if not every:
         return []
-    columns = zip(*postings, strict=True)
-    positions, legs, accounts, versions, pending, amounts, balances, currencies = columns
+    ledgers = [ledger_id for ledger_id, of_ledger in postings.items() for _ in of_ledger]
+    positions, legs, accounts, versions, pending, amounts, balances, currencies = zip(
+        *every, strict=True
+    )
     statement = mogrify(
         work,
         INSERT_POSTINGS,
+        ledgers=arrays.integers(ledgers),
         positions=arrays.integers(positions),
         legs=arrays.integers(legs),
         accounts=arrays.integers(accounts),

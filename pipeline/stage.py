@@ -1,17 +1,22 @@
 """How every stage claims its work, and how it commits effect and progress together.
 
-    look     without a lock: is the stage before ahead of this one? no: idle
-    try      the lock (ledger, stage): held by another: that one will look again
+    look     without a lock: at which ledgers is the stage before ahead of this one? none: idle
+    try      the lock (ledger, stage) of each: held by another: that one will look again
     read     THEN, in a second statement, the last run of this stage and of the one before
     fetch    the operations of (done, upto], as many as a run takes; a missing row is a fault
-    commit   the effect and the run, in one message
+    commit   the effect and the runs, in one message
 
 The look that ends a claim holds no lock, so whoever was turned away by the lock had its work seen
 by a later look of the holder: no wake-up is lost between two workers.
+
+A claim covers one ledger, or several of one tenant that have little work each: they share the
+statements, the round trips and the commit, and each has a run of its own.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import orjson
@@ -32,6 +37,8 @@ BEFORE = dict(zip(STAGES, ("accept", *STAGES), strict=False))
 RUN_OPERATIONS = 10_000
 RUN_BYTES = 2 * 1024 * 1024
 
+LEDGER_OF = attrgetter("ledger_id")
+
 alert = structlog.get_logger("trident.alert")
 
 
@@ -39,9 +46,18 @@ class MissingOperationsError(Exception):
     """The log has positions that this transaction cannot see: a wrong tenant, or lost rows."""
 
 
+class Span(NamedTuple):
+    """The positions `first` to `last` of one ledger."""
+
+    ledger_id: int
+    first: int
+    last: int
+
+
 class Operation(NamedTuple):
     """One operation as a stage reads it. `body` is its canonical JSON."""
 
+    ledger_id: int
     position: int
     kind: str
     body: str
@@ -52,74 +68,101 @@ class Operation(NamedTuple):
 
 @dataclass(slots=True)
 class Claim:
-    """The positions `first` to `last` of a ledger, locked for one stage in an open transaction."""
+    """The spans of one tenant's ledgers, locked for one stage in an open transaction."""
 
     cursor: Any
     stage: str
-    ledger: LedgerRef
-    first: int
-    last: int
+    tenant_id: int
+    spans: list[Span]
+
+    @property
+    def alone(self) -> Span:
+        """The span of a claim that covers one ledger."""
+        (span,) = self.spans
+        return span
 
     @property
     def scope(self) -> dict[str, Any]:
-        """The parameters that every statement of the run shares."""
-        return {
-            "tenant": self.ledger.tenant_id,
-            "ledger": self.ledger.ledger_id,
-            "first": self.first,
-            "last": self.last,
-        }
+        """The parameters that every statement of the run shares: the spans, column by column."""
+        return scope(self.tenant_id, self.spans)
+
+
+def scope(tenant_id: int, spans: Sequence[Span]) -> dict[str, Any]:
+    """The tenant, and its spans as the arrays `ledgers`, `firsts` and `lasts`."""
+    ledgers, firsts, lasts = zip(*spans, strict=True)
+    return {
+        "tenant": tenant_id,
+        "ledgers": arrays.integers(ledgers),
+        "firsts": arrays.integers(firsts),
+        "lasts": arrays.integers(lasts),
+    }
 
 
 LOOK_AND_LOCK = """
 BEGIN;
 SELECT set_config('trident.tenant', %(tenant)s::text, true);
-SELECT set_config('trident.claim', CASE
-    WHEN last_position(%(tenant)s, %(ledger)s, %(before)s)
-         <= last_position(%(tenant)s, %(ledger)s, %(stage)s) THEN 'idle'
-    ELSE pg_try_advisory_xact_lock(%(lock)s, %(ledger)s)::text END, true);
-SELECT current_setting('trident.claim'),
-       last_position(%(tenant)s, %(ledger)s, %(stage)s),
-       last_position(%(tenant)s, %(ledger)s, %(before)s)
+SELECT set_config('trident.claim', coalesce(string_agg(ledger::text, ',') FILTER (WHERE CASE
+           WHEN last_position(%(tenant)s, ledger, %(before)s)
+                <= last_position(%(tenant)s, ledger, %(stage)s) THEN false
+           ELSE pg_try_advisory_xact_lock(%(lock)s, ledger) END), ''), true)
+  FROM unnest(%(ledgers)s::integer[]) ledger;
+SELECT ledger, last_position(%(tenant)s, ledger, %(stage)s),
+       last_position(%(tenant)s, ledger, %(before)s)
+  FROM unnest(string_to_array(current_setting('trident.claim'), ',')::integer[]) ledger
 """
 
+# OFFSET 0 keeps the planner from joining a whole table where one index range per span is meant.
 # The stored size of a body stands in its row, so the first cut reads no body; it may be compressed,
 # so the second cut counts the text of what is left.
 FETCH = """
-SELECT o.position, o.kind, o.body, o.accepted_at, o.principal, o.position IN (
-           SELECT r.position FROM rejections r
-            WHERE r.tenant_id = %(tenant)s AND r.ledger_id = %(ledger)s
-              AND r.position BETWEEN %(first)s AND %(last)s)
-  FROM (SELECT position, kind, body::text AS body, accepted_at, principal::text AS principal,
-               sum(octet_length(body::text)) OVER (ORDER BY position) AS bytes
-          FROM (SELECT *, sum(pg_column_size(body)) OVER (ORDER BY position) AS stored_bytes
-                  FROM operations
-                 WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s
-                   AND position BETWEEN %(first)s AND %(last)s) s
-         WHERE s.stored_bytes <= %(bytes)s OR s.position = %(first)s) o
- WHERE o.bytes <= %(bytes)s OR o.position = %(first)s
- ORDER BY o.position
+SELECT s.ledger, o.position, o.kind, o.body, o.accepted_at, o.principal,
+       (s.ledger, o.position) IN (
+           SELECT s.ledger, r.position
+             FROM unnest(%(ledgers)s::integer[], %(firsts)s::bigint[], %(lasts)s::bigint[])
+                  AS s (ledger, first, last)
+            CROSS JOIN LATERAL (
+                  SELECT position FROM rejections
+                   WHERE tenant_id = %(tenant)s AND ledger_id = s.ledger
+                     AND position BETWEEN s.first AND s.last OFFSET 0) r)
+  FROM unnest(%(ledgers)s::integer[], %(firsts)s::bigint[], %(lasts)s::bigint[])
+       AS s (ledger, first, last)
+ CROSS JOIN LATERAL (
+       SELECT position, kind, body::text AS body, accepted_at, principal::text AS principal,
+              sum(octet_length(body::text)) OVER (ORDER BY position) AS bytes
+         FROM (SELECT *, sum(pg_column_size(body)) OVER (ORDER BY position) AS stored_bytes
+                 FROM operations
+                WHERE tenant_id = %(tenant)s AND ledger_id = s.ledger
+                  AND position BETWEEN s.first AND s.last) stored
+        WHERE stored_bytes <= %(bytes)s OR position = s.first) o
+ WHERE o.bytes <= %(bytes)s OR o.position = s.first
+ ORDER BY s.ledger, o.position
 """
 
 INSERT_REJECTIONS = """
 INSERT INTO rejections (position, tenant_id, ledger_id, stage, code, detail)
-SELECT position, %(tenant)s, %(ledger)s, %(stage)s, code, detail::json
-  FROM unnest(%(positions)s::bigint[], %(codes)s::text[], %(details)s::text[])
-       AS new (position, code, detail);
+SELECT position, %(tenant)s, ledger, %(stage)s, code, detail::json
+  FROM unnest(%(ledgers)s::integer[], %(positions)s::bigint[], %(codes)s::text[],
+              %(details)s::text[]) AS new (ledger, position, code, detail);
 """
 
-INSERT_RUN = """
+INSERT_RUNS = """
 INSERT INTO runs (from_position, to_position, tenant_id, ledger_id, stage)
-VALUES (%(first)s, %(last)s, %(tenant)s, %(ledger)s, %(stage)s);
+SELECT first, last, %(tenant)s, ledger, %(stage)s
+  FROM unnest(%(ledgers)s::integer[], %(firsts)s::bigint[], %(lasts)s::bigint[])
+       AS s (ledger, first, last);
 COMMIT
 """
 
 
-def claim(connection: Any, stage: str, ledger: LedgerRef, limit: int) -> Claim | None:
-    """The stage's next work, in an open transaction; None when there is none or another has it."""
+def claim(connection: Any, stage: str, ledgers: Sequence[LedgerRef], limit: int) -> Claim | None:
+    """The stage's next work at these ledgers of one tenant, in an open transaction.
+
+    At most `limit` operations, shared evenly by the ledgers that have any. None when there is no
+    work or others have it.
+    """
     parameters = {
-        "tenant": ledger.tenant_id,
-        "ledger": ledger.ledger_id,
+        "tenant": ledgers[0].tenant_id,
+        "ledgers": arrays.integers(ledger.ledger_id for ledger in ledgers),
         "stage": stage,
         "before": BEFORE[stage],
         "lock": LOCKS[stage],
@@ -127,42 +170,52 @@ def claim(connection: Any, stage: str, ledger: LedgerRef, limit: int) -> Claim |
     cursor = connection.cursor()
     while True:
         cursor.execute(LOOK_AND_LOCK, parameters)
-        state, done, upto = cursor.fetchone()
-        if state == "true" and upto > done:
+        locked = cursor.fetchall()
+        waiting = [row for row in locked if row[1] < row[2]]
+        if waiting:
             crash_point(f"{stage}.before_work")
-            return Claim(cursor, stage, ledger, done + 1, min(upto, done + limit))
+            share = max(limit // len(waiting), 1)
+            spans = [Span(id_, done + 1, min(upto, done + share)) for id_, done, upto in waiting]
+            return Claim(cursor, stage, ledgers[0].tenant_id, spans)
         cursor.execute("ROLLBACK")
-        if state != "true":
+        if not locked:
             return None
         # Another did the work between our look and our lock. Whoever met that lock of ours has
         # gone away, so look again now that it is free.
 
 
 def operations(work: Claim) -> list[Operation]:
-    """The claimed operations in order. Shortens the claim to what fits into one run's bytes."""
-    work.cursor.execute(FETCH, {**work.scope, "bytes": RUN_BYTES})
+    """The claimed operations by ledger and position. Shortens each span to its share of bytes."""
+    work.cursor.execute(FETCH, {**work.scope, "bytes": RUN_BYTES // len(work.spans)})
     rows = [Operation._make(row) for row in work.cursor.fetchall()]
-    if not rows or rows[-1].position - work.first + 1 != len(rows):
-        alert.critical("operations_missing", stage=work.stage, **work.scope, found=len(rows))
-        raise MissingOperationsError(
-            f"{work.stage} sees {len(rows)} of the operations {work.first} to {work.last} of"
-            f" ledger {work.ledger.ledger_id}"
-        )
-    work.last = rows[-1].position
+    found = {ledger_id: list(these) for ledger_id, these in groupby(rows, LEDGER_OF)}
+    work.spans = [_seen(work, span, found.get(span.ledger_id, [])) for span in work.spans]
     return rows
 
 
-def reject(work: Claim, refusals: Sequence[tuple[int, Refusal]]) -> str:
-    """The statement that stores the refusals, as (position, refusal), or nothing."""
+def _seen(work: Claim, span: Span, rows: list[Operation]) -> Span:
+    """The span as far as its rows were read, none of them missing."""
+    if not rows or rows[-1].position - span.first + 1 != len(rows):
+        alert.critical("operations_missing", stage=work.stage, found=len(rows), **span._asdict())
+        raise MissingOperationsError(
+            f"{work.stage} sees {len(rows)} of the operations {span.first} to {span.last} of"
+            f" ledger {span.ledger_id}"
+        )
+    return span._replace(last=rows[-1].position)
+
+
+def reject(work: Claim, refusals: Sequence[tuple[int, int, Refusal]]) -> str:
+    """The statement that stores the refusals, as (ledger, position, refusal), or nothing."""
     if not refusals:
         return ""
     return mogrify(
         work,
         INSERT_REJECTIONS,
         stage=work.stage,
-        positions=arrays.integers(position for position, _ in refusals),
-        codes=arrays.words(refusal.code for _, refusal in refusals),
-        details=arrays.texts(orjson.dumps(refusal.detail).decode() for _, refusal in refusals),
+        ledgers=arrays.integers(ledger for ledger, _, _ in refusals),
+        positions=arrays.integers(position for _, position, _ in refusals),
+        codes=arrays.words(refusal.code for _, _, refusal in refusals),
+        details=arrays.texts(orjson.dumps(refusal.detail).decode() for _, _, refusal in refusals),
     )
 
 
@@ -173,7 +226,7 @@ def mogrify(work: Claim, statement: str, **parameters: Any) -> str:
 
 
 def commit(work: Claim, statements: Iterable[str] = ()) -> None:
-    """Write the effect and the run, and commit, in one message to the server."""
+    """Write the effect and the runs, and commit, in one message to the server."""
     crash_point(f"{work.stage}.before_commit")
-    work.cursor.execute("".join(statements) + mogrify(work, INSERT_RUN, stage=work.stage))
+    work.cursor.execute("".join(statements) + mogrify(work, INSERT_RUNS, stage=work.stage))
     crash_point(f"{work.stage}.after_commit")

@@ -16,12 +16,12 @@ AHEAD_MAX = dt.timedelta(days=366)
 
 
 def validate(work: Claim) -> None:
-    """Refuse what no state of the books could make right; record the run."""
+    """Refuse what no state of the books could make right; record the runs."""
     refusals = []
     for operation in operations(work):
         refusal = meaning(operation)
         if refusal is not None:
-            refusals.append((operation.position, refusal))
+            refusals.append((operation.ledger_id, operation.position, refusal))
     commit(work, [reject(work, refusals)])
 
 

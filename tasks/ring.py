@@ -1,12 +1,12 @@
 """Ringing: tell the workers that ledgers have work, without ever making the caller wait.
 
-A thread gathers the ledgers that became due, skips those for which a bell already waits in the
-queue, and publishes one chain for up to fifty of them. A broker that is away opens the breaker: for
-a while nothing is published and nobody waits. Whatever was not rung is found by the sweeper.
+A thread (errands.py) gathers the ledgers that became due, skips those for which a bell already
+waits in the queue, and publishes one chain for up to fifty of them. A broker that is away opens the
+breaker: for a while nothing is published and nobody waits. Whatever was not rung is found by the
+sweeper.
 """
 
-import threading
-import time
+from collections.abc import Iterable
 from functools import lru_cache
 
 import redis
@@ -14,7 +14,8 @@ import structlog
 
 from models.ledger import LedgerRef
 from models.settings import settings
-from tasks.chain import describe, ring_chain
+from tasks.chain import VALIDATE, describe, ring_chain
+from tasks.errands import Errands
 
 # Ledgers in one bell. With one in each, 1,000 ledgers at an operation a second grew the queue of
 # two worker slots without bound.
@@ -22,12 +23,14 @@ BELL_MAX = 50
 # A busy ledger is rung at most this often: its operations pile up meanwhile and are worked
 # together. An idle ledger is rung at once.
 SAME_LEDGER_MIN_S = 0.025
+# With so many bells in the first queue another one would only wait there; meanwhile the ledgers
+# that become due gather for larger bells, which cost the workers far less.
+BELLS_ENOUGH = 4
 # The key that says "a bell for this ledger waits" outlives the worst wait in the queue.
 WAITING_S = 30
 WAITING_KEY = "trident:waiting:{}"
 # How long the breaker stays open after a failed publish: the sweeper's period.
 BREAKER_S = 1.0
-CLOSE_S = 3.0  # a closing process gives its last bells this long to get out
 BROKER_TIMEOUT_S = 1.0
 
 log = structlog.get_logger("trident.ring")
@@ -80,70 +83,15 @@ def publish(due: dict[LedgerRef, int], *, careful: bool = False) -> None:
         ring_chain([list(ledger) for ledger in part], says, careful=careful)
 
 
-class Ringer:
-    """The ringing thread of one process. `ring` returns at once and never raises."""
-
-    def __init__(self) -> None:
-        self._due: dict[LedgerRef, int] = {}
-        self._last_rung: dict[LedgerRef, float] = {}
-        self._broken_until = 0.0
-        self._closing = False
-        self._wake = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="trident-ringer", daemon=True)
-        self._thread.start()
-
-    def ring(self, ledger: LedgerRef, upto: int) -> None:
-        """The ledger has work up to this position."""
-        with self._wake:
-            self._due[ledger] = upto
-            self._wake.notify()
-
-    def close(self) -> None:
-        """Ring what is due and end the thread."""
-        with self._wake:
-            self._closing = True
-            self._wake.notify()
-        self._thread.join(CLOSE_S)
-
-    def _run(self) -> None:
-        while True:
-            due = self._take()
-            if due is None:
-                return
-            try:
-                ring_now(due)
-            except Exception as error:  # noqa: BLE001 - no fault of the broker may end the thread
-                log.warning("ring_failed", error=str(error), ledgers=len(due))
-                self._broken_until = time.monotonic() + BREAKER_S
-
-    def _take(self) -> dict[LedgerRef, int] | None:
-        """Wait for ledgers whose turn it is; None when the process closes and nothing is due."""
-        with self._wake:
-            while True:
-                now = time.monotonic()
-                ready = {
-                    ledger: upto
-                    for ledger, upto in self._due.items()
-                    if self._closing or now >= self._ready_at(ledger)
-                }
-                if ready:
-                    break
-                if self._closing:
-                    return None
-                self._wake.wait(
-                    min((self._ready_at(ledger) - now for ledger in self._due), default=None)
-                )
-            for ledger in ready:
-                del self._due[ledger]
-                self._last_rung[ledger] = now
-            return ready
-
-    def _ready_at(self, ledger: LedgerRef) -> float:
-        rung = self._last_rung.get(ledger, float("-inf"))
-        return max(rung + SAME_LEDGER_MIN_S, self._broken_until)
+def ring_due(due: dict[LedgerRef, int]) -> Iterable[LedgerRef]:
+    """The ringing thread's errand: ring, or leave them due while the workers have enough to do."""
+    if broker().llen(VALIDATE) >= BELLS_ENOUGH:
+        return due
+    ring_now(due)
+    return ()
 
 
 @lru_cache
-def ringer() -> Ringer:
-    """The process's ringer. Made on first use, so never before a fork."""
-    return Ringer()
+def ringer() -> Errands:
+    """The process's ringing thread. Made on first use, so never before a fork."""
+    return Errands("ringer", ring_due, every_s=SAME_LEDGER_MIN_S, pause_s=BREAKER_S)

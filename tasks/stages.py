@@ -1,16 +1,19 @@
 """The five tasks. Each takes a bell and works its stage for every ledger that the bell names."""
 
 import time
+from dataclasses import dataclass, field
+from typing import Any
 
 import redis
 import structlog
+from celery.signals import worker_process_shutdown
 from kombu.exceptions import OperationalError
 
 from models.ledger import LedgerRef
-from pipeline import heads
-from pipeline.drain import drain
+from pipeline.drain import drain, drain_together
 from tasks.app import app
 from tasks.chain import AUDIT, AUTHORIZE, NOTIFY, POST, VALIDATE, Bell
+from tasks.keep import keeper
 from tasks.ring import clear_waiting, ring_now
 
 # Celery kills a task after 30 s (celeryconfig.py) and pipeline.drain leaves a ledger after 8 s: who
@@ -18,6 +21,13 @@ from tasks.ring import clear_waiting, ring_now
 BELL_ENDS_AFTER_S = 15.0
 
 log = structlog.get_logger("trident.stage")
+
+
+@worker_process_shutdown.connect
+def _last_heads(**_: Any) -> None:
+    """A pool child that is replaced or stopped keeps the heads that are still due."""
+    if keeper.cache_info().currsize:
+        keeper().close()
 
 
 @app.task(name=VALIDATE)
@@ -41,10 +51,9 @@ def post(bell: Bell, careful: bool) -> None:
 
 @app.task(name=AUDIT)
 def audit(bell: Bell, careful: bool) -> None:
-    """Seal, and keep the newest head outside the database."""
+    """Seal, and have the newest heads kept outside the database."""
     for ledger in work("audit", bell, careful):
-        if not heads.keep(ledger):
-            break  # a store that is away costs one time-out, not one for each ledger
+        keeper().add(ledger, 0)
 
 
 @app.task(name=NOTIFY)
@@ -53,39 +62,73 @@ def notify(bell: Bell, careful: bool) -> None:
     work("notify", bell, careful)
 
 
+@dataclass
+class Outcome:
+    """What came of a bell: who had work, who has more, and what failed."""
+
+    worked: list[LedgerRef] = field(default_factory=list)
+    more: list[LedgerRef] = field(default_factory=list)
+    faults: list[Exception] = field(default_factory=list)
+
+
 def work(stage: str, bell: Bell, careful: bool) -> list[LedgerRef]:
     """Drain the stage for each ledger; those for which there was work.
 
     One ledger's fault stops no other ledger; if all failed, the chain ends with the fault.
     """
-    worked: list[LedgerRef] = []
-    more: dict[LedgerRef, int] = {}
-    faults: list[Exception] = []
+    outcome = Outcome()
     deadline = time.monotonic() + BELL_ENDS_AFTER_S
+    for ledgers in by_tenant(bell):
+        if careful or len(ledgers) == 1 or not work_together(stage, ledgers, outcome):
+            for ledger in ledgers:
+                if time.monotonic() > deadline:
+                    outcome.more.append(ledger)
+                else:
+                    work_alone(stage, ledger, careful, outcome)
+    if outcome.more:
+        ring_more(outcome.more, careful)
+    if outcome.faults and len(outcome.faults) == len(bell):
+        raise outcome.faults[0]
+    return outcome.worked
+
+
+def by_tenant(bell: Bell) -> list[list[LedgerRef]]:
+    """The bell's ledgers, those of a tenant together."""
+    tenants: dict[int, list[LedgerRef]] = {}
     for tenant_id, ledger_id, name in bell:
-        ledger = LedgerRef(tenant_id, ledger_id, name)
-        if time.monotonic() > deadline:
-            more[ledger] = 0
-            continue
-        try:
-            drained = drain(stage, ledger, careful=careful)
-            if drained.runs:
-                worked.append(ledger)
-            if drained.more:
-                more[ledger] = 0
-        except Exception as error:
-            log.exception("stage_failed", stage=stage, tenant=tenant_id, ledger=ledger_id)
-            faults.append(error)
-    if more:
-        ring_more(more, careful)
-    if faults and len(faults) == len(bell):
-        raise faults[0]
-    return worked
+        tenants.setdefault(tenant_id, []).append(LedgerRef(tenant_id, ledger_id, name))
+    return list(tenants.values())
 
 
-def ring_more(more: dict[LedgerRef, int], careful: bool) -> None:
+def work_together(stage: str, ledgers: list[LedgerRef], outcome: Outcome) -> bool:
+    """Drain the stage for ledgers of one tenant in shared runs; whether that went well."""
+    try:
+        together = drain_together(stage, ledgers)
+    except Exception as error:  # noqa: BLE001 - each by itself shows whose fault it is
+        log.warning("not_together", stage=stage, ledgers=len(ledgers), error=str(error))
+        return False
+    outcome.worked += [ledger for ledger in ledgers if ledger.ledger_id in together.worked]
+    if together.more:
+        outcome.more += ledgers
+    return True
+
+
+def work_alone(stage: str, ledger: LedgerRef, careful: bool, outcome: Outcome) -> None:
+    """Drain the stage for one ledger."""
+    try:
+        drained = drain(stage, ledger, careful=careful)
+        if drained.runs:
+            outcome.worked.append(ledger)
+        if drained.more:
+            outcome.more.append(ledger)
+    except Exception as error:
+        log.exception("stage_failed", stage=stage, tenant=ledger.tenant_id, ledger=ledger.ledger_id)
+        outcome.faults.append(error)
+
+
+def ring_more(more: list[LedgerRef], careful: bool) -> None:
     """Ring once more for what is left; without a broker the sweeper will."""
     try:
-        ring_now(more, careful=careful)
+        ring_now(dict.fromkeys(more, 0), careful=careful)
     except (redis.RedisError, OperationalError) as error:
         log.warning("ring_failed", error=str(error), ledgers=len(more))

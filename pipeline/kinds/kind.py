@@ -30,7 +30,8 @@ class Kind:
 
     `check` sees the body alone (validate); `currencies`, `amounts` and `accounts` say what it
     names (validate, authorize, post); `apply` is pure and yields postings or a refusal (post).
-    `posts` says whether a posted operation of this kind has postings, which audit then demands.
+    `posts` says whether a posted operation of this kind has postings, which audit then demands;
+    `opens`, whether it may open accounts, which need numbers.
     """
 
     name: str
@@ -43,3 +44,4 @@ class Kind:
     check: Callable[[Body], Refusal | None] = nothing_more
     currencies: Callable[[Body], Iterable[str]] = nothing_moves
     amounts: Callable[[Body], dict[str, int]] = nothing_moves
+    opens: bool = False

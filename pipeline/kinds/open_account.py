@@ -64,4 +64,5 @@ KIND = Kind(
     accounts=accounts,
     currencies=currencies,
     apply=apply,
+    opens=True,
 )

@@ -7,6 +7,7 @@ from models.ledger import LedgerRef
 from pipeline.audit import LEAVES, Head
 from pipeline.merkle import GENESIS, block_hash, root
 from pipeline.progress import Progress
+from pipeline.stage import Span, scope
 from pipeline.verify.finding import FoundError
 
 # Leaves computed in one query, by Postgres: about 100 ms. Small blocks share one.
@@ -100,8 +101,9 @@ class ChainCheck:
             after = rows[-1][0]
 
     def _leaves(self, first: int, last: int) -> dict[int, bytes]:
-        self._cursor.execute(LEAVES, {**self._scope, "first": first, "last": last})
-        return {row[0]: bytes(row[4]) for row in self._cursor.fetchall()}
+        span = Span(self._ledger.ledger_id, first, last)
+        self._cursor.execute(LEAVES, scope(self._ledger.tenant_id, [span]))
+        return {row[1]: bytes(row[5]) for row in self._cursor.fetchall()}
 
     def _check_block(self, block: Block, leaves: dict[int, bytes]) -> None:
         where = f"block {block.height} (positions {block.first} to {block.last})"
@@ -114,9 +116,8 @@ class ChainCheck:
             )
         if root(present) != block.root:
             raise FoundError(f"{where} does not seal the rows that are there", block.first)
-        expected = block_hash(
-            self._ledger, block.height, block.first, block.last, block.previous, block.root
-        )
+        where_it_stands = (*self._ledger[:2], block.height, block.first, block.last)
+        expected = block_hash(*where_it_stands, block.previous, block.root)
         if block.hash != expected:
             raise FoundError(f"{where} has a hash that is not its own", block.first)
         self.head = Head(block.height, block.last, block.hash)

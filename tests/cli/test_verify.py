@@ -35,7 +35,7 @@ def books(bank: Bank) -> Bank:
     bank.transfer("bob", "ada", 50)
     bank.submit("freeze_account", {"account": "bob"})
     bank.work()
-    heads.keep(bank.ledger)
+    heads.keep([bank.ledger])
     return bank
 
 

@@ -102,7 +102,7 @@ BAD: dict[str, str] = {
     " ledger_id, stage) VALUES (6, 6, 1, :ledger, 'validate')",
     "post may not pass authorize": "INSERT INTO runs (from_position, to_position, tenant_id,"
     " ledger_id, stage) VALUES (5, 6, 1, :ledger, 'post')",
-    "an operation from 3 to 3 has postings": "INSERT INTO rejections (position, tenant_id,"
+    "the operation at 3 has postings": "INSERT INTO rejections (position, tenant_id,"
     " ledger_id, stage, code, detail) VALUES (3, 1, :ledger, 'post', 'x', '{}')",
     "positions 6 to 6 are not of one log": "INSERT INTO rejections (position, tenant_id,"
     " ledger_id, stage, code, detail) VALUES (6, 1, :ledger, 'post', 'x', '{}')",
@@ -121,6 +121,16 @@ BAD: dict[str, str] = {
     "does not continue the chain": "INSERT INTO audit_blocks SELECT from_position, to_position,"
     " tenant_id, ledger_id, height + 1, leaf_count, previous_hash, root, hash FROM audit_blocks"
     " WHERE ledger_id = :ledger ORDER BY height DESC LIMIT 1",
+    "one statement, one ledger": "INSERT INTO operations (position, accepted_at, tenant_id,"
+    " ledger_id, id, kind, idempotency_key, body, principal)"
+    " SELECT 6, now(), 1, n, gen_random_uuid(), 'transfer', 'k', '{}', '{}'"
+    " FROM unnest(ARRAY[:ledger, 999999]) n",
+    "positions 1 to 1 are not of one log": "INSERT INTO rejections (position, tenant_id,"
+    " ledger_id, stage, code, detail)"
+    " SELECT p, 1, l, 'post', 'x', '{}' FROM (VALUES (5, :ledger), (1, 999999)) n (p, l)",
+    "positions 1 to 1 are not authorized": POSTINGS
+    + "(1, 1, -100, -100, 1, 999999, 2, 0, 'EUR', false),"
+    + "(1, 1, 100, 100, 1, 999999, 1, 1, 'EUR', false)",
     "value too long": POSTINGS + "(5, 2, -1, 499, 1, :ledger, 2, 0, 'EURO', false)",
 }
 

@@ -1,6 +1,5 @@
 """Heads: the newest block of each ledger, kept outside the database, in a folder or in S3."""
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from models.db import app_engine
 from models.settings import settings
 from pipeline import heads
 from pipeline.audit import Head
-from tests.bank import Bank
+from tests.bank import Bank, new_ledger
 
 
 @pytest.fixture
@@ -55,36 +54,38 @@ def test_a_bucket_keeps_the_newest_head(bucket: str, bank: Bank) -> None:
 
 def test_a_ledger_without_blocks_has_no_head(folder: str, bank: Bank) -> None:
     """Nothing is kept of a ledger that was never sealed."""
-    heads.keep(bank.ledger)
+    heads.keep([bank.ledger])
     assert heads.read_head(bank.ledger) is None
 
 
 def test_a_head_never_goes_back(folder: str, bank: Bank) -> None:
     """A database that is behind what was kept (a restored backup) does not overwrite it."""
     bank.fund("a", 100)
-    heads.keep(bank.ledger)
+    heads.keep([bank.ledger])
     ahead = b'{"height": 999, "last": 9999, "hash": "00"}'
     heads.store().put(f"1-{bank.ledger.ledger_id}.json", ahead)
-    heads.keep(bank.ledger)
+    heads.keep([bank.ledger])
     assert heads.read_head(bank.ledger) == Head(999, 9999, b"\x00")
 
 
 def test_keepers_take_turns(folder: str, bank: Bank) -> None:
-    """Who keeps a head waits for who is at it, and then reads the newest block anew."""
+    """A head that somebody else is keeping is left due, and kept when its turn has come."""
     bank.fund("a", 100)
     lock = {"lock": heads.HEADS_LOCK, "ledger": bank.ledger.ledger_id}
     with app_engine().begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock, :ledger)"), lock)
-        keeper = threading.Thread(target=heads.keep, args=(bank.ledger,))
-        keeper.start()
-        keeper.join(0.3)
-        assert keeper.is_alive()
-        bank.fund("a", 50)
-    keeper.join()
-    newest = bank.rows("SELECT max(height) FROM audit_blocks WHERE ledger_id = :ledger")[0][0]
-    kept = heads.read_head(bank.ledger)
-    assert kept is not None
-    assert kept.height == newest
+        assert heads.keep([bank.ledger]) == [bank.ledger]
+    assert heads.keep([bank.ledger]) == []
+    assert heads.read_head(bank.ledger) is not None
+
+
+def test_one_call_keeps_the_heads_of_many_ledgers(folder: str, bank: Bank) -> None:
+    """A tenant's ledgers are kept together, each under its own name."""
+    banks = [bank, Bank(new_ledger()), Bank(new_ledger())]
+    for amount, each in enumerate(banks, start=1):
+        each.fund("a", amount)
+    heads.keep([each.ledger for each in banks])
+    assert [heads.read_head(each.ledger) for each in banks] == [newest(each) for each in banks]
 
 
 def test_a_store_that_is_away_stops_nothing(
@@ -98,16 +99,22 @@ def test_a_store_that_is_away_stops_nothing(
 
     with monkeypatch.context() as patch:
         patch.setattr(heads.Folder, "put", refuse)
-        assert not heads.keep(bank.ledger)
-    assert heads.keep(bank.ledger)
+        assert heads.keep([bank.ledger]) == [bank.ledger]
+    assert heads.keep([bank.ledger]) == []
+
+
+def newest(bank: Bank) -> Head:
+    """The database's own newest block."""
+    query = (
+        "SELECT height, to_position, hash FROM audit_blocks"
+        " WHERE ledger_id = :ledger ORDER BY height DESC LIMIT 1"
+    )
+    height, last, hash_ = bank.rows(query)[0]
+    return Head(height, last, bytes(hash_))
 
 
 def _is_kept(bank: Bank) -> None:
     for amount in (100, 50):
         bank.fund("a", amount)
-        heads.keep(bank.ledger)
-        newest = bank.rows(
-            "SELECT height, to_position, hash FROM audit_blocks"
-            " WHERE ledger_id = :ledger ORDER BY height DESC LIMIT 1"
-        )[0]
-        assert heads.read_head(bank.ledger) == Head(newest[0], newest[1], bytes(newest[2]))
+        heads.keep([bank.ledger])
+        assert heads.read_head(bank.ledger) == newest(bank)

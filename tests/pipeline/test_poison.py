@@ -23,9 +23,9 @@ def poisoned(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> Any:
     def post(work: Claim) -> None:
         work.cursor.execute(
             "SELECT 1 / CASE WHEN body->>'description' = 'poison' THEN 0 ELSE 1 END"
-            " FROM operations WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s"
+            " FROM operations WHERE tenant_id = %(tenant_id)s AND ledger_id = %(ledger_id)s"
             " AND position BETWEEN %(first)s AND %(last)s",
-            work.scope,
+            {"tenant_id": work.tenant_id, **work.alone._asdict()},
         )
         good(work)
 
@@ -121,7 +121,7 @@ def test_a_timeout_halves_the_work(bank: Bank, monkeypatch: pytest.MonkeyPatch) 
     good = EFFECTS["post"]
 
     def slow(work: Claim) -> None:
-        sizes.append(work.last - work.first + 1)
+        sizes.append(work.alone.last - work.alone.first + 1)
         if sizes[-1] > 50:
             work.cursor.execute("SET LOCAL statement_timeout = 20; SELECT pg_sleep(1)")
         good(work)
@@ -140,13 +140,13 @@ def test_an_attempt_is_recorded_before_it_is_made(bank: Bank) -> None:
     """A careful run that dies has left its range behind, and the next one takes half of it."""
     bank.accept(*(bank.submission("transfer", _transfer()) for _ in range(8)))
     with raw_connection(app_engine()) as connection, raw_connection(app_engine()) as notes:
-        work = claim(connection, "validate", bank.ledger, 100)
+        work = claim(connection, "validate", [bank.ledger], 100)
         assert work is not None
         widths = []
         for _ in range(4):
-            work.last = 8
+            work.spans = [work.alone._replace(last=8)]
             poison.narrow(work)
-            widths.append(work.last - work.first + 1)
+            widths.append(work.alone.last - work.alone.first + 1)
             poison.record(notes, work)
         assert widths == [8, 4, 2, 1]
         work.cursor.execute("ROLLBACK")
@@ -189,7 +189,7 @@ def test_what_a_timeout_taught_outlives_the_bell(
     good = EFFECTS["post"]
 
     def slow(work: Claim) -> None:
-        if work.last - work.first + 1 > 20:
+        if work.alone.last - work.alone.first + 1 > 20:
             work.cursor.execute("SET LOCAL statement_timeout = 20; SELECT pg_sleep(1)")
         good(work)
 
@@ -235,7 +235,7 @@ def test_poison_that_was_rejected_before_is_passed(bank: Bank) -> None:
     good = bank.open("a")
     drain("validate", bank.ledger)
     with raw_connection(app_engine()) as connection, raw_connection(app_engine()) as notes:
-        work = claim(connection, "authorize", bank.ledger, 1)
+        work = claim(connection, "authorize", [bank.ledger], 1)
         assert work is not None
         for _ in range(LONE_ATTEMPTS_MAX):
             poison.record(notes, work)

@@ -169,7 +169,7 @@ AUTHORIZE: list[tuple[dict[str, Any], str, dict[str, Any], str | None]] = [
 def operation(kind: str, body: dict[str, Any], principal: dict[str, Any]) -> Operation:
     """The operation as a stage reads it."""
     return Operation(
-        1, kind, canonical(body).decode(), DATE, canonical(principal).decode(), rejected=False
+        1, 1, kind, canonical(body).decode(), DATE, canonical(principal).decode(), rejected=False
     )
 
 

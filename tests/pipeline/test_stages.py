@@ -184,7 +184,7 @@ def test_a_held_lock_turns_others_away_and_the_holder_sees_their_work(bank: Bank
     """Who meets the stage's lock goes away; what it came for is seen by the holder's next look."""
     bank.open("a")
     with raw_connection(app_engine()) as connection:
-        work = claim(connection, "validate", bank.ledger, RUN_OPERATIONS)
+        work = claim(connection, "validate", [bank.ledger], RUN_OPERATIONS)
         assert work is not None
         bank.open("b")
         assert drain("validate", bank.ledger).runs == 0
@@ -204,7 +204,7 @@ def test_a_missing_operation_is_a_fault_not_an_end(bank: Bank) -> None:
     """A claim whose rows cannot all be seen is rolled back and raised."""
     bank.open("a")
     with raw_connection(app_engine()) as connection:
-        work = claim(connection, "validate", bank.ledger, RUN_OPERATIONS)
+        work = claim(connection, "validate", [bank.ledger], RUN_OPERATIONS)
         assert work is not None
         work.cursor.execute("SELECT set_config('trident.tenant', '999999', true)")
         with pytest.raises(MissingOperationsError):
@@ -220,7 +220,7 @@ def test_ledgers_are_independent(bank: Bank) -> None:
         each.submit("open_account", _opening("a"), key="same")
         each.work()
     assert bank.balance("a") == other.balance("a") == 0
-    assert run_once(app_engine(), "post", bank.ledger, RUN_OPERATIONS, careful=False) is False
+    assert run_once(app_engine(), "post", [bank.ledger], RUN_OPERATIONS, careful=False) == []
 
 
 def test_locks_of_stages_differ() -> None:

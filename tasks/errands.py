@@ -1,0 +1,93 @@
+"""Errands: what a process does for ledgers soon, in a thread, without making the caller wait.
+
+The ledgers that became due are gathered while an errand runs, and a ledger's turn comes at most
+once in a while: a busy ledger is served for all that happened to it since the last time, an idle
+one at once. What fails is tried again after a pause.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from models.ledger import LedgerRef
+
+CLOSE_S = 3.0  # a closing process gives its last errands this long
+
+# Takes ledgers with their newest positions; gives back those that are still due.
+Errand = Callable[[dict[LedgerRef, int]], Iterable[LedgerRef]]
+
+log = structlog.get_logger("trident.errands")
+
+
+class Errands:
+    """A thread with one errand. `add` returns at once and never raises."""
+
+    def __init__(self, name: str, errand: Errand, *, every_s: float, pause_s: float) -> None:
+        """`every_s`: the least time between two turns of a ledger; `pause_s`: after a failure."""
+        self._name = name
+        self._errand = errand
+        self._every_s = every_s
+        self._pause_s = pause_s
+        self._due: dict[LedgerRef, int] = {}
+        self._last_turn: dict[LedgerRef, float] = {}
+        self._paused_until = 0.0
+        self._closing = False
+        self._wake = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name=f"trident-{name}", daemon=True)
+        self._thread.start()
+
+    def add(self, ledger: LedgerRef, upto: int) -> None:
+        """The ledger is due; its newest position."""
+        with self._wake:
+            self._due[ledger] = upto
+            self._wake.notify()
+
+    def close(self) -> None:
+        """Run what is due, once, and end the thread."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._thread.join(CLOSE_S)
+
+    def _run(self) -> None:
+        while (due := self._take()) is not None:
+            left: Iterable[LedgerRef] = due
+            try:
+                left = self._errand(due)
+            except Exception as error:  # noqa: BLE001 - no fault of an errand may end the thread
+                log.warning("errand_failed", errand=self._name, error=str(error), ledgers=len(due))
+                self._paused_until = time.monotonic() + self._pause_s
+            self._put_back({ledger: due[ledger] for ledger in left})
+
+    def _put_back(self, left: dict[LedgerRef, int]) -> None:
+        with self._wake:
+            if not self._closing:
+                self._due = {**left, **self._due}
+
+    def _take(self) -> dict[LedgerRef, int] | None:
+        """Wait for ledgers whose turn it is; None when the process closes and nothing is due."""
+        with self._wake:
+            while True:
+                now = time.monotonic()
+                ready = {
+                    ledger: upto
+                    for ledger, upto in self._due.items()
+                    if self._closing or now >= self._ready_at(ledger)
+                }
+                if ready:
+                    break
+                if self._closing:
+                    return None
+                self._wake.wait(
+                    min((self._ready_at(ledger) - now for ledger in self._due), default=None)
+                )
+            for ledger in ready:
+                del self._due[ledger]
+                self._last_turn[ledger] = now
+            return ready
+
+    def _ready_at(self, ledger: LedgerRef) -> float:
+        last = self._last_turn.get(ledger, float("-inf"))
+        return max(last + self._every_s, self._paused_until)
