@@ -20,11 +20,13 @@ from models.db import sweeper_engine
 from models.ledger import LedgerRef
 from tasks.app import app
 from tasks.chain import VALIDATE
-from tasks.ring import broker, publish
+from tasks.ring import BELLS_ENOUGH, broker, publish
 
 # With so many bells waiting the workers are behind, not idle: more bells would not help them.
 QUEUE_MAX = 100
 CAREFUL_AFTER = 3
+# Behind busy workers a ledger stands still without any fault of its own: half a minute of rings.
+CAREFUL_AFTER_BUSY = 6
 BACKOFF_MAX_S = 30.0
 MEMORY_KEY = "trident:sweep"
 
@@ -80,9 +82,11 @@ def sweep(*, at_once: bool = False) -> dict[LedgerRef, int]:
     """
     lagging = read_lagging()
     memories = read_memories()
-    if broker().llen(VALIDATE) > QUEUE_MAX:
+    queued = broker().llen(VALIDATE)
+    if queued > QUEUE_MAX:
         log.info("sweep_held_back", lagging=len(lagging))
         return {}
+    careful_after = CAREFUL_AFTER if queued < BELLS_ENOUGH else CAREFUL_AFTER_BUSY
     now = time.time()
     kept: dict[LedgerRef, Memory] = {}
     rung: dict[bool, dict[LedgerRef, int]] = {False: {}, True: {}}
@@ -91,7 +95,7 @@ def sweep(*, at_once: bool = False) -> dict[LedgerRef, int]:
         still = memory is not None and memory.stands_still(positions)
         rings, next_s = (memory.rings, memory.next_s) if memory and still else (0, now)
         if at_once or (still and now >= next_s):
-            rung[rings + 1 >= CAREFUL_AFTER][ledger] = positions[0]
+            rung[rings + 1 >= careful_after][ledger] = positions[0]
             rings, next_s = rings + 1, now + min(2.0**rings, BACKOFF_MAX_S)
         kept[ledger] = Memory(positions, rings, next_s)
     write_memories(kept)
