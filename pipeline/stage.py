@@ -53,6 +53,11 @@ class Span(NamedTuple):
     first: int
     last: int
 
+    @property
+    def operations(self) -> int:
+        """How many there are."""
+        return self.last - self.first + 1
+
 
 class Operation(NamedTuple):
     """One operation as a stage reads it. `body` is its canonical JSON."""

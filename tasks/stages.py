@@ -11,6 +11,7 @@ from kombu.exceptions import OperationalError
 
 from models.ledger import LedgerRef
 from pipeline.drain import drain, drain_together
+from pipeline.stage import STAGES
 from tasks.app import app
 from tasks.chain import AUDIT, AUTHORIZE, NOTIFY, POST, VALIDATE, Bell
 from tasks.keep import keeper
@@ -19,6 +20,12 @@ from tasks.ring import clear_waiting, ring_now
 # Celery kills a task after 30 s (celeryconfig.py) and pipeline.drain leaves a ledger after 8 s: who
 # has not had its turn by now is rung for again, and the chain goes on for the others.
 BELL_ENDS_AFTER_S = 15.0
+
+# Up to so many operations of a ledger take a stage a few milliseconds: less than the way to the
+# next worker.
+AHEAD_OPERATIONS = 200
+# And who works ahead for fifty ledgers lets the next bell in after this.
+AHEAD_ENDS_AFTER_S = 1.0
 
 log = structlog.get_logger("trident.stage")
 
@@ -34,45 +41,62 @@ def _last_heads(**_: Any) -> None:
 def validate(bell: Bell, careful: bool) -> None:
     """The first to hear a bell: from here on the ledger may be rung again."""
     clear_waiting([ledger_id for _, ledger_id, _ in bell])
-    work("validate", bell, careful)
+    work_on("validate", bell, careful)
 
 
 @app.task(name=AUTHORIZE)
 def authorize(bell: Bell, careful: bool) -> None:
     """May these principals do this?"""
-    work("authorize", bell, careful)
+    work_on("authorize", bell, careful)
 
 
 @app.task(name=POST)
 def post(bell: Bell, careful: bool) -> None:
     """Into the ledger."""
-    work("post", bell, careful)
+    work_on("post", bell, careful)
 
 
 @app.task(name=AUDIT)
 def audit(bell: Bell, careful: bool) -> None:
-    """Seal, and have the newest heads kept outside the database."""
-    for ledger in work("audit", bell, careful):
-        keeper().add(ledger, 0)
+    """Seal."""
+    work_on("audit", bell, careful)
 
 
 @app.task(name=NOTIFY)
 def notify(bell: Bell, careful: bool) -> None:
     """Tell those who wait."""
-    work("notify", bell, careful)
+    work_on("notify", bell, careful)
+
+
+def work_on(stage: str, bell: Bell, careful: bool) -> None:
+    """Work the stage, and go on with the next ones where there was little to do.
+
+    A few operations are through all stages before their bell would have reached the second one; the
+    bell still makes its way, for what came in meanwhile. Many operations are left to the workers
+    that hear the next bells, side by side.
+    """
+    ends = time.monotonic() + AHEAD_ENDS_AFTER_S
+    for name in STAGES[STAGES.index(stage) :]:
+        outcome = work(name, bell, careful)
+        if name == "audit":
+            for ledger in outcome.worked:
+                keeper().add(ledger, 0)
+        bell = [list(ledger) for ledger, many in outcome.worked.items() if many <= AHEAD_OPERATIONS]
+        if careful or not bell or time.monotonic() > ends:
+            return
 
 
 @dataclass
 class Outcome:
-    """What came of a bell: who had work, who has more, and what failed."""
+    """What came of a bell: who had how many operations, who has more, and what failed."""
 
-    worked: list[LedgerRef] = field(default_factory=list)
+    worked: dict[LedgerRef, int] = field(default_factory=dict)
     more: list[LedgerRef] = field(default_factory=list)
     faults: list[Exception] = field(default_factory=list)
 
 
-def work(stage: str, bell: Bell, careful: bool) -> list[LedgerRef]:
-    """Drain the stage for each ledger; those for which there was work.
+def work(stage: str, bell: Bell, careful: bool) -> Outcome:
+    """Drain the stage for each ledger; what came of it.
 
     One ledger's fault stops no other ledger; if all failed, the chain ends with the fault.
     """
@@ -89,7 +113,7 @@ def work(stage: str, bell: Bell, careful: bool) -> list[LedgerRef]:
         ring_more(outcome.more, careful)
     if outcome.faults and len(outcome.faults) == len(bell):
         raise outcome.faults[0]
-    return outcome.worked
+    return outcome
 
 
 def by_tenant(bell: Bell) -> list[list[LedgerRef]]:
@@ -107,7 +131,9 @@ def work_together(stage: str, ledgers: list[LedgerRef], outcome: Outcome) -> boo
     except Exception as error:  # noqa: BLE001 - each by itself shows whose fault it is
         log.warning("not_together", stage=stage, ledgers=len(ledgers), error=str(error))
         return False
-    outcome.worked += [ledger for ledger in ledgers if ledger.ledger_id in together.worked]
+    for ledger in ledgers:
+        if ledger.ledger_id in together.operations:
+            outcome.worked[ledger] = together.operations[ledger.ledger_id]
     if together.more:
         outcome.more += ledgers
     return True
@@ -118,7 +144,7 @@ def work_alone(stage: str, ledger: LedgerRef, careful: bool, outcome: Outcome) -
     try:
         drained = drain(stage, ledger, careful=careful)
         if drained.runs:
-            outcome.worked.append(ledger)
+            outcome.worked[ledger] = drained.operations
         if drained.more:
             outcome.more.append(ledger)
     except Exception as error:
