@@ -1,0 +1,282 @@
+"""Eight clients who move money over HTTP, repeat themselves, and write down what they were told."""
+
+import datetime as dt
+import http.client
+import queue
+import random
+import threading
+import time
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import orjson
+
+from models.token import mint
+from tests.chaos.history import Attempt, History
+
+CLIENTS = 8
+ACCOUNTS = [f"customers:{number}" for number in range(1, 9)]
+# So little that money often runs out: refusals are outcomes too.
+FUND = 20
+AMOUNT_MAX = 5
+SENT_MAX = 3
+# Out of a hundred requests: repeated at all; a repetition with altered content; one that another
+# client sends at the same time; waiting until it is final; in a bulk request.
+REPEATED, ALTERED, AT_ONCE, WAITING, IN_BULK = 50, 30, 40, 15, 10
+BULK_MAX = 6
+WAIT_S = 2
+# The server answers a single request within three seconds, a waiting one after two more.
+TIMEOUT_S = 5.0
+# The load is bounded: no client asks more often than this.
+PACE_S = 0.03
+DOWN_PAUSE_S = 0.1
+LIFETIME = dt.timedelta(hours=2)
+NOTHING_STORED = "Nothing was stored"
+
+
+class Request(NamedTuple):
+    """One or more operations that are sent together, each under its key."""
+
+    tenant: str
+    items: tuple[tuple[str, dict[str, Any]], ...]
+    how: str  # alone, wait, bulk
+
+
+class Tenant(NamedTuple):
+    """Whom a client acts for."""
+
+    name: str
+    tenant_id: int
+    token: str
+
+
+def tenant(name: str, tenant_id: int) -> Tenant:
+    """A tenant with a token of its own."""
+    return Tenant(name, tenant_id, mint(f"client-{name}", tenant_id, ["admin"], LIFETIME))
+
+
+class Client:
+    """One connection to the API. Every attempt ends up in the history."""
+
+    def __init__(self, name: str, url: str, tenants: list[Tenant], history: History) -> None:
+        parts = urlsplit(url)
+        assert parts.hostname is not None
+        self._line = http.client.HTTPConnection(parts.hostname, parts.port, timeout=TIMEOUT_S)
+        self._tokens = {tenant.name: tenant.token for tenant in tenants}
+        self._name = name
+        self._history = history
+
+    def send(self, request: Request) -> list[Attempt]:
+        """Send it once; what came of each item."""
+        attempts = [
+            self._history.invoke(request.tenant, key, content, self._name, request.how)
+            for key, content in request.items
+        ]
+        try:
+            status, answer = self._post(request)
+        except ConnectionRefusedError:
+            self.close()
+            _all(attempts, "failed", "connection refused")
+        except (OSError, http.client.HTTPException, orjson.JSONDecodeError) as error:
+            self.close()
+            _all(attempts, "unknown", type(error).__name__)
+        else:
+            if request.how == "bulk" and status < http.client.BAD_REQUEST:
+                for attempt, item in zip(attempts, answer["data"], strict=True):
+                    _take_item(attempt, item)
+            else:
+                for attempt in attempts:
+                    _take(attempt, status, answer)
+        return attempts
+
+    def get(self, of: str, path: str) -> tuple[int, Any]:
+        """Status and body of a GET, for the tenant `of`."""
+        headers = {"Authorization": f"Bearer {self._tokens[of]}"}
+        self._line.request("GET", path, headers=headers)
+        answer = self._line.getresponse()
+        return answer.status, orjson.loads(answer.read())
+
+    def close(self) -> None:
+        """Give the connection up; the next request makes a new one."""
+        self._line.close()
+
+    def _post(self, request: Request) -> tuple[int, Any]:
+        headers = {
+            "Authorization": f"Bearer {self._tokens[request.tenant]}",
+            "Content-Type": "application/json",
+        }
+        path = "/v1/ledgers/main/operations"
+        body: Any
+        if request.how == "bulk":
+            path += "/bulk"
+            body = [{**content, "idempotency_key": key} for key, content in request.items]
+        else:
+            ((key, body),) = request.items
+            headers["Idempotency-Key"] = key
+        if request.how == "wait":
+            headers["Prefer"] = f"wait={WAIT_S}"
+        self._line.request("POST", path, orjson.dumps(body), headers)
+        answer = self._line.getresponse()
+        raw = answer.read()
+        attempts_replayed = answer.headers.get("Idempotent-Replayed") == "true"
+        document = orjson.loads(raw)
+        if attempts_replayed:
+            document["replayed"] = True
+        return answer.status, document
+
+
+def _all(attempts: list[Attempt], result: Any, note: str) -> None:
+    for attempt in attempts:
+        attempt.end(result, note)
+
+
+def _take(attempt: Attempt, status: int, answer: dict[str, Any]) -> None:
+    if status in (http.client.OK, http.client.ACCEPTED):
+        attempt.id, attempt.position = answer["id"], answer["position"]
+        attempt.status, attempt.replayed = answer["status"], answer.get("replayed", False)
+        attempt.rejection = (answer["rejection"] or {}).get("code", "")
+        attempt.end("ok", str(status))
+    else:
+        _take_problem(attempt, answer)
+
+
+def _take_item(attempt: Attempt, item: dict[str, Any]) -> None:
+    if item["status"] in ("accepted", "replayed"):
+        attempt.id, attempt.position = item["id"], item["position"]
+        attempt.replayed = item["status"] == "replayed"
+        attempt.end("ok", item["status"])
+    else:
+        _take_problem(attempt, item["error"])
+
+
+def _take_problem(attempt: Attempt, problem: dict[str, Any]) -> None:
+    code, status = problem["code"], problem["status"]
+    if code == "idempotency_key_reused":
+        attempt.differs = problem["differs"]
+        attempt.end("reused", code)
+    elif status < http.client.INTERNAL_SERVER_ERROR or NOTHING_STORED in problem["detail"]:
+        attempt.end("failed", code)
+    else:
+        attempt.end("unknown", code)
+
+
+class Crowd:
+    """All clients, each in a thread, until they are told to stop."""
+
+    def __init__(self, url: str, tenants: list[Tenant], history: History, seed: int) -> None:
+        self._tenants = tenants
+        self._at_once: queue.SimpleQueue[Request] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(
+                target=self._run,
+                args=(
+                    Client(f"client {number}", url, tenants, history),
+                    number,
+                    f"{seed}/{number}",
+                ),
+                name=f"chaos-client-{number}",
+            )
+            for number in range(1, CLIENTS + 1)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Let each finish what it has begun."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, client: Client, number: int, seed: str) -> None:
+        choose = random.Random(seed)  # noqa: S311 - a load, not a secret
+        count = 0
+        while not self._stop.is_set():
+            count += 1
+            for request in self._requests(choose, f"{number}-{count}"):
+                self._send(client, request)
+        client.close()
+
+    def _requests(self, choose: random.Random, name: str) -> list[Request]:
+        """A request of somebody else to be sent at the same time, or one with its repetitions."""
+        try:
+            return [self._at_once.get_nowait()]
+        except queue.Empty:
+            pass
+        first = _new(choose, choose.choice(self._tenants).name, name)
+        requests = [first]
+        if choose.randrange(100) < REPEATED:
+            for _ in range(choose.randrange(SENT_MAX)):
+                again = _again(choose, first)
+                if choose.randrange(100) < AT_ONCE:
+                    self._at_once.put(again)
+                else:
+                    requests.append(again)
+        return requests
+
+    def _send(self, client: Client, request: Request) -> None:
+        began = time.monotonic()
+        attempts = client.send(request)
+        refused = attempts[0].note == "connection refused"
+        pause = DOWN_PAUSE_S if refused else PACE_S - (time.monotonic() - began)
+        self._stop.wait(max(pause, 0))
+
+
+def _new(choose: random.Random, tenant_name: str, name: str) -> Request:
+    how = "alone"
+    many = 1
+    chance = choose.randrange(100)
+    if chance < WAITING:
+        how = "wait"
+    elif chance < WAITING + IN_BULK:
+        how, many = "bulk", choose.randint(2, BULK_MAX)
+    # Both tenants use the same keys: they have nothing to do with each other.
+    items = tuple((f"{name}-{item}", _transfer(choose)) for item in range(many))
+    return Request(tenant_name, items, how)
+
+
+def _again(choose: random.Random, request: Request) -> Request:
+    """The same keys once more, all of their contents altered or none."""
+    if choose.randrange(100) >= ALTERED:
+        return request
+    items = tuple((key, _altered(choose, content)) for key, content in request.items)
+    return request._replace(items=items)
+
+
+def _transfer(choose: random.Random) -> dict[str, Any]:
+    source, destination = choose.sample(ACCOUNTS, 2)
+    return {
+        "kind": "transfer",
+        "source": source,
+        "destination": destination,
+        "amount": choose.randint(1, AMOUNT_MAX),
+        "currency": "EUR",
+    }
+
+
+def _altered(choose: random.Random, content: dict[str, Any]) -> dict[str, Any]:
+    match choose.randrange(3):
+        case 0:
+            return {**content, "amount": content["amount"] % AMOUNT_MAX + 1}
+        case 1:
+            swapped = {"source": content["destination"], "destination": content["source"]}
+            return {**content, **swapped}
+        case _:
+            return {**content, "description": "altered"}
+
+
+def prepare(client: Client, tenants: list[Tenant]) -> None:
+    """Open and fund the accounts of each tenant, and wait until that is final."""
+    for one in tenants:
+        opened = [("world", "asset", "unlimited"), *((code, "liability", 0) for code in ACCOUNTS)]
+        for code, kind, overdraft in opened:
+            body = {"code": code, "type": kind, "currency": "EUR", "overdraft": overdraft}
+            _must(client, one.name, f"open-{code}", {"kind": "open_account", **body})
+        for code in ACCOUNTS:
+            body = {"source": "world", "destination": code, "amount": FUND, "currency": "EUR"}
+            _must(client, one.name, f"fund-{code}", {"kind": "transfer", **body})
+
+
+def _must(client: Client, of: str, key: str, content: dict[str, Any]) -> None:
+    (attempt,) = client.send(Request(of, ((key, content),), "wait"))
+    assert attempt.status == "posted", f"{key} was not posted: {attempt.lines()}"

@@ -1,0 +1,117 @@
+"""Everything that the database holds of a ledger after a run, read in one snapshot."""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import orjson
+from sqlalchemy import Connection, text
+
+from models.db import tenant_reading
+from models.ledger import LedgerRef
+from models.operation import show_id
+from pipeline.ledger import Posting
+from pipeline.refusal import Refusal
+from pipeline.stage import Operation
+from pipeline.verify.reading import Rejection
+
+OF_LEDGER = "WHERE tenant_id = :tenant AND ledger_id = :ledger"
+
+
+class Stored(NamedTuple):
+    """One operation of the log."""
+
+    operation: Operation
+    id: str  # op_...
+    key: str
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """Its members with its kind, as a client sends them."""
+        return {"kind": self.operation.kind, **orjson.loads(self.operation.body)}
+
+
+class Run(NamedTuple):
+    """One run of a stage; `at` in seconds since the epoch, by the true clock."""
+
+    first: int
+    last: int
+    at: float
+
+
+@dataclass
+class Evidence:
+    """The rows of one ledger. Positions are the keys of what belongs to an operation."""
+
+    tenant: str
+    ledger: LedgerRef
+    log: list[Stored] = field(default_factory=list)
+    keys: list[int] = field(default_factory=list)  # the positions that idempotency keys lead to
+    rejections: dict[int, Rejection] = field(default_factory=dict)
+    postings: dict[int, list[Posting]] = field(default_factory=dict)
+    runs: dict[str, list[Run]] = field(default_factory=dict)
+    accounts: dict[str, dict[str, Any]] = field(default_factory=dict)  # by code
+
+    def by_key(self) -> dict[str, Stored]:
+        """The log by idempotency key."""
+        return {stored.key: stored for stored in self.log}
+
+    def status(self, position: int) -> str:
+        """What became of the operation."""
+        if position in self.rejections:
+            return "rejected"
+        posted = max((run.last for run in self.runs.get("post", [])), default=0)
+        return "posted" if position <= posted else "waiting"
+
+    def refusal(self, position: int) -> Refusal | None:
+        """Why it was rejected, if it was."""
+        rejection = self.rejections.get(position)
+        return None if rejection is None else Refusal(rejection.code, rejection.detail)
+
+
+def read_evidence(tenant: str, ledger: LedgerRef) -> Evidence:
+    """All rows of the ledger."""
+    evidence = Evidence(tenant, ledger)
+    with tenant_reading(ledger.tenant_id) as connection:
+        _read_log(connection, evidence)
+        _read_outcomes(connection, evidence)
+        for stage, first, last, at in _rows(
+            connection,
+            evidence,
+            "SELECT stage, from_position, to_position, extract(epoch FROM at)::float FROM runs"
+            f" {OF_LEDGER} ORDER BY from_position",
+        ):
+            evidence.runs.setdefault(stage, []).append(Run(first, last, at))
+        for row in _rows(connection, evidence, f"SELECT * FROM accounts {OF_LEDGER}"):
+            evidence.accounts[row.code] = row._asdict()
+    return evidence
+
+
+def _read_log(connection: Connection, evidence: Evidence) -> None:
+    for row in _rows(
+        connection,
+        evidence,
+        "SELECT position, kind, body::text, accepted_at, principal::text, id, idempotency_key"
+        f" FROM operations {OF_LEDGER} ORDER BY position",
+    ):
+        operation = Operation._make((*row[:5], False))
+        evidence.log.append(Stored(operation, show_id(row.id), row.idempotency_key))
+    keys = f"SELECT position FROM idempotency_keys {OF_LEDGER} ORDER BY position"
+    evidence.keys = [row.position for row in _rows(connection, evidence, keys)]
+
+
+def _read_outcomes(connection: Connection, evidence: Evidence) -> None:
+    rejections = f"SELECT position, stage, code, detail FROM rejections {OF_LEDGER}"
+    for row in _rows(connection, evidence, rejections):
+        evidence.rejections[row.position] = Rejection(*row[1:])
+    for row in _rows(
+        connection,
+        evidence,
+        "SELECT position, leg, account, version, pending, amount, balance_after, currency"
+        f" FROM postings {OF_LEDGER} ORDER BY position, leg",
+    ):
+        evidence.postings.setdefault(row.position, []).append(Posting(*row))
+
+
+def _rows(connection: Connection, evidence: Evidence, query: str) -> list[Any]:
+    scope = {"tenant": evidence.ledger.tenant_id, "ledger": evidence.ledger.ledger_id}
+    return list(connection.execute(text(query), scope).all())

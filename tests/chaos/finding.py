@@ -1,0 +1,29 @@
+"""What an invariant found: how much it looked at, and each violation with what it concerns."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+Key = tuple[str, str]  # tenant and idempotency key
+
+
+class Violation(NamedTuple):
+    """One thing that must not be, and the operations whose history shows it."""
+
+    message: str
+    keys: tuple[Key, ...] = ()
+
+
+@dataclass
+class Finding:
+    """One invariant after a run."""
+
+    invariant: str
+    examined: int = 0
+    of: str = ""  # of what: operations, runs, ...
+    violations: list[Violation] = field(default_factory=list)
+
+    def look(self, holds: bool, message: str, *keys: Key) -> None:
+        """One more was examined."""
+        self.examined += 1
+        if not holds:
+            self.violations.append(Violation(message, keys))

@@ -1,0 +1,233 @@
+"""One run: start everything, let clients work while faults strike, heal, drain, and check."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy import text
+
+from models.db import app_engine, make_engine, raw_connection, tenant_writing
+from models.ledger import LedgerRef
+from pipeline.progress import read_progress
+from tests.chaos import books, promises
+from tests.chaos.clients import Client, Crowd, Tenant, prepare, tenant
+from tests.chaos.evidence import Evidence, read_evidence
+from tests.chaos.faults import TIMES, Faults
+from tests.chaos.finding import Finding
+from tests.chaos.history import History
+from tests.chaos.installation import Installation, Options, installed, keep_logs
+from tests.chaos.logs import check_logs
+from tests.chaos.outside import check_api
+from tests.chaos.watch import Bookkeeper, Listener
+
+TENANTS = ("north", "south")
+DRAIN_S = 60.0
+# A request that its client has given up may still be stored: a writer tries for so long
+# (SINGLE_WITHIN_S, BULK_WITHIN_S in api/writer.py).
+STRAGGLERS_S = 10.5
+LOOK_S = 0.1
+TIMEOUT_MS = 10_000
+# What a run of 60 s must have seen to be worth anything; shorter ones in proportion.
+FULL_S = 60.0
+ACKNOWLEDGED_MIN = 1_000
+UNKNOWN_MIN = 50
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Report:
+    """One run: its figures, its faults, and what every invariant found."""
+
+    seed: int
+    seconds: float
+    figures: dict[str, float] = field(default_factory=dict)
+    struck: dict[str, int] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    # What the run should have seen, and whether it did.
+    demands: list[tuple[str, bool]] = field(default_factory=list)
+    history: History = field(default_factory=History)
+
+    @property
+    def violations(self) -> int:
+        """How many there are in all."""
+        return sum(len(finding.violations) for finding in self.findings)
+
+    @property
+    def demanding(self) -> bool:
+        """Whether the run saw enough."""
+        return all(met for _, met in self.demands)
+
+
+def run(
+    home: Path,
+    seed: int,
+    seconds: float,
+    *,
+    options: Options | None = None,
+    say: Say = lambda _line: None,
+    keep: Path | None = None,
+) -> Report:
+    """One run in an empty folder `home`. `keep` names a folder for the logs of a run that failed.
+
+    Raises AssertionError when the stack does not come up, before or after the faults.
+    """
+    options = options or Options()
+    report = Report(seed, seconds)
+    say(f"seed {seed}: starting the stack")
+    with installed(home, options, seed) as installation:
+        tenants, ledgers = make_tenants(installation)
+        report.history = history = History()
+        prepare(Client("prepare", installation.url, tenants, history), tenants)
+        url = installation.env["TRIDENT_DATABASE_URL"]
+        bookkeeper, listener = Bookkeeper(url, ledgers), Listener(url, ledgers)
+        bookkeeper.start()
+        listener.start()
+        try:
+            say(f"seed {seed}: {seconds:.0f} s of faults")
+            healed_at = _strike(installation, tenants, report)
+            say(f"seed {seed}: healing and draining")
+            _settle(installation, options, ledgers, report, healed_at)
+        finally:
+            bookkeeper.stop()
+            listener.stop()
+        say(f"seed {seed}: checking")
+        _check(installation, tenants, ledgers, report)
+        evidence = {name: read_evidence(name, ledger) for name, ledger in ledgers.items()}
+        report.findings += [
+            _merged([books.notified(one, listener) for one in evidence.values()]),
+            books.snapshots(bookkeeper.wrong, bookkeeper.snapshots, evidence),
+        ]
+        if keep is not None and report.violations:
+            keep_logs(installation, keep)
+    _judge(report)
+    return report
+
+
+def make_tenants(installation: Installation) -> tuple[list[Tenant], dict[str, LedgerRef]]:
+    """Two tenants, each with a ledger `main`."""
+    owner = make_engine(
+        installation.env["TRIDENT_OWNER_DATABASE_URL"],
+        statement_timeout_ms=TIMEOUT_MS,
+        trusted=True,
+    )
+    tenants, ledgers = [], {}
+    for name in TENANTS:
+        with owner.begin() as connection:
+            insert = text("INSERT INTO tenants (name) VALUES (:name) RETURNING tenant_id")
+            tenant_id = connection.execute(insert, {"name": name}).scalar_one()
+        insert = text(
+            "INSERT INTO ledgers (tenant_id, name) VALUES (:tenant, 'main') RETURNING ledger_id"
+        )
+        with tenant_writing(tenant_id) as connection:
+            ledger_id = connection.execute(insert, {"tenant": tenant_id}).scalar_one()
+        tenants.append(tenant(name, tenant_id))
+        ledgers[name] = LedgerRef(tenant_id, ledger_id, "main")
+    owner.dispose()
+    return tenants, ledgers
+
+
+def _strike(installation: Installation, tenants: list[Tenant], report: Report) -> float:
+    """Clients work and faults strike, for as long as the run lasts; when the faults ended."""
+    crowd = Crowd(installation.url, tenants, report.history, report.seed)
+    faults = Faults(installation, report.history, report.seed, report.seconds)
+    try:
+        time.sleep(report.seconds)
+    finally:
+        faults.stop()
+        ended = time.monotonic()
+        crowd.stop()
+    report.struck = dict(faults.struck)
+    return ended
+
+
+def _settle(
+    installation: Installation,
+    options: Options,
+    ledgers: dict[str, LedgerRef],
+    report: Report,
+    began: float,
+) -> None:
+    """Heal, and wait until every ledger is notified to its end; how long that took in all."""
+    installation.heal(options)
+    healed = time.monotonic()
+    app_engine().dispose()
+    report.figures["seconds to heal"] = healed - began
+    last: list[int] = []
+    done = moved = began
+    while time.monotonic() - began < DRAIN_S:
+        accepted, notified = _progress(ledgers)
+        if accepted + notified != last:
+            last, moved = accepted + notified, time.monotonic()
+        if accepted == notified:
+            done = moved
+            if time.monotonic() - began > STRAGGLERS_S:
+                break
+        time.sleep(LOOK_S)
+    report.figures["seconds to drain"] = done - began
+    drained = Finding(f"drained within {DRAIN_S:.0f} s", of="ledgers")
+    for name, came, of in zip(ledgers, notified, accepted, strict=True):
+        drained.look(came == of, f"{name} is notified up to {came} of {of}")
+    report.findings.append(drained)
+
+
+def _progress(ledgers: dict[str, LedgerRef]) -> tuple[list[int], list[int]]:
+    """How far accept and notify have come, for each ledger."""
+    accepted, notified = [], []
+    for ledger in ledgers.values():
+        with raw_connection(app_engine()) as connection:
+            progress = read_progress(connection, ledger)
+        accepted.append(progress.accept)
+        notified.append(progress.notify)
+    return accepted, notified
+
+
+def _check(
+    installation: Installation,
+    tenants: list[Tenant],
+    ledgers: dict[str, LedgerRef],
+    report: Report,
+) -> None:
+    evidence = {name: read_evidence(name, ledger) for name, ledger in ledgers.items()}
+    history = report.history
+    report.findings += promises.check_promises(history, evidence)
+    report.findings += books.check_books(evidence)
+    client = Client("check", installation.url, tenants, history)
+    report.findings += check_api(client, evidence)
+    report.findings.append(check_logs(installation.logs, installation.processes))
+    report.figures |= promises.tally(history, evidence)
+    report.figures["longest wait, acknowledged to notified (s)"] = _longest_wait(history, evidence)
+
+
+def _longest_wait(history: History, evidence: dict[str, Evidence]) -> float:
+    """By the true clock, which `runs.at` tells."""
+    longest = 0.0
+    for attempt in history.attempts:
+        if attempt.result == "ok" and not attempt.replayed:
+            for run in evidence[attempt.tenant].runs.get("notify", []):
+                if run.first <= attempt.position <= run.last:
+                    longest = max(longest, run.at - attempt.answered_at)
+    return longest
+
+
+def _merged(parts: list[Finding]) -> Finding:
+    """The same invariant of several ledgers as one."""
+    whole = parts[0]
+    for part in parts[1:]:
+        whole.examined += part.examined
+        whole.violations += part.violations
+    return whole
+
+
+def _judge(report: Report) -> None:
+    """Did the run see enough?"""
+    share = report.seconds / FULL_S
+    for what, least in (
+        ("acknowledged operations", ACKNOWLEDGED_MIN),
+        ("unknown attempts", UNKNOWN_MIN),
+    ):
+        wanted = round(least * share)
+        report.demands.append((f"{wanted:,} {what}", report.figures[what] >= wanted))
+    rare = [kind for kind, times in report.struck.items() if times < TIMES]
+    report.demands.append((f"every fault {TIMES} times", not rare))

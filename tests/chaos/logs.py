@@ -1,0 +1,69 @@
+"""The logs of the app processes: a traceback must be explained by a fault, or it is a fault."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.chaos.finding import Finding
+
+# How a traceback may end, and why that is expected under these faults.
+EXPECTED = {
+    r"^billiard\.exceptions\.WorkerLostError: .*SIGKILL": "a pool child was killed",
+    r"server closed the connection unexpectedly": "the proxy or a dying Postgres hung up",
+    r"the database system is \w+": "Postgres was killed: it starts up, recovers, is not yet ready",
+    r"terminating connection due to administrator command": "pg_terminate_backend",
+}
+HEAD = "Traceback (most recent call last):"
+# The line of a traceback that names the error: it begins with a class, not with spaces or DETAIL.
+KIND = re.compile(r"(?:\w+\.)*[A-Z]\w*[a-z]\w*(?:: |$)")
+QUOTED = 300
+
+
+class Trouble(NamedTuple):
+    """The end of a traceback: the error itself, and where it was logged."""
+
+    error: str
+    where: str
+
+
+def check_logs(folder: Path, names: tuple[str, ...]) -> Finding:
+    """Each traceback ends in an error that one of the faults explains."""
+    finding = Finding("the logs hold no unexpected traceback", of="tracebacks")
+    for name in names:
+        for trouble in troubles((folder / f"{name}.log").read_text(errors="replace")):
+            known = any(re.search(pattern, trouble.error) for pattern in EXPECTED)
+            finding.look(known, f"{name}: {trouble.error[:QUOTED]} ({trouble.where})")
+    return finding
+
+
+def troubles(log: str) -> Iterator[Trouble]:
+    """Every traceback of a log: in JSON lines, and bare."""
+    bare: list[str] | None = None
+    for line in log.splitlines():
+        if line.startswith("{"):
+            bare = None
+            logged = _parsed(line)
+            if HEAD in logged.get("exception", ""):
+                yield Trouble(_error(logged["exception"]), str(logged.get("event"))[:QUOTED])
+        elif line.startswith(HEAD):
+            bare = []
+        elif bare is not None and line and not line.startswith((" ", "\t")):
+            bare = None
+            yield Trouble(line, "bare")
+
+
+def _parsed(line: str) -> dict[str, str]:
+    try:
+        parsed: dict[str, str] = json.loads(line)
+    except ValueError:
+        return {}  # cut off where a process was killed
+    return parsed
+
+
+def _error(exception: str) -> str:
+    """The error that ends a traceback, `kind: message`, in one line."""
+    lines = exception.splitlines()
+    last = max((at for at, line in enumerate(lines) if KIND.match(line)), default=len(lines) - 1)
+    return " ".join(line.strip() for line in lines[last:])

@@ -1,0 +1,188 @@
+"""What clients were told, held against what is stored."""
+
+from collections import Counter
+
+from pipeline.kinds import KINDS
+from pipeline.strict_json import canonical
+from tests.chaos.evidence import Evidence, Stored
+from tests.chaos.finding import Finding
+from tests.chaos.history import Attempt, History
+
+FINAL = ("posted", "rejected")
+
+
+def check_promises(history: History, evidence: dict[str, Evidence]) -> list[Finding]:
+    """Every invariant about answers."""
+    stored = {
+        (tenant, key): row for tenant, one in evidence.items() for key, row in one.by_key().items()
+    }
+    by_key = history.by_key()
+    return [
+        acknowledged(by_key, stored),
+        unknown(by_key, stored, evidence),
+        reused(by_key, stored),
+        refused(by_key, stored),
+        waited(history, evidence),
+        in_order(history),
+    ]
+
+
+def same(stored: Stored, attempt: Attempt) -> bool:
+    """Whether this very content is what is stored."""
+    return not differing(stored, attempt)
+
+
+def differing(stored: Stored, attempt: Attempt) -> list[str]:
+    """The members in which what was sent differs from what is stored."""
+    sent = {**attempt.content}
+    kind = sent.pop("kind")
+    body = KINDS[kind].schema.load(sent)
+    if kind == stored.operation.kind and canonical(body) == stored.operation.body.encode():
+        return []
+    now, before = {"kind": kind, **body}, stored.content
+    return sorted(name for name in now.keys() | before.keys() if now.get(name) != before.get(name))
+
+
+def acknowledged(
+    by_key: dict[tuple[str, str], list[Attempt]], stored: dict[tuple[str, str], Stored]
+) -> Finding:
+    """Promises 1 and 2: what was acknowledged is in the log, once, as it was acknowledged."""
+    finding = Finding(
+        "every acknowledged operation is stored, once, with its content", of="answers"
+    )
+    for key, attempts in by_key.items():
+        for attempt in attempts:
+            if attempt.result != "ok":
+                continue
+            row = stored.get(key)
+            if row is None:
+                finding.look(False, f"{attempt.id} was acknowledged and is not there", key)
+                continue
+            said = attempt.id, attempt.position
+            found = row.id, row.operation.position
+            finding.look(said == found, f"acknowledged as {said}, stored as {found}", key)
+            finding.look(same(row, attempt), "another content than the stored one got a 2xx", key)
+        new = [one for one in attempts if one.result == "ok" and not one.replayed]
+        finding.look(len(new) < 2, f"{len(new)} answers call the operation new", key)
+    return finding
+
+
+def unknown(
+    by_key: dict[tuple[str, str], list[Attempt]],
+    stored: dict[tuple[str, str], Stored],
+    evidence: dict[str, Evidence],
+) -> Finding:
+    """What nobody knows of is wholly there (key, operation, one outcome) or wholly absent."""
+    finding = Finding("every unknown operation is wholly there or wholly absent", of="operations")
+    leads = {tenant: set(one.keys) for tenant, one in evidence.items()}
+    for key, attempts in by_key.items():
+        results = {attempt.result for attempt in attempts}
+        if "ok" in results or not results & {"unknown", "invoked"}:
+            continue
+        row = stored.get(key)
+        if row is None:
+            finding.look(True, "", key)
+            continue
+        one, position = evidence[key[0]], row.operation.position
+        whole = position in leads[key[0]] and one.status(position) in FINAL
+        finding.look(whole, f"stored at position {position}, but its key or outcome is not", key)
+        meant = any(same(row, attempt) for attempt in attempts)
+        finding.look(meant, "what is stored was never sent under this key", key)
+    return finding
+
+
+def reused(
+    by_key: dict[tuple[str, str], list[Attempt]], stored: dict[tuple[str, str], Stored]
+) -> Finding:
+    """Promise 5: 422 for other content, naming what differs; the same content never gets it."""
+    finding = Finding("altered content never takes effect, and its 422 says why", of="answers")
+    for key, attempts in by_key.items():
+        for attempt in attempts:
+            if attempt.result != "reused":
+                continue
+            row = stored.get(key)
+            if row is None:
+                finding.look(False, "422 for a key that is not stored", key)
+                continue
+            differs = differing(row, attempt)
+            said = f"the 422 names {attempt.differs}, what differs is {differs}"
+            finding.look(attempt.differs == differs, said, key)
+    return finding
+
+
+def refused(
+    by_key: dict[tuple[str, str], list[Attempt]], stored: dict[tuple[str, str], Stored]
+) -> Finding:
+    """'Nothing was stored' is true, and nothing is in the log that nobody sent."""
+    finding = Finding("what was refused is not stored, nor what nobody sent", of="operations")
+    for key, attempts in by_key.items():
+        if all(attempt.result == "failed" for attempt in attempts):
+            notes = ", ".join(sorted({attempt.note for attempt in attempts}))
+            finding.look(key not in stored, f"stored, and every attempt was refused ({notes})", key)
+    for key in stored:
+        finding.look(key in by_key, "stored, and nobody sent it", key)
+    return finding
+
+
+def waited(history: History, evidence: dict[str, Evidence]) -> Finding:
+    """An answer that called an operation final told its final outcome."""
+    finding = Finding("every answer that said final agrees with the outcome", of="answers")
+    for attempt in history.attempts:
+        if attempt.status in FINAL:
+            one = evidence[attempt.tenant]
+            rejection = one.rejections.get(attempt.position)
+            said = attempt.status, attempt.rejection
+            found = one.status(attempt.position), rejection.code if rejection else ""
+            key = attempt.tenant, attempt.key
+            finding.look(said == found, f"the answer said {said}, the outcome is {found}", key)
+    return finding
+
+
+def in_order(history: History) -> Finding:
+    """Promise 3: what was acknowledged before another was sent stands before it in the log."""
+    finding = Finding("what was acknowledged earlier stands earlier", of="operations")
+    for tenant in {attempt.tenant for attempt in history.attempts}:
+        firsts: dict[str, float] = {}
+        acknowledged: dict[str, Attempt] = {}
+        for attempt in history.attempts:
+            if attempt.tenant == tenant:
+                firsts[attempt.key] = min(
+                    attempt.invoked_at, firsts.get(attempt.key, attempt.invoked_at)
+                )
+                if attempt.result == "ok":
+                    known = acknowledged.setdefault(attempt.key, attempt)
+                    if attempt.answered_at < known.answered_at:
+                        acknowledged[attempt.key] = attempt
+        answered = sorted(acknowledged.values(), key=lambda one: one.answered_at)
+        highest: Attempt | None = None
+        done = 0
+        for late in sorted(acknowledged.values(), key=lambda one: firsts[one.key]):
+            while done < len(answered) and answered[done].answered_at < firsts[late.key]:
+                if highest is None or answered[done].position > highest.position:
+                    highest = answered[done]
+                done += 1
+            if highest is not None:
+                said = (
+                    f"{late.key} at {late.position} was sent after {highest.key} was acknowledged"
+                )
+                keys = (tenant, highest.key), (tenant, late.key)
+                finding.look(late.position > highest.position, f"{said}, and is before it", *keys)
+    return finding
+
+
+def tally(history: History, evidence: dict[str, Evidence]) -> dict[str, int]:
+    """How many operations and answers of each sort there were."""
+    by_key = history.by_key()
+    results = Counter(attempt.result for attempt in history.attempts)
+    found = {key for key, attempts in by_key.items() if any(a.result == "ok" for a in attempts)}
+    return {
+        "operations sent": len(by_key),
+        "attempts": len(history.attempts),
+        "acknowledged operations": len(found),
+        "unknown attempts": results["unknown"] + results["invoked"],
+        "failed attempts": results["failed"],
+        "key reused (422)": results["reused"],
+        "replayed answers": sum(attempt.replayed for attempt in history.attempts),
+        "stored operations": sum(len(one.log) for one in evidence.values()),
+        "rejected operations": sum(len(one.rejections) for one in evidence.values()),
+    }

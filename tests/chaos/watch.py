@@ -1,0 +1,154 @@
+"""Two witnesses that look at the database while the faults strike, past the proxy.
+
+The bookkeeper takes snapshots: in each of them the books must be right. The listener writes down
+what `notify` announces.
+"""
+
+import select
+import threading
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import psycopg2
+from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ
+
+from models.ledger import LedgerRef
+from pipeline.notify import CHANNEL
+from tests.chaos.clients import ACCOUNTS, FUND
+
+SNAPSHOT_EVERY_S = 0.25
+RECONNECT_S = 0.2
+LISTEN_S = 0.2
+
+SET_TENANT = "SELECT set_config('trident.tenant', %s, false)"
+# The books of one ledger: every account with its balance, its limit, and what its postings say.
+BOOKS = """
+SELECT a.code, a.credits_posted - a.debits_posted, a.overdraft, a.version,
+       coalesce(p.total, 0), coalesce(p.postings, 0)
+  FROM accounts a
+  LEFT JOIN (SELECT account, sum(amount) AS total, count(*) AS postings FROM postings
+              WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s GROUP BY account) p
+       ON p.account = a.number
+ WHERE a.tenant_id = %(tenant)s AND a.ledger_id = %(ledger)s
+"""
+NOTIFIED = "SELECT last_position(%(tenant)s, %(ledger)s, 'notify')"
+
+
+class Wrong(NamedTuple):
+    """A snapshot in which something does not add up."""
+
+    ledger: str
+    account: str
+    what: str
+
+
+class _Witness:
+    """A thread with a connection of its own, made anew whenever it breaks."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self._url = url
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            with suppress(psycopg2.Error):
+                connection = psycopg2.connect(
+                    self._url, connect_timeout=2, application_name="chaos"
+                )
+                try:
+                    self._look(connection)
+                finally:
+                    connection.close()
+            self._stop.wait(RECONNECT_S)
+
+    def _look(self, connection: Any) -> None:
+        raise NotImplementedError
+
+
+class Bookkeeper(_Witness):
+    """Takes a REPEATABLE READ snapshot of every ledger, again and again."""
+
+    def __init__(self, url: str, ledgers: dict[str, LedgerRef]) -> None:
+        super().__init__(url, "chaos-bookkeeper")
+        self._ledgers = ledgers
+        self.snapshots = 0
+        self.wrong: list[Wrong] = []
+
+    def _look(self, connection: Any) -> None:
+        connection.set_session(isolation_level=ISOLATION_LEVEL_REPEATABLE_READ, readonly=True)
+        while not self._stop.is_set():
+            for name, ledger in self._ledgers.items():
+                with connection, connection.cursor() as cursor:
+                    self.wrong += wrong_books(cursor, name, ledger)
+                self.snapshots += 1
+            self._stop.wait(SNAPSHOT_EVERY_S)
+
+
+def wrong_books(cursor: Any, name: str, ledger: LedgerRef) -> list[Wrong]:
+    """What does not add up in the books, as the cursor's transaction sees them."""
+    cursor.execute(SET_TENANT, (str(ledger.tenant_id),))
+    cursor.execute(BOOKS, {"tenant": ledger.tenant_id, "ledger": ledger.ledger_id})
+    rows = cursor.fetchall()
+    wrong = []
+    for code, balance, overdraft, version, total, postings in rows:
+        if overdraft is not None and balance < -overdraft:
+            wrong.append(Wrong(name, code, f"its balance {balance} is under its limit"))
+        if (balance, version) != (total, postings):
+            said = f"balance {balance} at version {version}, {postings} postings sum to {total}"
+            wrong.append(Wrong(name, code, said))
+    if (everything := sum(row[1] for row in rows)) != 0:
+        wrong.append(Wrong(name, "", f"all balances sum to {everything} instead of 0"))
+    customers = sum(row[1] for row in rows if row[0] in ACCOUNTS)
+    if customers != FUND * len(ACCOUNTS):
+        expected = FUND * len(ACCOUNTS)
+        wrong.append(Wrong(name, "", f"customers have {customers} instead of {expected}"))
+    return wrong
+
+
+class Heard(NamedTuple):
+    """What was heard on one connection: where each ledger was at first, and every word since."""
+
+    covered: dict[int, int]
+    words: dict[int, list[int]]
+
+
+class Listener(_Witness):
+    """Listens to what notify says. On each connection it first reads how far notify has come."""
+
+    def __init__(self, url: str, ledgers: dict[str, LedgerRef]) -> None:
+        super().__init__(url, "chaos-listener")
+        self._ledgers = ledgers
+        self.heard: list[Heard] = []
+
+    def _look(self, connection: Any) -> None:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(f"LISTEN {CHANNEL}")
+            covered = {}
+            for ledger in self._ledgers.values():
+                cursor.execute(SET_TENANT, (str(ledger.tenant_id),))
+                cursor.execute(NOTIFIED, {"tenant": ledger.tenant_id, "ledger": ledger.ledger_id})
+                covered[ledger.ledger_id] = cursor.fetchone()[0]
+        heard = Heard(covered, {ledger_id: [] for ledger_id in covered})
+        self.heard.append(heard)
+        while not self._stop.is_set():
+            select.select([connection], [], [], LISTEN_S)
+            connection.poll()
+            _take(connection, heard)
+
+
+def _take(connection: Any, heard: Heard) -> None:
+    while connection.notifies:
+        _tenant, ledger_id, last = map(int, connection.notifies.pop(0).payload.split(":"))
+        if ledger_id in heard.words:
+            heard.words[ledger_id].append(last)
