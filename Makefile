@@ -5,6 +5,7 @@
 #   make test    the whole test suite; it starts the servers that it needs
 #   make check   style, types and the direction of imports
 #   make bench   what it costs
+#   make chaos   faults of every kind under load, for minutes; then everything must add up
 #   make lock    resolve the dependencies anew
 #   make clean   remove what make made; the data in .trident is kept
 
@@ -22,7 +23,7 @@ TEST_PROCESSES := 4
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --extra build
 
-.PHONY: demo run test check bench lock clean
+.PHONY: demo run test check bench chaos lock clean
 
 demo: $(RUNTIME)
 	@$(BIN)/trident demo
@@ -41,6 +42,9 @@ check: $(DEV)
 
 bench: $(DEV)
 	@$(BIN)/python -m bench
+
+chaos: $(DEV)
+	@$(BIN)/python -m tests.chaos
 
 lock:
 	$(LOCK) pyproject.toml -o requirements.lock

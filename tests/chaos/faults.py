@@ -50,6 +50,8 @@ class Faults:
         self._choose = random.Random(f"{seed}/faults")  # noqa: S311 - a fault, not a secret
         self._stoppable = list(STOPPABLE)
         self._choose.shuffle(self._stoppable)
+        self._clocks = list(installation.processes)
+        self._choose.shuffle(self._clocks)
         self._kinds: dict[str, Callable[[], str]] = {
             "worker killed": lambda: self._kill("worker"),
             "pool child killed": lambda: self._kill("worker child"),
@@ -179,7 +181,8 @@ class Faults:
         return f"clock_timestamp() is off by {seconds:+.0f} s"
 
     def _skew_process(self) -> str:
-        name, seconds = self._choose.choice(self._installation.processes), self._skew()
+        name, seconds = self._clocks[0], self._skew()
+        self._clocks.append(self._clocks.pop(0))
         self._installation.clock_file(name).write_text(str(seconds))
         return f"the clock of {name} is off by {seconds:+.0f} s"
 

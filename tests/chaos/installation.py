@@ -40,7 +40,7 @@ UP_WITHIN_S = 60.0
 GRACE_S = 3.0
 LOOK_S = 0.1
 ANSWER_S = 5.0
-# An unwritten setting, such as wal_writer_delay, holds from the next look of a server process.
+# The clock that can be set wrong, and this checkout.
 PYTHON_PATH = os.pathsep.join([str(Path(__file__).parent / "clock"), str(ROOT)])
 
 
@@ -60,8 +60,9 @@ class Options:
     role_settings: Mapping[str, str] = field(default_factory=dict)
     # Settings of the whole server that a reload takes up, such as wal_writer_delay.
     server_settings: Mapping[str, str] = field(default_factory=dict)
-    # SQL that the superuser runs when the database is made, before any app process starts.
+    # SQL that the superuser runs before any app process starts, and after all is drained.
     sabotage: str = ""
+    tampering: str = ""
 
 
 class Installation:

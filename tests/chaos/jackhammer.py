@@ -93,6 +93,8 @@ def run(
             bookkeeper.stop()
             listener.stop()
         say(f"seed {seed}: checking")
+        if options.tampering:
+            installation.as_superuser(options.tampering)
         _check(installation, tenants, ledgers, report)
         evidence = {name: read_evidence(name, ledger) for name, ledger in ledgers.items()}
         report.findings += [

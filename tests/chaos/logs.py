@@ -14,7 +14,14 @@ EXPECTED = {
     r"server closed the connection unexpectedly": "the proxy or a dying Postgres hung up",
     r"the database system is \w+": "Postgres was killed: it starts up, recovers, is not yet ready",
     r"terminating connection due to administrator command": "pg_terminate_backend",
+    r"connection to server at .* failed: Connection refused": "the proxy has ended",
+    r"WorkerLostError: Could not start worker processes": "a pool child was killed while its worker"
+    " was starting: Celery gives up then, and is started again",
+    r"^celery\.beat\.SchedulingError: .*(Connection refused|Timeout|closed|reset)": "the broker was"
+    " killed: beat tries again a second later",
 }
+# What calls a person. No fault of the surroundings may do that.
+ALERT = "trident.alert"
 HEAD = "Traceback (most recent call last):"
 # The line of a traceback that names the error: it begins with a class, not with spaces or DETAIL.
 KIND = re.compile(r"(?:\w+\.)*[A-Z]\w*[a-z]\w*(?:: |$)")
@@ -45,7 +52,9 @@ def troubles(log: str) -> Iterator[Trouble]:
         if line.startswith("{"):
             bare = None
             logged = _parsed(line)
-            if HEAD in logged.get("exception", ""):
+            if logged.get("logger") == ALERT:
+                yield Trouble(f"alert: {line}", "a person would be called")
+            elif HEAD in logged.get("exception", ""):
                 yield Trouble(_error(logged["exception"]), str(logged.get("event"))[:QUOTED])
         elif line.startswith(HEAD):
             bare = []

@@ -1,5 +1,6 @@
 """A run for people (tables, and the history behind each violation) and for programs (JSON)."""
 
+import io
 import json
 import os
 import platform
@@ -18,6 +19,7 @@ from tests.chaos.jackhammer import Report
 RESULTS = Path(__file__).parent / "results"
 # Violations of one invariant that are shown with their history: the first tell the most.
 SHOWN = 2
+WIDTH = 160
 
 
 def show(console: Console, reports: list[Report]) -> None:
@@ -54,6 +56,13 @@ def show_faults(console: Console, report: Report) -> None:
     for what, met in report.demands:
         if not met:
             console.print(f"[yellow]NOT REACHED[/] with seed {report.seed}: {what}")
+
+
+def as_text(report: Report) -> str:
+    """What the run violated, as plain text."""
+    console = Console(width=WIDTH, record=True, file=io.StringIO())
+    show_faults(console, report)
+    return console.export_text()
 
 
 def write(reports: Iterable[Report]) -> Path:
