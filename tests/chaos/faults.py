@@ -31,6 +31,8 @@ CUT_SHARE = (0.3, 1.0)
 TERMINATED_MAX = 3
 # From two minutes to six hours, ahead or behind.
 SKEW_S = (120.0, 6 * 3600.0)
+# For how long a process has a wrong clock: being set right again is the other half of the fault.
+SKEWED_S = (3.0, 10.0)
 # Which processes SIGSTOP hits, in turn. One that is served by a child: the child.
 STOPPABLE = ("worker", "worker child", "web", "beat")
 
@@ -183,7 +185,14 @@ class Faults:
     def _skew_process(self) -> str:
         name, seconds = self._clocks[0], self._skew()
         self._clocks.append(self._clocks.pop(0))
-        self._installation.clock_file(name).write_text(str(seconds))
+        file = self._installation.clock_file(name)
+        file.write_text(str(seconds))
+
+        def set_right() -> None:
+            file.unlink(missing_ok=True)
+            self._history.strike("process clock right", f"the clock of {name} is right again")
+
+        self._later(self._choose.uniform(*SKEWED_S), set_right)
         return f"the clock of {name} is off by {seconds:+.0f} s"
 
     def _skew(self) -> float:

@@ -17,6 +17,9 @@ EXPECTED = {
     r"connection to server at .* failed: Connection refused": "the proxy has ended",
     r"WorkerLostError: Could not start worker processes": "a pool child was killed while its worker"
     " was starting: Celery gives up then, and is started again",
+    r"^redis\.exceptions\.(ConnectionError|TimeoutError): ": "the broker was killed",
+    r"^AttributeError: 'NoneType' object has no attribute 'hostname'": "the broker died again while"
+    " kombu 5.7 was reconnecting: the worker ends, and is started again",
     r"^celery\.beat\.SchedulingError: .*(Connection refused|Timeout|closed|reset)": "the broker was"
     " killed: beat tries again a second later",
 }
