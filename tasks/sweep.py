@@ -22,6 +22,8 @@ from tasks.app import app
 from tasks.chain import VALIDATE
 from tasks.ring import BELLS_ENOUGH, broker, publish
 
+# Its task and its queue.
+SWEEP = "trident.sweep"
 # With so many bells waiting the workers are behind, not idle: more bells would not help them.
 QUEUE_MAX = 100
 CAREFUL_AFTER = 3
@@ -67,11 +69,16 @@ class Memory(NamedTuple):
             for before, now, then in zip(positions, positions[1:], self.positions[1:], strict=False)
         )
 
+    def may_be_rung(self, now_s: float) -> bool:
+        """Its time has come, or is further away than any pause: then a clock was set back."""
+        return not 0 < self.next_s - now_s <= BACKOFF_MAX_S
+
 
 # Without events: a look every second would push the chains out of what Flower shows.
-@app.task(name="trident.sweep", send_events=False)
+@app.task(name=SWEEP, send_events=False)
 def sweep_task() -> None:
-    """Beat's errand."""
+    """Beat's errand. Those that wait behind it, after an outage thousands, want the same look."""
+    broker().delete(SWEEP)
     sweep()
 
 
@@ -94,7 +101,7 @@ def sweep(*, at_once: bool = False) -> dict[LedgerRef, int]:
         memory = memories.get(ledger.ledger_id)
         still = memory is not None and memory.stands_still(positions)
         rings, next_s = (memory.rings, memory.next_s) if memory and still else (0, now)
-        if at_once or (still and now >= next_s):
+        if at_once or (memory is not None and still and memory.may_be_rung(now)):
             rung[rings + 1 >= careful_after][ledger] = positions[0]
             rings, next_s = rings + 1, now + min(2.0**rings, BACKOFF_MAX_S)
         kept[ledger] = Memory(positions, rings, next_s)

@@ -34,7 +34,7 @@ def workers(
     worker = f"-m celery -A tasks.app worker -Q {QUEUES} -c 2 -O fair -E"
     commands = {
         "worker": f"{worker} --without-gossip --without-mingle",
-        "beat": f"-m celery -A tasks.app beat -s {logs}/schedule --pidfile=",
+        "beat": "-m celery -A tasks.app beat --pidfile=",
     }
     running = []
     for name, command in commands.items():

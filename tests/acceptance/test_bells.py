@@ -9,7 +9,16 @@ from pipeline.drain import drain
 from tasks import stages
 from tasks.chain import VALIDATE, describe
 from tasks.ring import broker, ring_now, ringer
-from tasks.sweep import CAREFUL_AFTER, read_lagging, read_memories, sweep, write_memories
+from tasks.sweep import (
+    CAREFUL_AFTER,
+    SWEEP,
+    Memory,
+    read_lagging,
+    read_memories,
+    sweep,
+    sweep_task,
+    write_memories,
+)
 from tests.bank import Bank, new_ledger
 
 
@@ -45,6 +54,24 @@ def test_a_stage_that_stands_still_on_a_busy_ledger_is_noticed(env: dict[str, st
             careful.append(memory.rings >= CAREFUL_AFTER)
             write_memories({bank.ledger: memory._replace(next_s=0.0)})
     assert careful == [False, False, True, True, True]
+
+
+def test_a_clock_that_was_set_back_delays_no_ring(env: dict[str, str]) -> None:
+    """A pause that ends later than any pause can was written by a clock that was ahead."""
+    bank = Bank(new_ledger())
+    bank.open("a")
+    standing = Memory(read_lagging()[bank.ledger], rings=1, next_s=time.time() + 3600)
+    write_memories({bank.ledger: standing})
+    assert bank.ledger in sweep()
+    assert bank.ledger not in sweep()
+
+
+def test_one_look_takes_the_errands_behind_it_along(env: dict[str, str]) -> None:
+    """After an outage of the workers one look is made, not one for each second that it took."""
+    for _ in range(3):
+        broker().rpush(SWEEP, "an errand")
+    sweep_task.run()
+    assert broker().llen(SWEEP) == 0
 
 
 def test_a_bell_ends_before_its_task_is_killed(
