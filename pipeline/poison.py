@@ -12,7 +12,10 @@ taken back: deploys and outages never count.
 from typing import Any
 
 import psycopg2
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from models.settings import SettingsError
 from pipeline.kinds import UnknownKindError
 from pipeline.refusal import refuse
 from pipeline.stage import Claim, alert, commit, reject
@@ -99,12 +102,15 @@ def is_fault(error: BaseException) -> bool:
     """
     if isinstance(error, UnknownKindError):
         return True
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        error = error.orig  # SQLAlchemy wraps what fails while it sets up its first connection
     if isinstance(error, psycopg2.Error):
         code = error.pgcode
         return isinstance(error, psycopg2.InterfaceError) or (
             code[:2] in FAULT_CLASSES if code else isinstance(error, psycopg2.OperationalError)
         )
-    return isinstance(error, OSError | MemoryError) or not isinstance(error, Exception)
+    surroundings = isinstance(error, OSError | MemoryError | PoolTimeoutError | SettingsError)
+    return surroundings or not isinstance(error, Exception)
 
 
 def is_timeout(error: BaseException) -> bool:

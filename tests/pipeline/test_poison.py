@@ -5,6 +5,7 @@ from typing import Any
 import psycopg2
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from models.db import app_engine, intake_engine, make_engine, raw_connection
 from pipeline import poison
@@ -42,6 +43,19 @@ def _poison(bank: Bank) -> Any:
         "description": "poison",
     }
     return bank.submission("transfer", body)
+
+
+@pytest.mark.parametrize(
+    ("statement", "fault"),
+    [("SELECT pg_terminate_backend(pg_backend_pid())", True), ("SELECT 1 / 0", False)],
+)
+def test_an_error_counts_the_same_when_sqlalchemy_wraps_it(
+    bank: Bank, statement: str, fault: bool
+) -> None:
+    """A lost connection is a fault of the surroundings, whoever noticed it; bad data is not."""
+    with pytest.raises(DBAPIError) as wrapped, app_engine().connect() as connection:
+        connection.execute(text(statement))
+    assert poison.is_fault(wrapped.value) is fault
 
 
 def test_poison_is_rejected_alone(poisoned: Bank) -> None:
