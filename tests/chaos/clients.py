@@ -28,7 +28,7 @@ WAIT_S = 2
 # The server answers a single request within three seconds, a waiting one after two more.
 TIMEOUT_S = 5.0
 # The load is bounded: no client asks more often than this.
-PACE_S = 0.03
+PACE_S = 0.012
 DOWN_PAUSE_S = 0.1
 # Longer than any clock is ahead.
 LIFETIME = dt.timedelta(days=1)
@@ -266,8 +266,9 @@ def _altered(choose: random.Random, content: dict[str, Any]) -> dict[str, Any]:
             return {**content, "description": "altered"}
 
 
-def prepare(client: Client, tenants: list[Tenant]) -> None:
+def prepare(url: str, tenants: list[Tenant], history: History) -> None:
     """Open and fund the accounts of each tenant, and wait until that is final."""
+    client = Client("prepare", url, tenants, history)
     for one in tenants:
         opened = [("world", "asset", "unlimited"), *((code, "liability", 0) for code in ACCOUNTS)]
         for code, kind, overdraft in opened:
@@ -276,6 +277,7 @@ def prepare(client: Client, tenants: list[Tenant]) -> None:
         for code in ACCOUNTS:
             body = {"source": "world", "destination": code, "amount": FUND, "currency": "EUR"}
             _must(client, one.name, f"fund-{code}", {"kind": "transfer", **body})
+    client.close()
 
 
 def _must(client: Client, of: str, key: str, content: dict[str, Any]) -> None:

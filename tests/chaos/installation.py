@@ -31,6 +31,7 @@ from cli.stack.home import Home, locked
 from cli.stack.root import ROOT
 from cli.stack.supervisor import Supervisor, supervising
 from models import db, settings
+from pipeline import heads
 from tests.chaos.clock import database as database_clock
 from tests.chaos.proxy import Proxy
 
@@ -185,6 +186,7 @@ def installed(home: Path, options: Options, seed: int) -> Iterator[Installation]
         apps_home = Home(home / "apps")
         apps_home.prepare()
         installation = Installation(env, Home(home), proxy, apps_home)
+        context.callback(installation.broker.close)
         _prepare_database(installation, options)
         context.enter_context(locked(apps_home))
         supervisor = context.enter_context(supervising(apps_home, _into(apps_home.log("stack"))))
@@ -243,6 +245,7 @@ def _into(log: Path) -> Callable[[str], None]:
 def _forget() -> None:
     """What was read from the environment, and the pools that lead where it said."""
     settings.settings.cache_clear()
+    heads.store.cache_clear()
     for maker in (db.app_engine, db.intake_engine, db.sweeper_engine):
         if maker.cache_info().currsize:
             maker().dispose()

@@ -79,7 +79,7 @@ def run(
     with installed(home, options, seed) as installation:
         tenants, ledgers = make_tenants(installation)
         report.history = history = History()
-        prepare(Client("prepare", installation.url, tenants, history), tenants)
+        prepare(installation.url, tenants, history)
         url = installation.env["TRIDENT_DATABASE_URL"]
         bookkeeper, listener = Bookkeeper(url, ledgers), Listener(url, ledgers)
         bookkeeper.start()

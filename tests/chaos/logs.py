@@ -14,10 +14,12 @@ EXPECTED = {
     r"server closed the connection unexpectedly": "the proxy or a dying Postgres hung up",
     r"the database system is \w+": "Postgres was killed: it starts up, recovers, is not yet ready",
     r"terminating connection due to administrator command": "pg_terminate_backend",
+    r"terminating connection due to unexpected postmaster exit": "Postgres was killed",
     r"connection to server at .* failed: Connection refused": "the proxy has ended",
     r"WorkerLostError: Could not start worker processes": "a pool child was killed while its worker"
     " was starting: Celery gives up then, and is started again",
     r"^redis\.exceptions\.(ConnectionError|TimeoutError): ": "the broker was killed",
+    r"^kombu\.exceptions\.OperationalError: ": "the broker was killed",
     r"^AttributeError: 'NoneType' object has no attribute 'hostname'": "the broker died again while"
     " kombu 5.7 was reconnecting: the worker ends, and is started again",
     r"^celery\.beat\.SchedulingError: .*(Connection refused|Timeout|closed|reset)": "the broker was"
@@ -25,6 +27,8 @@ EXPECTED = {
 }
 # What calls a person. No fault of the surroundings may do that.
 ALERT = "trident.alert"
+# What says that data or code was at fault. Under these faults neither is.
+NEVER = ("run_failed", "group_failed", "submission_unstorable", "request_failed")
 HEAD = "Traceback (most recent call last):"
 # The line of a traceback that names the error: it begins with a class, not with spaces or DETAIL.
 KIND = re.compile(r"(?:\w+\.)*[A-Z]\w*[a-z]\w*(?:: |$)")
@@ -55,8 +59,8 @@ def troubles(log: str) -> Iterator[Trouble]:
         if line.startswith("{"):
             bare = None
             logged = _parsed(line)
-            if logged.get("logger") == ALERT:
-                yield Trouble(f"alert: {line}", "a person would be called")
+            if logged.get("logger") == ALERT or logged.get("event") in NEVER:
+                yield Trouble(f"this must not be logged: {line}", "in itself")
             elif HEAD in logged.get("exception", ""):
                 yield Trouble(_error(logged["exception"]), str(logged.get("event"))[:QUOTED])
         elif line.startswith(HEAD):
