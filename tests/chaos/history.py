@@ -13,6 +13,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+# A fault so short before the first event may have to do with it.
+NEAR_S = 2.0
+# Events of one violation that are shown; a person reads no more.
+EVENTS_MAX = 60
+
 Result = Literal["invoked", "ok", "reused", "failed", "unknown"]
 
 
@@ -94,7 +99,7 @@ class History:
             found[attempt.tenant, attempt.key].append(attempt)
         return found
 
-    def excerpt(self, keys: Iterable[tuple[str, str]], most: int = 60) -> list[str]:
+    def excerpt(self, keys: Iterable[tuple[str, str]], most: int = EVENTS_MAX) -> list[str]:
         """The attempts of these operations and the faults between them, in order of time."""
         wanted = set(keys)
         events = [
@@ -108,13 +113,9 @@ class History:
             events += [
                 (strike.at, f"** {strike.kind}: {strike.note}")
                 for strike in self.strikes
-                if first - NEAR_S <= strike.at <= last + NEAR_S
+                if first - NEAR_S <= strike.at <= last
             ]
         shown = [f"{at - self.began:8.3f} s  {text}" for at, text in sorted(events)]
         if len(shown) > most:
             shown[most:] = [f"... and {len(shown) - most} more events"]
         return shown
-
-
-# A fault this short before the first event, or after the last, may have to do with it.
-NEAR_S = 2.0

@@ -36,10 +36,10 @@ QUOTED = 300
 
 
 class Trouble(NamedTuple):
-    """The end of a traceback: the error itself, and where it was logged."""
+    """The end of a traceback, and the event under which it was logged."""
 
     error: str
-    where: str
+    event: str
 
 
 def check_logs(folder: Path, names: tuple[str, ...]) -> Finding:
@@ -48,7 +48,8 @@ def check_logs(folder: Path, names: tuple[str, ...]) -> Finding:
     for name in names:
         for trouble in troubles((folder / f"{name}.log").read_text(errors="replace")):
             known = any(re.search(pattern, trouble.error) for pattern in EXPECTED)
-            finding.look(known, f"{name}: {trouble.error[:QUOTED]} ({trouble.where})")
+            said = f"{name}: {trouble.error[:QUOTED]} ({trouble.event})"
+            finding.look(known and trouble.event not in NEVER, said)
     return finding
 
 
@@ -59,15 +60,16 @@ def troubles(log: str) -> Iterator[Trouble]:
         if line.startswith("{"):
             bare = None
             logged = _parsed(line)
-            if logged.get("logger") == ALERT or logged.get("event") in NEVER:
-                yield Trouble(f"this must not be logged: {line}", "in itself")
-            elif HEAD in logged.get("exception", ""):
-                yield Trouble(_error(logged["exception"]), str(logged.get("event"))[:QUOTED])
+            event = str(logged.get("event"))[:QUOTED]
+            if HEAD in logged.get("exception", ""):
+                yield Trouble(_error(logged["exception"]), event)
+            elif logged.get("logger") == ALERT or event in NEVER:
+                yield Trouble(line, event)
         elif line.startswith(HEAD):
             bare = []
         elif bare is not None and line and not line.startswith((" ", "\t")):
             bare = None
-            yield Trouble(line, "bare")
+            yield Trouble(line, "printed")
 
 
 def _parsed(line: str) -> dict[str, str]:

@@ -1,0 +1,195 @@
+"""The checker itself: a sound ledger passes every invariant, and each thing that is wrong fails."""
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from models.operation import show_id
+from pipeline import heads
+from pipeline.accept import Accepted
+from tests.bank import Bank, new_ledger, transfer
+from tests.chaos.books import check_books, notified
+from tests.chaos.evidence import Evidence, read_evidence
+from tests.chaos.history import Attempt, History
+from tests.chaos.promises import check_promises
+from tests.chaos.watch import Heard, Listener
+
+OPENED = {"type": "liability", "currency": "EUR"}
+
+
+class Case:
+    """A ledger with two transfers (one posted, one refused) and what its client was told."""
+
+    def __init__(self) -> None:
+        heads.store.cache_clear()
+        self.bank = Bank(new_ledger())
+        self.history = History()
+        self.send("open-a", "open_account", {"code": "a", "overdraft": 5, **OPENED})
+        self.send("open-b", "open_account", {"code": "b", "overdraft": 0, **OPENED})
+        self.paid = self.send("paid", "transfer", transfer("a", "b", 3))
+        self.refused = self.send("refused", "transfer", transfer("a", "b", 99))
+        self.bank.work()
+        heads.keep(self.bank.ledger)
+        self.paid.status = "posted"
+        self.refused.status, self.refused.rejection = "rejected", "insufficient_funds"
+        self.evidence = read_evidence("north", self.bank.ledger)
+        self.listener = Listener("", {"north": self.bank.ledger})
+        number = self.bank.ledger.ledger_id
+        self.listener.heard.append(Heard({number: 0}, {number: [4]}))
+
+    def send(self, key: str, kind: str, body: dict[str, Any]) -> Attempt:
+        """An operation that is accepted, and its answer."""
+        attempt = self.attempt(key, {"kind": kind, **body})
+        accepted = self.bank.submit(kind, body, key=key)
+        assert isinstance(accepted, Accepted)
+        attempt.id, attempt.position = show_id(accepted.id), accepted.position
+        attempt.end("ok")
+        return attempt
+
+    def attempt(self, key: str, content: dict[str, Any]) -> Attempt:
+        """An attempt whose answer is yet to come."""
+        return self.history.invoke("north", key, content, "client", "alone")
+
+    def violated(self) -> set[str]:
+        """The invariants that do not hold."""
+        evidence = {"north": self.evidence}
+        findings = [*check_promises(self.history, evidence), *check_books(evidence)]
+        findings.append(notified(self.evidence, self.listener))
+        return {finding.invariant for finding in findings if finding.violations}
+
+
+def lose_an_operation(case: Case) -> None:
+    case.evidence.log.pop()
+
+
+def answer_with_another_position(case: Case) -> None:
+    case.paid.position = 4
+
+
+def call_two_answers_new(case: Case) -> None:
+    again = case.attempt("paid", case.paid.content)
+    again.id, again.position = case.paid.id, case.paid.position
+    again.end("ok")
+
+
+def let_altered_content_through(case: Case) -> None:
+    case.paid.content = {**case.paid.content, "amount": 4}
+
+
+def half_store_an_unknown_one(case: Case) -> None:
+    case.paid.result = "unknown"
+    case.evidence.keys.remove(case.paid.position)
+
+
+def name_the_wrong_member(case: Case) -> None:
+    again = case.attempt("paid", {**case.paid.content, "amount": 4})
+    again.differs = ["currency"]
+    again.end("reused")
+
+
+def store_what_was_refused(case: Case) -> None:
+    case.paid.result = "failed"
+
+
+def store_what_nobody_sent(case: Case) -> None:
+    case.history.attempts.remove(case.paid)
+
+
+def call_a_refusal_posted(case: Case) -> None:
+    case.refused.status, case.refused.rejection = "posted", ""
+
+
+def overtake(case: Case) -> None:
+    case.paid.position, case.refused.position = 4, 3
+
+
+def drop_a_posting(case: Case) -> None:
+    case.evidence.postings[case.paid.position].pop()
+
+
+def skip_a_version(case: Case) -> None:
+    legs = case.evidence.postings[case.paid.position]
+    legs[0] = legs[0]._replace(version=2)
+
+
+def lose_a_refusal(case: Case) -> None:
+    del case.evidence.rejections[case.refused.position]
+
+
+def turn_time_back(case: Case) -> None:
+    row = case.evidence.log[-1]
+    earlier = row.operation.accepted_at - dt.timedelta(hours=1)
+    case.evidence.log[-1] = row._replace(operation=row.operation._replace(accepted_at=earlier))
+
+
+def change_a_balance(case: Case) -> None:
+    case.evidence.accounts["a"]["debits_posted"] += 1
+
+
+def lose_a_run(case: Case) -> None:
+    case.evidence.runs["audit"].clear()
+
+
+def tell_nobody(case: Case) -> None:
+    case.listener.heard[0].words[case.bank.ledger.ledger_id].clear()
+
+
+SABOTAGE: list[tuple[Callable[[Case], None], str]] = [
+    (lose_an_operation, "every acknowledged operation is stored"),
+    (answer_with_another_position, "every acknowledged operation is stored"),
+    (call_two_answers_new, "every acknowledged operation is stored"),
+    (let_altered_content_through, "every acknowledged operation is stored"),
+    (half_store_an_unknown_one, "every unknown operation is wholly there"),
+    (name_the_wrong_member, "altered content never takes effect"),
+    (store_what_was_refused, "what was refused is not stored"),
+    (store_what_nobody_sent, "what was refused is not stored"),
+    (call_a_refusal_posted, "every answer that said final agrees"),
+    (overtake, "what was acknowledged earlier stands earlier"),
+    (drop_a_posting, "each operation has exactly one outcome"),
+    (lose_a_refusal, "each operation has exactly one outcome"),
+    (skip_a_version, "account versions have no gaps"),
+    (turn_time_back, "positions have no gaps, and accepted_at"),
+    (change_a_balance, "each balance is the sum of its postings"),
+    (change_a_balance, "a replay of the log gives the same"),
+    (lose_a_run, "the runs of each stage cover the log"),
+    (tell_nobody, "every operation was announced"),
+]
+
+
+@pytest.fixture
+def case(env: dict[str, str]) -> Case:
+    """A ledger on the test's servers."""
+    return Case()
+
+
+def test_a_sound_ledger_passes(case: Case) -> None:
+    """Nothing is found where nothing is wrong."""
+    assert case.violated() == set()
+
+
+@pytest.mark.parametrize(
+    ("sabotage", "invariant"), SABOTAGE, ids=[act.__name__ for act, _ in SABOTAGE]
+)
+def test_each_wrong_is_found(case: Case, sabotage: Callable[[Case], None], invariant: str) -> None:
+    """The invariant that a sabotage breaks is among those that are violated."""
+    sabotage(case)
+    assert any(name.startswith(invariant) for name in case.violated()), case.violated()
+
+
+def test_the_history_of_a_violation_is_short_and_in_order(case: Case) -> None:
+    """Only the events of its operations, and the faults that lie between."""
+    case.history.strike("broker flushed", "FLUSHALL")
+    again = case.attempt("paid", case.paid.content)
+    again.end("unknown", "timed out")
+    case.history.strike("healed", "too late to matter")
+    lines = case.history.excerpt([("north", "paid")])
+    words = ["invoked", "ok", "FLUSHALL", "invoked", "unknown"]
+    assert [word in line for word, line in zip(words, lines, strict=True)] == [True] * 5
+
+
+def test_evidence_is_one_ledgers(case: Case) -> None:
+    """What belongs to another ledger is not read."""
+    other: Evidence = read_evidence("south", new_ledger())
+    assert (other.log, other.runs, other.accounts) == ([], {}, {})
