@@ -12,22 +12,14 @@ from pipeline.stage import STAGES
 from pipeline.validate import meaning
 from pipeline.verify.verify import verify
 from tests.chaos.evidence import Evidence, Run, Stored
-from tests.chaos.finding import Finding, Key
+from tests.chaos.finding import Finding, Key, merged
 from tests.chaos.watch import Heard, Listener, Wrong
 
 
 def check_books(evidence: dict[str, Evidence]) -> list[Finding]:
     """Every invariant about the rows of the ledgers."""
     checks = (outcomes, order, versions, balances, runs, replay, verified)
-    findings = []
-    for check in checks:
-        parts = [check(one) for one in evidence.values()]
-        whole = parts[0]
-        for part in parts[1:]:
-            whole.examined += part.examined
-            whole.violations += part.violations
-        findings.append(whole)
-    return findings
+    return [merged(map(check, evidence.values())) for check in checks]
 
 
 def outcomes(one: Evidence) -> Finding:

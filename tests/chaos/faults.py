@@ -7,25 +7,27 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import psutil
 import psycopg2
 import redis
 
 from tests.chaos.history import History
-from tests.chaos.installation import Installation
+from tests.chaos.installation import Installation, Options
 
 # Each kind strikes at least this often: once in each of as many equal parts of the run.
 TIMES = 3
 # Kinds that cost little strike once more in each part.
-OFTEN = ("broker flushed", "backends terminated", "connections cut", "answers swallowed")
+OFTEN = ("broker flushed", "backends terminated", "connections cut")
 # The last strikes leave time for those that found nobody to strike and are tried again.
 LAST_STRIKE = 0.85
 AGAIN_S = 0.7
 STOPPED_S = (5.0, 20.0)
 DELAYED_S = (1.0, 3.0)
 DELAY_MAX_S = 0.15
-SWALLOWED_MAX = 3
+# A ledger whose commit was swallowed takes nothing in before its connection ends.
+SWALLOWED_MAX = 2
 HOLD_S = (3.0, 8.0)
 CUT_SHARE = (0.3, 1.0)
 TERMINATED_MAX = 3
@@ -33,6 +35,8 @@ TERMINATED_MAX = 3
 SKEW_S = (120.0, 6 * 3600.0)
 # For how long a process has a wrong clock: being set right again is the other half of the fault.
 SKEWED_S = (3.0, 10.0)
+# The app processes that are killed as a whole.
+KILLS = {"worker killed": "worker", "API killed": "web", "beat killed": "beat"}
 # Which processes SIGSTOP hits, in turn. One that is served by a child: the child.
 STOPPABLE = ("worker", "worker child", "web", "beat")
 
@@ -46,19 +50,25 @@ class NobodyError(Exception):
 class Faults:
     """A thread that lets the planned faults strike until it is told to stop."""
 
-    def __init__(self, installation: Installation, history: History, seed: int, seconds: float):
+    def __init__(
+        self,
+        installation: Installation,
+        options: Options,
+        history: History,
+        seed: int,
+        seconds: float,
+    ) -> None:
         self._installation = installation
         self._history = history
         self._choose = random.Random(f"{seed}/faults")  # noqa: S311 - a fault, not a secret
-        self._stoppable = list(STOPPABLE)
+        running = installation.processes
+        self._stoppable = [name for name in STOPPABLE if name.split()[0] in running]
         self._choose.shuffle(self._stoppable)
-        self._clocks = list(installation.processes)
+        self._clocks = list(running)
         self._choose.shuffle(self._clocks)
-        self._kinds: dict[str, Callable[[], str]] = {
-            "worker killed": lambda: self._kill("worker"),
+        every: dict[str, Callable[[], str]] = {
+            **{kind: partial(self._kill, name) for kind, name in KILLS.items()},
             "pool child killed": lambda: self._kill("worker child"),
-            "API killed": lambda: self._kill("web"),
-            "beat killed": lambda: self._kill("beat"),
             "process stopped": self._stop_process,
             "broker flushed": self._flush,
             "broker killed": lambda: self._kill("valkey"),
@@ -69,6 +79,12 @@ class Faults:
             "answers swallowed": self._swallow,
             "database clock off": self._skew_database,
             "process clock off": self._skew_process,
+        }
+        absent = [kind for kind, name in KILLS.items() if name not in running]
+        self._kinds = {
+            kind: act
+            for kind, act in every.items()
+            if kind not in absent and kind in (options.faults or every)
         }
         self.struck: Counter[str] = Counter(dict.fromkeys(self._kinds, 0))
         self._due = plan(self._choose, list(self._kinds), seconds)
@@ -121,6 +137,9 @@ class Faults:
             return self._choose.choice(children)
         return main
 
+    def _is_up(self, name: str) -> bool:
+        return self._installation.process(name.removesuffix(" child")) is not None
+
     def _kill(self, name: str) -> str:
         process = self._process(name)
         if name == "web" and (children := process.children()) and self._choose.random() < 0.5:
@@ -129,11 +148,12 @@ class Faults:
         return f"SIGKILL to {name} (pid {process.pid})"
 
     def _stop_process(self) -> str:
-        name = self._stoppable[0]
+        name = next(filter(self._is_up, self._stoppable), self._stoppable[0])
         process = self._process(name)
         if name == "web" and (children := process.children()):
             process = children[0]
-        self._stoppable.append(self._stoppable.pop(0))
+        self._stoppable.remove(name)
+        self._stoppable.append(name)
         seconds = self._choose.uniform(*STOPPED_S)
         process.suspend()
 
@@ -202,7 +222,7 @@ class Faults:
 def plan(choose: random.Random, kinds: list[str], seconds: float) -> list[tuple[float, str]]:
     """When each kind strikes, in seconds from the beginning; a heap."""
     part = seconds * LAST_STRIKE / TIMES
-    strikes = [*kinds, *OFTEN]
+    strikes = [*kinds, *(kind for kind in OFTEN if kind in kinds)]
     due = [
         (part * number + choose.uniform(0, part), kind)
         for number in range(TIMES)

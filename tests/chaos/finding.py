@@ -1,5 +1,6 @@
 """What an invariant found: how much it looked at, and each violation with what it concerns."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -27,3 +28,12 @@ class Finding:
         self.examined += 1
         if not holds:
             self.violations.append(Violation(message, keys))
+
+
+def merged(parts: Iterable[Finding]) -> Finding:
+    """The same invariant of several ledgers as one."""
+    whole, *others = parts
+    for part in others:
+        whole.examined += part.examined
+        whole.violations += part.violations
+    return whole

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg2
@@ -56,6 +57,8 @@ class Options:
     wsgi_app: str = "api.wsgi:app"
     # Without beat nobody sweeps.
     processes: tuple[str, ...] = APPS
+    # The kinds of fault that strike; none named: all that concern these processes.
+    faults: tuple[str, ...] = ()
     # Settings of the app role's sessions, such as synchronous_commit; taken back by `heal`.
     # models.db refuses the dangerous ones: an app with that bug must switch its check off as well.
     role_settings: Mapping[str, str] = field(default_factory=dict)
@@ -98,7 +101,7 @@ class Installation:
                 return process
         return None
 
-    def as_superuser(self, statement: str, *parameters: object) -> list[tuple[object, ...]]:
+    def as_superuser(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Run a statement behind the app's back, past the proxy. Raises psycopg2 errors."""
         connection = psycopg2.connect(
             self.superuser_url, connect_timeout=2, application_name="chaos"

@@ -5,16 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlalchemy import text
+import requests
 
-from models.db import app_engine, make_engine, raw_connection, tenant_writing
+from models.db import app_engine, raw_connection
 from models.ledger import LedgerRef
 from pipeline.progress import read_progress
 from tests.chaos import books, promises
 from tests.chaos.clients import Client, Crowd, Tenant, prepare, tenant
 from tests.chaos.evidence import Evidence, read_evidence
 from tests.chaos.faults import TIMES, Faults
-from tests.chaos.finding import Finding
+from tests.chaos.finding import Finding, merged
 from tests.chaos.history import History
 from tests.chaos.installation import Installation, Options, installed, keep_logs
 from tests.chaos.logs import check_logs
@@ -27,7 +27,7 @@ DRAIN_S = 60.0
 # (SINGLE_WITHIN_S, BULK_WITHIN_S in api/writer.py).
 STRAGGLERS_S = 10.5
 LOOK_S = 0.1
-TIMEOUT_MS = 10_000
+ANSWER_S = 10.0
 # What a run of 60 s must have seen to be worth anything; shorter ones in proportion.
 FULL_S = 60.0
 ACKNOWLEDGED_MIN = 1_000
@@ -86,7 +86,7 @@ def run(
         listener.start()
         try:
             say(f"seed {seed}: {seconds:.0f} s of faults")
-            healed_at = _strike(installation, tenants, report)
+            healed_at = _strike(installation, options, tenants, report)
             say(f"seed {seed}: healing and draining")
             _settle(installation, options, ledgers, report, healed_at)
         finally:
@@ -95,10 +95,10 @@ def run(
         say(f"seed {seed}: checking")
         if options.tampering:
             installation.as_superuser(options.tampering)
-        _check(installation, tenants, ledgers, report)
         evidence = {name: read_evidence(name, ledger) for name, ledger in ledgers.items()}
+        _check(installation, tenants, evidence, report)
         report.findings += [
-            _merged([books.notified(one, listener) for one in evidence.values()]),
+            merged(books.notified(one, listener) for one in evidence.values()),
             books.snapshots(bookkeeper.wrong, bookkeeper.snapshots, evidence),
         ]
         if keep is not None and report.violations:
@@ -108,32 +108,32 @@ def run(
 
 
 def make_tenants(installation: Installation) -> tuple[list[Tenant], dict[str, LedgerRef]]:
-    """Two tenants, each with a ledger `main`."""
-    owner = make_engine(
-        installation.env["TRIDENT_OWNER_DATABASE_URL"],
-        statement_timeout_ms=TIMEOUT_MS,
-        trusted=True,
-    )
+    """Two tenants, each with a ledger `main`, made as its operator would."""
     tenants, ledgers = [], {}
     for name in TENANTS:
-        with owner.begin() as connection:
-            insert = text("INSERT INTO tenants (name) VALUES (:name) RETURNING tenant_id")
-            tenant_id = connection.execute(insert, {"name": name}).scalar_one()
-        insert = text(
-            "INSERT INTO ledgers (tenant_id, name) VALUES (:tenant, 'main') RETURNING ledger_id"
+        insert = "INSERT INTO tenants (name) VALUES (%s) RETURNING tenant_id"
+        ((tenant_id,),) = installation.as_superuser(insert, name)
+        made = tenant(name, tenant_id)
+        answer = requests.post(
+            f"{installation.url}/v1/ledgers",
+            json={"name": "main"},
+            headers={"Authorization": f"Bearer {made.token}"},
+            timeout=ANSWER_S,
         )
-        with tenant_writing(tenant_id) as connection:
-            ledger_id = connection.execute(insert, {"tenant": tenant_id}).scalar_one()
-        tenants.append(tenant(name, tenant_id))
+        answer.raise_for_status()
+        select = "SELECT ledger_id FROM ledgers WHERE tenant_id = %s"
+        ((ledger_id,),) = installation.as_superuser(select, tenant_id)
+        tenants.append(made)
         ledgers[name] = LedgerRef(tenant_id, ledger_id, "main")
-    owner.dispose()
     return tenants, ledgers
 
 
-def _strike(installation: Installation, tenants: list[Tenant], report: Report) -> float:
+def _strike(
+    installation: Installation, options: Options, tenants: list[Tenant], report: Report
+) -> float:
     """Clients work and faults strike, for as long as the run lasts; when the faults ended."""
     crowd = Crowd(installation.url, tenants, report.history, report.seed)
-    faults = Faults(installation, report.history, report.seed, report.seconds)
+    faults = Faults(installation, options, report.history, report.seed, report.seconds)
     try:
         time.sleep(report.seconds)
     finally:
@@ -188,10 +188,10 @@ def _progress(ledgers: dict[str, LedgerRef]) -> tuple[list[int], list[int]]:
 def _check(
     installation: Installation,
     tenants: list[Tenant],
-    ledgers: dict[str, LedgerRef],
+    evidence: dict[str, Evidence],
     report: Report,
 ) -> None:
-    evidence = {name: read_evidence(name, ledger) for name, ledger in ledgers.items()}
+    """Hold answers, rows, API and logs against each other."""
     history = report.history
     report.findings += promises.check_promises(history, evidence)
     report.findings += books.check_books(evidence)
@@ -211,15 +211,6 @@ def _longest_wait(history: History, evidence: dict[str, Evidence]) -> float:
                 if run.first <= attempt.position <= run.last:
                     longest = max(longest, run.at - attempt.answered_at)
     return longest
-
-
-def _merged(parts: list[Finding]) -> Finding:
-    """The same invariant of several ledgers as one."""
-    whole = parts[0]
-    for part in parts[1:]:
-        whole.examined += part.examined
-        whole.violations += part.violations
-    return whole
 
 
 def _judge(report: Report) -> None:

@@ -14,7 +14,8 @@ from contextlib import suppress
 CHUNK = 1 << 16
 # What accept and the stages send at the end of their work, in one message with their rows.
 COMMITTING = (b"INSERT INTO", b"COMMIT")
-START_S = 5.0
+# The thread answers at once, unless the machine is very busy.
+ANSWER_S = 30.0
 
 
 class Proxy:
@@ -33,7 +34,7 @@ class Proxy:
         self._up = threading.Event()
         self._thread = threading.Thread(target=self._run, name="chaos-proxy", daemon=True)
         self._thread.start()
-        assert self._up.wait(START_S), "the proxy does not start"
+        assert self._up.wait(ANSWER_S), "the proxy does not start"
 
     def delay(self, up_to_s: float) -> None:
         """Let every chunk wait up to so long; 0 ends it."""
@@ -61,7 +62,7 @@ class Proxy:
         async def ask() -> int:
             return act()
 
-        return asyncio.run_coroutine_threadsafe(ask(), self._loop).result(START_S)
+        return asyncio.run_coroutine_threadsafe(ask(), self._loop).result(ANSWER_S)
 
     def _cut(self, share: float) -> int:
         living = sorted(self._connections, key=lambda one: one.number)

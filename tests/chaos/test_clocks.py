@@ -12,7 +12,7 @@ from tests.conftest import copy_home, temporary_home
 
 AHEAD_S = 3600.0
 # Beat looks at its clock once a second, and the clock at its file five times.
-NOTICED_S = 3.0
+NOTICED_S = 2.0
 # Two looks of the sweeper and a chain of five; the rest is for a machine that is busy.
 SWEPT_S = 15.0
 
