@@ -31,7 +31,7 @@ class Case:
         self.paid = self.send("paid", "transfer", transfer("a", "b", 3))
         self.refused = self.send("refused", "transfer", transfer("a", "b", 99))
         self.bank.work()
-        heads.keep(self.bank.ledger)
+        heads.keep([self.bank.ledger])
         self.paid.status = "posted"
         self.refused.status, self.refused.rejection = "rejected", "insufficient_funds"
         self.evidence = read_evidence("north", self.bank.ledger)
