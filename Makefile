@@ -4,7 +4,7 @@
 #   make run     start everything and leave it running until Ctrl-C
 #   make test    the whole test suite; it starts the servers that it needs
 #   make check   style, types and the direction of imports
-#   make bench   what it costs
+#   make bench   what it costs, and what others cost (BENCH_ARGS: scenarios and sizes, or --help)
 #   make chaos   faults of every kind under load, for minutes; then everything must add up
 #   make lock    resolve the dependencies anew
 #   make clean   remove what make made; the data in .trident is kept
@@ -17,6 +17,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 HERE := $(shell pwd | cksum | cut -d ' ' -f 1)
 RUNTIME := $(VENV)/.runtime-$(HERE)
 DEV := $(VENV)/.dev-$(HERE)
+BENCH := $(VENV)/.bench-$(HERE)
 # Tests mostly wait for processes, so two at a time take two thirds of the time; each one more has
 # servers of its own.
 TEST_PROCESSES := 4
@@ -40,8 +41,8 @@ check: $(DEV)
 	@$(BIN)/mypy .
 	@$(BIN)/lint-imports --no-logo
 
-bench: $(DEV)
-	@$(BIN)/python -m bench
+bench: $(BENCH)
+	@$(BIN)/python -m bench $(BENCH_ARGS)
 
 chaos: $(DEV)
 	@$(BIN)/python -m tests.chaos
@@ -49,6 +50,8 @@ chaos: $(DEV)
 lock:
 	$(LOCK) pyproject.toml -o requirements.lock
 	$(LOCK) --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(LOCK) --extra bench -c requirements.lock -c requirements-dev.lock pyproject.toml \
+		-o requirements-bench.lock
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \
@@ -68,4 +71,8 @@ $(RUNTIME): requirements.lock pyproject.toml
 
 $(DEV): $(RUNTIME) requirements-dev.lock
 	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(BENCH): $(RUNTIME) requirements-bench.lock
+	@$(PIP) install --require-hashes -r requirements-bench.lock
 	@touch $@
