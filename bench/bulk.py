@@ -1,37 +1,88 @@
-"""bulk: one ledger is fed as fast as the log takes it, and drained to the last stage."""
+"""bulk: ledgers are fed as fast as their logs take it, and drained to the last stage."""
 
+import multiprocessing
 import time
+from multiprocessing.synchronize import Barrier
 
 from sqlalchemy import text
 
-from bench.measure import TENANT, Figures, feed, new_ledger, open_accounts, transfers, wait_for
+from bench.figures import Figures
+from bench.measure import (
+    TENANT,
+    WAIT_S,
+    Load,
+    feed,
+    new_ledger,
+    open_accounts,
+    pace,
+    transfers,
+    uniform,
+)
 from models.db import tenant_reading
+from models.ledger import LedgerRef
 
 ACCOUNTS = 1_000
+LEDGERS = 4
 
 
 def bulk(operations: int) -> Figures:
-    """Rates from the first accept to the last accepted, posted and notified operation."""
-    ledger = new_ledger("bench-bulk")
-    submissions = transfers(open_accounts(ledger, ACCOUNTS), operations)
+    """One ledger, then as many operations on four at once."""
+    cases = {"one ledger": one_ledger(operations), "four ledgers": four_ledgers(operations)}
+    notes = [
+        "Each rate counts from the first accept to the last accepted, posted, notified operation.",
+        "Four ledgers: four processes feed one each; the rates are of all together.",
+    ]
+    return Figures("bulk", f"bulk: {operations:,} transfers at once", cases, notes)
+
+
+def prepared(scenario: str, operations: int, seed: int = 1) -> Load:
+    """A ledger with ACCOUNTS accounts, and transfers between any two of them."""
+    ledger = new_ledger(scenario)
+    codes = open_accounts(ledger, ACCOUNTS)
+    return Load(ledger, transfers(uniform(codes, seed), operations))
+
+
+def one_ledger(operations: int) -> dict[str, float]:
+    """The rates, and the bytes on disk for each transfer."""
+    load = prepared("bulk", operations)
     before = database_bytes()
-    start = time.perf_counter()
+    paced = load.play()
+    grown = database_bytes() - before
+    return {**paced.figures, "bytes_per_transfer": grown / operations}
+
+
+def four_ledgers(operations: int) -> dict[str, float]:
+    """The rates of all together, fed by a process each."""
+    spawn = multiprocessing.get_context("spawn")
+    share = operations // LEDGERS
+    ready = spawn.Barrier(LEDGERS + 1)
+    ledgers = [new_ledger("bulk") for _ in range(LEDGERS)]
+    with spawn.Manager() as manager:
+        ends: dict[int, tuple[float, int]] = manager.dict()  # type: ignore[assignment]
+        feeders = [
+            spawn.Process(target=feed_one, args=(ledger, share, ready, ends)) for ledger in ledgers
+        ]
+        for feeder in feeders:
+            feeder.start()
+        ready.wait(WAIT_S)
+        began = time.time()
+        for feeder in feeders:
+            feeder.join()
+            assert feeder.exitcode == 0, "a feeding process failed; what it said stands above"
+        accepted = max(end for end, _ in ends.values())
+        lasts = [(ledger, ends[ledger.ledger_id][1]) for ledger in ledgers]
+    return pace(share * LEDGERS, began, accepted, lasts).figures
+
+
+def feed_one(
+    ledger: LedgerRef, operations: int, ready: Barrier, ends: dict[int, tuple[float, int]]
+) -> None:
+    """In a process of its own: make transfers, wait for the others, feed."""
+    codes = open_accounts(ledger, ACCOUNTS)
+    submissions = transfers(uniform(codes, seed=ledger.ledger_id), operations)
+    ready.wait(WAIT_S)
     last = feed(ledger, submissions)
-    accepted_s = time.perf_counter() - start
-    wait_for(ledger, "post", last)
-    posted_s = time.perf_counter() - start
-    wait_for(ledger, "notify", last)
-    notified_s = time.perf_counter() - start
-    return Figures(
-        "bulk, one ledger",
-        {
-            "operations": operations,
-            "accepted_per_s": operations / accepted_s,
-            "posted_per_s": operations / posted_s,
-            "notified_per_s": operations / notified_s,
-            "bytes_per_transfer": (database_bytes() - before) / operations,
-        },
-    )
+    ends[ledger.ledger_id] = (time.time(), last)
 
 
 def database_bytes() -> int:

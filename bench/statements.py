@@ -10,14 +10,16 @@ import sys
 import time
 from pathlib import Path
 
-from bench.measure import TENANT, Figures, new_ledger
+from bench.figures import Figures
+from bench.measure import TENANT, new_ledger
 
 TRIDENT = (sys.executable, "-m", "cli.main")
 
 
-def statements(folder: Path) -> Figures:
+def statements(folder: Path | None) -> Figures:
     """Seconds for accounts and operations together, and how many statement lines differ."""
-    ledger = new_ledger("bench-statements")
+    assert folder is not None, "say with --bank where the bank's files are"
+    ledger = new_ledger("statements")
     start = time.perf_counter()
     run("accounts", "import", str(folder / "accounts.csv"), "--ledger", ledger.name)
     accounts_s = time.perf_counter() - start
@@ -34,16 +36,14 @@ def statements(folder: Path) -> Figures:
         lines.get((row["idempotency_key"], row["account"])) != row["balance_after"]
         for row in expected
     )
-    return Figures(
-        "bank statements, imported",
-        {
-            "operations": len(expected),
-            "accounts_s": accounts_s,
-            "total_s": total_s,
-            "operations_per_s": len(expected) / (total_s - accounts_s),
-            "statement_lines_wrong": wrong,
-        },
-    )
+    figures = {
+        "operations": len(expected),
+        "accounts_s": accounts_s,
+        "total_s": total_s,
+        "operations_per_s": len(expected) / (total_s - accounts_s),
+        "statement_lines_wrong": wrong,
+    }
+    return Figures("statements", "statements: a bank's files, imported", {"import": figures})
 
 
 def run(*arguments: str) -> str:

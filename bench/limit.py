@@ -1,0 +1,53 @@
+"""limit: how near Trident comes to the leanest SQL that writes the same rows."""
+
+import time
+from operator import attrgetter
+
+from bench.bulk import prepared
+from bench.figures import Figures
+from bench.measure import Load, Pace, reached
+from bench.others import limit as lean
+from models.db import tenant_reading
+from pipeline.accounts import accounts
+from pipeline.verify.verify import verify
+
+REPETITIONS = 2
+
+Balances = list[tuple[str, int]]
+
+
+def limit(operations: int) -> Figures:
+    """Trident and the limit by turns, over the same submissions; the better of each counts."""
+    lean.prepare()
+    trident, leanest = [], []
+    for _ in range(REPETITIONS):
+        ours, theirs = prepared("limit-trident", operations), prepared("limit", operations)
+        trident.append(ours.play())
+        leanest.append(written(theirs))
+        assert balances(ours) == balances(theirs), "the limit's balances differ from Trident's"
+    faults = [finding for finding in verify(theirs.ledger) if finding.fault]
+    assert not faults, f"the limit's ledger does not verify: {faults}"
+    best, best_lean = (max(paces, key=attrgetter("notified_per_s")) for paces in (trident, leanest))
+    cases = {"Trident": best.figures, "the limit": best_lean.figures}
+    cases["Trident"]["share_of_limit_%"] = 100 * best.notified_per_s / best_lean.notified_per_s
+    notes = [
+        f"By turns, {REPETITIONS} times each; the faster is shown. The same balances came out.",
+        "The limit: the same rows by SQL alone, in runs of 10,000, on three connections.",
+    ]
+    return Figures("limit", f"limit: {operations:,} transfers, one ledger", cases, notes)
+
+
+def written(load: Load) -> Pace:
+    """The load's transfers, written by the limit."""
+    first = reached(load.ledger, "notify") + 1
+    last = first + len(load.submissions) - 1
+    lean.stage(load.ledger, first, load.submissions)
+    began = time.time()
+    ends = lean.write(load.ledger, first, last)
+    return Pace(len(load.submissions), began, *ends)
+
+
+def balances(load: Load) -> Balances:
+    """Each account with its balance."""
+    with tenant_reading(load.ledger.tenant_id) as connection:
+        return [(account.code, account.balance) for account in accounts(connection, load.ledger)]

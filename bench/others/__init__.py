@@ -1,0 +1,1 @@
+"""What Trident is measured against, on the same servers in the same run."""
