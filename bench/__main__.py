@@ -52,6 +52,7 @@ NAMES = "\n".join(
 @click.option("--operations", default=100_000, show_default=True, help="Of bulk and limit.")
 @click.option("--hot-operations", default=30_000, show_default=True, help="Of each hot load.")
 @click.option("--idle-operations", default=200, show_default=True, help="Single operations.")
+@click.option("--compare-operations", default=2_000, show_default=True, help="Of the comparisons.")
 @click.option(
     "--bank",
     type=click.Path(exists=True, file_okay=False, path_type=Path),

@@ -38,6 +38,7 @@ BUDGETS = (
     Budget("bulk, one ledger, /s", "bulk", "one ledger", "notified_per_s", 8_000, 12_000),
     Budget("bulk, four ledgers, /s", "bulk", "four ledgers", "notified_per_s", 9_000, 14_000),
     Budget("share of the limit, %", "limit", "Trident", "share_of_limit_%", 60, 80),
+    Budget("times a naive Celery chain", "naive", "Trident", "times_the_better", 45, 65),
     Budget("half from one account, % of uniform", "hot", "half from one", "of_uniform_%", 80, 95),
     Budget("half to one account, % of uniform", "hot", "half to one", "of_uniform_%", 80, 95),
     Budget("all on one pair, % of uniform", "hot", "one pair", "of_uniform_%", 80, 95),
