@@ -52,6 +52,19 @@ NAMES = "\n".join(
 @click.option("--operations", default=100_000, show_default=True, help="Of bulk and limit.")
 @click.option("--hot-operations", default=30_000, show_default=True, help="Of each hot load.")
 @click.option("--idle-operations", default=200, show_default=True, help="Single operations.")
+@click.option("--seconds", default=8, show_default=True, help="Of each load of rest and wait.")
+@click.option("--mixed-rows", default=60_000, show_default=True, help="Of each import of mixed.")
+@click.option("--tenants-seconds", default=15, show_default=True, help="Of the 1,000 ledgers.")
+@click.option("--import-rows", default=200_000, show_default=True, help="Of the busy neighbour.")
+@click.option(
+    "--growth-postings",
+    default="0,1000000",
+    show_default=True,
+    callback=lambda _context, _option, value: tuple(int(part) for part in value.split(",")),
+    help="At which sizes growth measures; 0,1000000,5000000,10000000 takes some minutes.",
+)
+@click.option("--memory-operations", default=100_000, show_default=True, help="Of memory.")
+@click.option("--backlog", default=100_000, show_default=True, help="Of outage.")
 @click.option("--compare-operations", default=2_000, show_default=True, help="Of the comparisons.")
 @click.option(
     "--bank",

@@ -3,9 +3,9 @@
 import time
 from operator import attrgetter
 
-from bench.bulk import prepared
+from bench.bulk import ACCOUNTS, prepared
 from bench.figures import Figures
-from bench.measure import Load, Pace, reached
+from bench.measure import Load, Pace, new_ledger, open_accounts, reached
 from bench.others import limit as lean
 from models.db import tenant_reading
 from pipeline.accounts import accounts
@@ -21,7 +21,9 @@ def limit(operations: int) -> Figures:
     lean.prepare()
     trident, leanest = [], []
     for _ in range(REPETITIONS):
-        ours, theirs = prepared("limit-trident", operations), prepared("limit", operations)
+        ours = prepared("limit-trident", operations)
+        theirs = Load(new_ledger("limit"), ours.submissions)
+        open_accounts(theirs.ledger, ACCOUNTS)
         trident.append(ours.play())
         leanest.append(written(theirs))
         assert balances(ours) == balances(theirs), "the limit's balances differ from Trident's"

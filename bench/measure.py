@@ -35,6 +35,7 @@ LOOK_EVERY_S = 0.05
 WAIT_S = 300.0
 MS = 1_000.0
 _names = itertools.count(1)
+_orders = itertools.count(1)
 
 RUN_AT = text(
     "SELECT extract(epoch FROM at)::float FROM runs WHERE tenant_id = :tenant"
@@ -187,7 +188,8 @@ def transfers(pairs: Iterable[Pair], count: int) -> list[Submission]:
     """Transfers between the first `count` of the pairs."""
     choose = random.Random(1)  # noqa: S311 - a load, not a secret
     made = []
-    for number, (source, destination) in enumerate(itertools.islice(pairs, count)):
+    for source, destination in itertools.islice(pairs, count):
+        number = next(_orders)
         body = {
             "source": source,
             "destination": destination,

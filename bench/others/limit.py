@@ -231,6 +231,12 @@ def stage(ledger: LedgerRef, first: int, submissions: Sequence[Submission]) -> N
             cursor.execute(STAGE, {**scope, **columns})
 
 
+def clear(ledger: LedgerRef) -> None:
+    """Forget what lay ready and has been written."""
+    with raw_connection(app_engine()) as connection, connection.cursor() as cursor:
+        cursor.execute("DELETE FROM bench.submissions WHERE ledger_id = %s", (ledger.ledger_id,))
+
+
 def write(ledger: LedgerRef, first: int, last: int) -> tuple[float, ...]:
     """Take what lies ready through accept and the five stages, committed run by run.
 
