@@ -22,6 +22,7 @@ FIRST_RUN = text(
 
 def outage(supervisor: Supervisor, operations: int) -> Figures:
     """How long the backlog takes from the first run on, and the rate of it."""
+    usual = prepared("outage", operations).play().notified_per_s
     load = prepared("outage", operations)
     after = reached(load.ledger, "accept")
     down(supervisor)
@@ -33,17 +34,21 @@ def outage(supervisor: Supervisor, operations: int) -> Figures:
     called = time.time()
     ended = pace(operations, began, accepted, [(load.ledger, last)])
     first = first_run(load.ledger, after)
+    rate = operations / (ended.notified - first)
     figures = {
         "backlog": operations,
         "accepted_per_s": operations / (accepted - began),
         "workers_back_after_s": first - called,
         "posted_after_s": ended.posted - first,
         "notified_after_s": ended.notified - first,
-        "drained_per_s": operations / (ended.notified - first),
+        "drained_per_s": rate,
+        "in_bulk_per_s": usual,
+        "of_bulk_%": 100 * rate / usual,
     }
     notes = [
         "The worker's processes are killed and kept from starting while the backlog is accepted.",
         "Back after: from the order to start them to their first run. The rest counts from there.",
+        "In bulk: as many, just before, accepted and worked at the same time.",
     ]
     return Figures("outage", "outage: a backlog without workers", {"outage": figures}, notes)
 

@@ -1,4 +1,4 @@
-// The load of bench/rest.py: each virtual user posts transfers one after the other, as fast as they
+// The load of bench/generator.py for k6: each virtual user posts transfers one after the other, as fast as they
 // are answered, each under a key of its own.
 import http from "k6/http";
 import { Counter } from "k6/metrics";
