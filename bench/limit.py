@@ -4,9 +4,11 @@ import time
 from operator import attrgetter
 
 from bench.bulk import ACCOUNTS, prepared
+from bench.cpu import metered
 from bench.figures import Figures
 from bench.measure import Load, Pace, new_ledger, open_accounts, reached
 from bench.others import limit as lean
+from cli.stack.supervisor import Supervisor
 from models.db import tenant_reading
 from pipeline.accounts import accounts
 from pipeline.verify.verify import verify
@@ -16,7 +18,7 @@ REPETITIONS = 2
 Balances = list[tuple[str, int]]
 
 
-def limit(operations: int) -> Figures:
+def limit(supervisor: Supervisor, operations: int) -> Figures:
     """Trident and the limit by turns, over the same submissions; the better of each counts."""
     lean.prepare()
     trident, leanest = [], []
@@ -24,26 +26,34 @@ def limit(operations: int) -> Figures:
         ours = prepared("limit-trident", operations)
         theirs = Load(new_ledger("limit"), ours.submissions)
         open_accounts(theirs.ledger, ACCOUNTS)
-        trident.append(ours.play())
-        leanest.append(written(theirs))
+        with metered(supervisor, operations) as cpu:
+            trident.append(ours.play())
+        lean.stage(theirs.ledger, reached(theirs.ledger, "notify") + 1, theirs.submissions)
+        with metered(supervisor, operations) as lean_cpu:
+            leanest.append(written(theirs))
         assert balances(ours) == balances(theirs), "the limit's balances differ from Trident's"
     faults = [finding for finding in verify(theirs.ledger) if finding.fault]
     assert not faults, f"the limit's ledger does not verify: {faults}"
     best, best_lean = (max(paces, key=attrgetter("notified_per_s")) for paces in (trident, leanest))
-    cases = {"Trident": best.figures, "the limit": best_lean.figures}
-    cases["Trident"]["share_of_limit_%"] = 100 * best.notified_per_s / best_lean.notified_per_s
+    share = 100 * best.notified_per_s / best_lean.notified_per_s
+    cpu_share = 100 * lean_cpu["cpu_us_in_all"] / cpu["cpu_us_in_all"]
+    shares = {"share_of_limit_%": share, "share_by_cpu_%": cpu_share}
+    cases = {
+        "Trident": {**best.figures, **cpu, **shares},
+        "the limit": {**best_lean.figures, **lean_cpu},
+    }
     notes = [
         f"By turns, {REPETITIONS} times each; the faster is shown. The same balances came out.",
+        "CPU: microseconds for each operation in the last turn; share by CPU: the limit's of it.",
         "The limit: the same rows by SQL alone, in runs of 10,000, on three connections.",
     ]
     return Figures("limit", f"limit: {operations:,} transfers, one ledger", cases, notes)
 
 
 def written(load: Load) -> Pace:
-    """The load's transfers, written by the limit."""
+    """The load's transfers, which lie ready, written by the limit."""
     first = reached(load.ledger, "notify") + 1
     last = first + len(load.submissions) - 1
-    lean.stage(load.ledger, first, load.submissions)
     began = time.time()
     ends = lean.write(load.ledger, first, last)
     return Pace(len(load.submissions), began, *ends)

@@ -65,8 +65,12 @@ SCENARIOS = {
     "wait": Scenario(
         "POSTs that wait until they are final", lambda bench: wait(bench.env, bench.seconds)
     ),
-    "bulk": Scenario("one ledger, and four at once", lambda bench: bulk(bench.operations)),
-    "limit": Scenario("the leanest SQL for the same rows", lambda bench: limit(bench.operations)),
+    "bulk": Scenario(
+        "one ledger, and four at once", lambda bench: bulk(bench.supervisor, bench.operations)
+    ),
+    "limit": Scenario(
+        "the leanest SQL for the same rows", lambda bench: limit(bench.supervisor, bench.operations)
+    ),
     "hot": Scenario("many operations on one account", lambda bench: hot(bench.hot_operations)),
     "mixed": Scenario(
         "single payments beside an import", lambda bench: mixed(bench.env, bench.mixed_rows)
