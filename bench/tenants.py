@@ -114,7 +114,7 @@ def pay(connection: Any, ledger: LedgerRef, key: str) -> None:
     body = {"source": "a", "destination": "b", "amount": 1, "currency": "EUR"}
     (receipt,) = accept(connection, ledger, [submission(key, "transfer", body)], NO_LAG_BOUND)
     assert isinstance(receipt, Accepted)
-    ringer().ring(ledger, receipt.position)
+    ringer().add(ledger, receipt.position)
 
 
 def latencies(first: LedgerRef, last: LedgerRef) -> tuple[int, float, float, float]:
