@@ -24,6 +24,7 @@ from models.ledger import LedgerRef
 from models.operation import make_id
 from pipeline import arrays
 from pipeline.crash import crash_point
+from pipeline.prepared import Prepared
 
 # Advisory locks come in pairs of integers: (what for, ledger).
 ACCEPT_LOCK = 0
@@ -84,12 +85,17 @@ class Stored(NamedTuple):
     accepted: Accepted
 
 
-# LATERAL ... LIMIT 1 is an index look-up per row whatever the planner believes about a table that
-# autovacuum has not analyzed yet; a plain join went quadratic on a fresh database.
-LOOK_UP = """
+BEGIN = """
 BEGIN;
 SELECT set_config('trident.tenant', %(tenant)s::text, true);
 SELECT pg_advisory_xact_lock(%(lock)s, %(ledger)s);
+"""
+
+# LATERAL ... LIMIT 1 is an index look-up per row whatever the planner believes about a table that
+# autovacuum has not analyzed yet; a plain join went quadratic on a fresh database.
+LOOK_UP = Prepared(
+    "accept_look_up",
+    """
 SELECT o.position, o.id, o.accepted_at, o.idempotency_key, o.kind, o.body::text,
        last_position(%(tenant)s, %(ledger)s, 'accept'),
        last_position(%(tenant)s, %(ledger)s, 'post'),
@@ -99,7 +105,7 @@ SELECT o.position, o.id, o.accepted_at, o.idempotency_key, o.kind, o.body::text,
             ORDER BY position DESC LIMIT 1))
   FROM (SELECT) one
   LEFT JOIN (
-       unnest(%(hashes)s::uuid[]) hash
+       unnest(%(hashes)s) hash
        CROSS JOIN LATERAL (
            SELECT k.position FROM idempotency_keys k
             WHERE k.tenant_id = %(tenant)s AND k.ledger_id = %(ledger)s AND k.key_hash = hash
@@ -109,13 +115,18 @@ SELECT o.position, o.id, o.accepted_at, o.idempotency_key, o.kind, o.body::text,
             WHERE o.tenant_id = %(tenant)s AND o.ledger_id = %(ledger)s
               AND o.position = k.position LIMIT 1) o
   ) ON true
-"""
+""",
+    tenant="integer",
+    ledger="integer",
+    hashes="uuid[]",
+)
 
-INSERT = """
+INSERT = Prepared(
+    "accept_insert",
+    """
 WITH new AS (
     SELECT * FROM unnest(
-        %(positions)s::bigint[], %(ids)s::uuid[], %(hashes)s::uuid[], %(keys)s::text[],
-        %(kinds)s::text[], %(bodies)s::text[], %(principals)s::text[]
+        %(positions)s, %(ids)s, %(hashes)s, %(keys)s, %(kinds)s, %(bodies)s, %(principals)s
     ) AS new (position, id, key_hash, idempotency_key, kind, body, principal)
 ), logged AS (
     INSERT INTO operations (position, accepted_at, tenant_id, ledger_id, id, kind,
@@ -125,8 +136,19 @@ WITH new AS (
       FROM new ORDER BY position
 )
 INSERT INTO idempotency_keys (position, tenant_id, ledger_id, key_hash)
-SELECT position, %(tenant)s, %(ledger)s, key_hash FROM new ORDER BY key_hash;
-"""
+SELECT position, %(tenant)s, %(ledger)s, key_hash FROM new ORDER BY key_hash
+""",
+    tenant="integer",
+    ledger="integer",
+    at="timestamptz",
+    positions="bigint[]",
+    ids="uuid[]",
+    hashes="uuid[]",
+    keys="text[]",
+    kinds="text[]",
+    bodies="text[]",
+    principals="text[]",
+)
 
 
 def accept(
@@ -173,7 +195,8 @@ def _accept(
 ) -> list[Receipt]:
     scope = {"tenant": ledger.tenant_id, "ledger": ledger.ledger_id, "lock": ACCEPT_LOCK}
     hashes = {s.key: key_hash(s.key) for s in submissions}
-    cursor.execute(LOOK_UP, {**scope, "hashes": arrays.words(hashes.values())})
+    look_up, insert = LOOK_UP.on(cursor), INSERT.on(cursor)
+    cursor.execute(BEGIN + look_up, {**scope, "hashes": arrays.words(hashes.values())})
     rows = cursor.fetchall()
     log = _Log(ledger.ledger_id, *rows[0][6:])
     known = {row[3]: _stored(row) for row in rows if row[0] is not None}
@@ -194,7 +217,7 @@ def _accept(
         "principals": arrays.texts(s.principal.decode() for s in fresh),
     }
     try:
-        cursor.execute(INSERT + "COMMIT", {**scope, **columns})
+        cursor.execute(insert + "COMMIT", {**scope, **columns})
     except psycopg2.Error as error:
         if is_lost(cursor.connection, error):
             raise CommitUnknownError(receipts) from error

@@ -13,7 +13,7 @@ from sqlalchemy import URL, make_url
 from models.db import app_engine
 
 Moment = Literal["before", "after"]
-COMMITTING = b"INSERT INTO operations"
+COMMITTING = b"EXECUTE accept_insert"
 CHUNK = 1 << 16
 
 
