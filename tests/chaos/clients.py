@@ -22,10 +22,11 @@ AMOUNT_MAX = 5
 SENT_MAX = 3
 # Out of a hundred requests: repeated at all; a repetition with altered content; one that another
 # client sends at the same time; waiting until it is final; in a bulk request.
-REPEATED, ALTERED, AT_ONCE, WAITING, IN_BULK = 50, 30, 40, 15, 10
+REPEATED, ALTERED, AT_ONCE, WAITING, IN_BULK = 50, 30, 40, 8, 10
 BULK_MAX = 6
-WAIT_S = 2
-# The server answers a single request within three seconds, a waiting one after two more.
+# While no worker works, every waiting client waits for so long, and asks for nothing else.
+WAIT_S = 1
+# The server answers a single request within three seconds, a waiting one after one more.
 TIMEOUT_S = 5.0
 # The load is bounded: no client asks more often than this.
 PACE_S = 0.012
@@ -118,10 +119,8 @@ class Client:
             headers["Prefer"] = f"wait={WAIT_S}"
         self._line.request("POST", path, orjson.dumps(body), headers)
         answer = self._line.getresponse()
-        raw = answer.read()
-        attempts_replayed = answer.headers.get("Idempotent-Replayed") == "true"
-        document = orjson.loads(raw)
-        if attempts_replayed:
+        document = orjson.loads(answer.read())
+        if answer.headers.get("Idempotent-Replayed") == "true":
             document["replayed"] = True
         return answer.status, document
 
