@@ -28,6 +28,7 @@ BULK_MAX = 6
 WAIT_S = 1
 # The server answers a single request within three seconds, a waiting one after one more.
 TIMEOUT_S = 5.0
+PREPARED_WITHIN_S = 30
 # The load is bounded: no client asks more often than this.
 PACE_S = 0.012
 DOWN_PAUSE_S = 0.1
@@ -280,5 +281,9 @@ def prepare(url: str, tenants: list[Tenant], history: History) -> None:
 
 
 def _must(client: Client, of: str, key: str, content: dict[str, Any]) -> None:
-    (attempt,) = client.send(Request(of, ((key, content),), "wait"))
-    assert attempt.status == "posted", f"{key} was not posted: {attempt.lines()}"
+    """Send it until it is posted: the first one waits until the workers have started."""
+    for _ in range(PREPARED_WITHIN_S // WAIT_S):
+        (attempt,) = client.send(Request(of, ((key, content),), "wait"))
+        if attempt.status == "posted":
+            return
+    raise AssertionError(f"{key} was not posted within {PREPARED_WITHIN_S} s: {attempt.lines()}")

@@ -103,6 +103,7 @@ def run(
         ]
         if keep is not None and report.violations:
             keep_logs(installation, keep)
+            say(f"seed {seed}: the logs of its processes are in {keep}")
     _judge(report)
     return report
 
@@ -156,18 +157,17 @@ def _settle(
     healed = time.monotonic()
     app_engine().dispose()
     report.figures["seconds to heal"] = healed - began
-    last: list[int] = []
-    done = moved = began
-    while time.monotonic() - began < DRAIN_S:
-        accepted, notified = _progress(ledgers)
-        if accepted + notified != last:
-            last, moved = accepted + notified, time.monotonic()
-        if accepted == notified:
-            done = moved
-            if time.monotonic() - began > STRAGGLERS_S:
-                break
+    accepted, notified = _progress(ledgers)
+    moved = time.monotonic()
+    while (now := time.monotonic()) - began < DRAIN_S:
+        if accepted == notified and now - began > STRAGGLERS_S:
+            break
         time.sleep(LOOK_S)
-    report.figures["seconds to drain"] = done - began
+        before = accepted, notified
+        accepted, notified = _progress(ledgers)
+        if before != (accepted, notified):
+            moved = time.monotonic()
+    report.figures["seconds to drain"] = moved - began
     drained = Finding(f"drained within {DRAIN_S:.0f} s", of="ledgers")
     for name, came, of in zip(ledgers, notified, accepted, strict=True):
         drained.look(came == of, f"{name} is notified up to {came} of {of}")

@@ -56,6 +56,9 @@ def show_faults(console: Console, report: Report) -> None:
     for what, met in report.demands:
         if not met:
             console.print(f"[yellow]NOT REACHED[/] with seed {report.seed}: {what}")
+    if report.violations:
+        again = f"--seeds 1 --seed {report.seed} --seconds {report.seconds:.0f}"
+        console.print(f"Once more with the same plan of faults: python -m tests.chaos {again}")
 
 
 def as_text(report: Report) -> str:
