@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import psutil
 import psycopg2
@@ -25,7 +26,7 @@ from honcho.environ import parse_procfile
 from sqlalchemy import make_url
 
 from cli import stack
-from cli.stack import apps, passwords, postgres, register
+from cli.stack import apps, passwords, postgres, register, supervisor
 from cli.stack.child import Spec
 from cli.stack.datadir import SUPERUSER
 from cli.stack.home import Home, locked
@@ -38,6 +39,9 @@ from tests.chaos.proxy import Proxy
 
 APPS = ("web", "worker", "beat")
 UP_WITHIN_S = 60.0
+# The pause before a restart doubles with each death. A minute of these faults holds more deaths than
+# a year on a real machine: with the real bound, workers would spend it waiting for their turn.
+LONGEST_PAUSE_S = 4.0
 # What a process may still do at the end of a run, when nobody asks for its work any more.
 GRACE_S = 3.0
 LOOK_S = 0.1
@@ -135,16 +139,16 @@ class Installation:
         if "web" in self.processes:
             wait_until(self._ready, "the API is ready")
 
-    def start_apps(self, supervisor: Supervisor, options: Options) -> None:
+    def start_apps(self, keeper: Supervisor, options: Options) -> None:
         """Start the processes of the Procfile behind the proxy."""
-        self.supervisor, self.processes = supervisor, options.processes
+        self.supervisor, self.processes = keeper, options.processes
         commands = dict(parse_procfile((ROOT / "Procfile").read_text()).processes)
         for name in options.processes:
             command = commands[name].replace("tasks.app:app", options.celery_app)
             command = command.replace("api.wsgi:app", options.wsgi_app)
-            supervisor.start(self._spec(name, command, options))
+            keeper.start(self._spec(name, command, options))
         if "web" in options.processes:
-            supervisor.wait_until("web", self._ready, UP_WITHIN_S)
+            keeper.wait_until("web", self._ready, UP_WITHIN_S)
 
     def _spec(self, name: str, command: str, options: Options) -> Spec:
         env = {
@@ -181,6 +185,7 @@ def installed(home: Path, options: Options, seed: int) -> Iterator[Installation]
     """The stack in an empty folder (or a copy of a prepared one), until the context ends."""
     with ExitStack() as context:
         context.enter_context(environment({}))
+        context.enter_context(patch.object(supervisor, "LONGEST_PAUSE_S", LONGEST_PAUSE_S))
         env = context.enter_context(stack.servers(home, any_ports=True))
         env["TRIDENT_HEADS_URL"] = str(home / "heads")
         context.enter_context(environment(env))
@@ -192,8 +197,8 @@ def installed(home: Path, options: Options, seed: int) -> Iterator[Installation]
         context.callback(installation.broker.close)
         _prepare_database(installation, options)
         context.enter_context(locked(apps_home))
-        supervisor = context.enter_context(supervising(apps_home, _into(apps_home.log("stack"))))
-        installation.start_apps(supervisor, options)
+        say = _into(apps_home.log("stack"))
+        installation.start_apps(context.enter_context(supervising(apps_home, say)), options)
         yield installation
 
 

@@ -7,7 +7,7 @@ from tests.chaos.report import as_text
 from tests.conftest import copy_home, temporary_home
 
 SEED = 1
-SECONDS = 25.0
+SECONDS = 20.0
 # The invariants are strict. How much happens in so short a time depends on who else is at work.
 ACKNOWLEDGED_MIN = 20
 
