@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import psutil
 from rich.console import Console
 
 from bench import budgets
@@ -24,6 +25,8 @@ from cli import stack
 from models.logs import set_up_logs
 
 RESULTS = Path(__file__).parent / "results"
+# A load average of the last minute above which somebody else was at work.
+BUSY_PER_CORE = 0.25
 # What a figure may depend on.
 PACKAGES = (
     "celery",
@@ -82,6 +85,7 @@ def main(names: tuple[str, ...], **sizes: Any) -> None:
         chosen = [*chosen, "statements"]
     console = Console(log_path=False)
     set_up_logs("WARNING")
+    warn_of_company(console)
     with (
         tempfile.TemporaryDirectory(prefix="trident-bench-") as home,
         stack.running(Path(home), any_ports=True, say=console.log) as (env, supervisor),
@@ -93,6 +97,16 @@ def main(names: tuple[str, ...], **sizes: Any) -> None:
     for name in failed:
         console.print(f"[bold red]FAILED: {name}[/] (what it said stands above)")
     sys.exit(1 if failed else 0)
+
+
+def warn_of_company(console: Console) -> None:
+    """Say so if the machine has other work: then the ratios mean something, and the rates do not."""
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load > BUSY_PER_CORE * cores:
+        console.print(
+            f"[bold yellow]This machine has other work (load {load:.1f} on {cores} cores):"
+            " trust ratios and CPU, not rates and latencies.[/]"
+        )
 
 
 def run(
@@ -127,6 +141,7 @@ def write(outcomes: Mapping[str, Figures], failed: Mapping[str, str]) -> Path:
         "at": now.isoformat(),
         "machine": platform.platform(),
         "cores": os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
         "load": os.getloadavg(),
         "python": platform.python_version(),
         "versions": versions(),
