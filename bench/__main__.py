@@ -100,7 +100,7 @@ def main(names: tuple[str, ...], **sizes: Any) -> None:
 
 
 def warn_of_company(console: Console) -> None:
-    """Say so if the machine has other work: then the ratios mean something, and the rates do not."""
+    """Say so if the machine has other work: then ratios mean something, and rates do not."""
     load, cores = os.getloadavg()[0], os.cpu_count() or 1
     if load > BUSY_PER_CORE * cores:
         console.print(

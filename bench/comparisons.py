@@ -7,12 +7,15 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
 from bench.bulk import prepared
+from bench.cpu import metered
 from bench.figures import Figures
-from bench.others.contest import contest, rate, workers
+from bench.others.contest import contest, rate_of, workers
+from cli.stack.supervisor import Supervisor
 
 # Trident is so much faster that the same number would be over before it had begun.
 TRIDENT_OPERATIONS = 20_000
@@ -46,7 +49,7 @@ CONTENDERS = {
         "a DBOS workflow for each operation",
         "dbos_",
         {
-            "1 x 16 at once": [["bench.others.dbos_", "first", "16"]],
+            "1 x 50 at once": [["bench.others.dbos_", "first", "50"]],
             "2 x 16 at once": [["bench.others.dbos_", name, "16"] for name in ("first", "second")],
         },
     ),
@@ -54,30 +57,44 @@ CONTENDERS = {
         "a Procrastinate job for each operation",
         "procrastinate_",
         {
-            "2 x 4 threads": [["bench.others.procrastinate_", "4"]] * 2,
-            "4 x 2 threads": [["bench.others.procrastinate_", "2"]] * 4,
+            "1 x 10 threads": [["bench.others.procrastinate_", "10"]],
+            "2 x 5 threads": [["bench.others.procrastinate_", "5"]] * 2,
         },
     ),
 }
 
 
-def compare(name: str, env: Mapping[str, str], operations: int) -> Figures:
+def compare(name: str, supervisor: Supervisor, env: Mapping[str, str], operations: int) -> Figures:
     """Rates from the first accept until the last operation is through all stages."""
     contender = CONTENDERS[name]
-    trident = [prepared(name, TRIDENT_OPERATIONS).play().notified_per_s]
-    rates = {
-        setting: contend(name, commands, env, operations)
-        for setting, commands in contender.settings.items()
-    }
-    trident.append(prepared(name, TRIDENT_OPERATIONS).play().notified_per_s)
-    cases = {"Trident": {"through_per_s": max(trident)}}
-    cases["Trident"]["times_the_better"] = max(trident) / max(rates.values())
-    cases |= {setting: {"through_per_s": found} for setting, found in rates.items()}
+    turns = [trident(name, supervisor)]
+    others = {}
+    for setting, commands in contender.settings.items():
+        with metered(supervisor, operations) as cpu:
+            rate = contend(name, commands, env, operations)
+        others[setting] = {"through_per_s": rate, "cpu_us_in_all": cpu["cpu_us_in_all"]}
+    turns.append(trident(name, supervisor))
+    ours = max(turns, key=itemgetter("through_per_s"))
+    theirs = max(others.values(), key=itemgetter("through_per_s"))
+    ours["times_the_better"] = ours["through_per_s"] / theirs["through_per_s"]
+    ours["times_by_cpu"] = theirs["cpu_us_in_all"] / ours["cpu_us_in_all"]
     notes = [
         f"Trident: {TRIDENT_OPERATIONS:,} transfers before and after the others; the faster run.",
         "All: the same accounts, from the first accept until the last operation is notified.",
+        "CPU: microseconds for each operation of whoever feeds, of the workers (of the others with"
+        " their start) and of Postgres.",
     ]
-    return Figures(name, f"{name}: {contender.says} ({operations:,})", cases, notes)
+    return Figures(
+        name, f"{name}: {contender.says} ({operations:,})", {"Trident": ours, **others}, notes
+    )
+
+
+def trident(name: str, supervisor: Supervisor) -> dict[str, float]:
+    """Trident's rate, and its work for each operation."""
+    load = prepared(name, TRIDENT_OPERATIONS)
+    with metered(supervisor, TRIDENT_OPERATIONS) as cpu:
+        rate = load.play().notified_per_s
+    return {"through_per_s": rate, "cpu_us_in_all": cpu["cpu_us_in_all"]}
 
 
 def contend(name: str, commands: Commands, env: Mapping[str, str], operations: int) -> float:
@@ -89,7 +106,7 @@ def contend(name: str, commands: Commands, env: Mapping[str, str], operations: i
         with environment({**told, "CONTEST_BROKER_URL": broker}):
             module = import_module(f"bench.others.{CONTENDERS[name].module}")
             with module.enqueuing() as enqueue, workers(commands, log):
-                return rate(arena, operations, enqueue)
+                return rate_of(arena, operations, enqueue)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import psutil
 from cli.stack.supervisor import Supervisor
 
 PARTS = {"postgres": "postgres", "worker": "workers"}
-# Who feeds the log and waits for the end: this process.
+# Who feeds the log and waits for the end: this process, with children of its own that have ended.
 OWN = "feeder"
 US_PER_S = 1_000_000
 
@@ -30,7 +30,7 @@ def metered(supervisor: Supervisor, operations: int) -> Iterator[dict[str, float
 
 def _used(supervisor: Supervisor) -> dict[str, float]:
     own = os.times()
-    used = {OWN: own.user + own.system}
+    used = {OWN: own.user + own.system + own.children_user + own.children_system}
     for name, part in PARTS.items():
         pid = supervisor.pid(name)
         assert pid is not None, f"{name} is down: see its log"

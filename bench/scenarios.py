@@ -52,7 +52,7 @@ class Scenario(NamedTuple):
 
 def contend(name: str, bench: Bench) -> Figures:
     """A comparison by name."""
-    return compare(name, bench.env, bench.compare_operations)
+    return compare(name, bench.supervisor, bench.env, bench.compare_operations)
 
 
 SCENARIOS = {

@@ -93,7 +93,7 @@ def _stop(worker: "subprocess.Popen[bytes]") -> None:
         worker.wait()
 
 
-def rate(arena: Contest, operations: int, enqueue: Enqueue) -> float:
+def rate_of(arena: Contest, operations: int, enqueue: Enqueue) -> float:
     """Operations a second from the first accept until all are through, and rightly so."""
     load = [
         {"idempotency_key": one.key, "role": "admin", **_members(one.body)}
