@@ -1,1 +1,1 @@
-"""The jack hammer: real load on a real stack under real faults, and then everything must add up."""
+"""What may go wrong, made to go wrong: in simulation, and on real servers."""

@@ -1,0 +1,163 @@
+"""What must hold at the end of a simulation, whatever happened on the way.
+
+Where `trident verify` has a check, that check is used: against it the stored rows must replay
+through the pure core, one operation after the other, to the very same rows.
+"""
+
+import json
+from dataclasses import replace
+
+import orjson
+
+from models.ledger import LedgerRef
+from pipeline.accept import Accepted, Reused, key_hash
+from pipeline.ledger import Account
+from pipeline.progress import Progress
+from pipeline.stage import STAGES, Operation
+from pipeline.verify.accounts import AccountsCheck
+from pipeline.verify.chain import ChainCheck
+from pipeline.verify.finding import FoundError
+from pipeline.verify.reading import Chunk, Logged, Rejection
+from pipeline.verify.replay import ReplayCheck
+from pipeline.verify.runs import check_runs
+from pipeline.verify.walk import LogCheck, PostingsCheck, VersionsCheck
+from tests.chaos.fake_database import Connection
+from tests.chaos.fake_store import Books
+from tests.chaos.plan import LEDGERS
+from tests.chaos.schedule import Process
+from tests.chaos.world import Violated, World
+
+# Events that faults of the surroundings explain; no other may be logged.
+EXPECTED = {
+    "head_not_kept",
+    "ledgers_stand_still",
+    "operation_poisoned",  # only where processes die again and again
+    "ring_failed",
+    "run_timed_out",
+    "stage_failed",
+    "sweep_held_back",
+    "waiting_not_cleared",
+}
+
+
+def check(world: World) -> None:
+    """Everything; raises Violated."""
+    world.scheduler.freeze()
+    if world.guards.stepped_in:
+        raise Violated("no guard of the database steps in", world.guards.stepped_in[0])
+    for ledger in LEDGERS[: world.plan.ledgers]:
+        books = world.database.books[ledger[:2]]
+        check_once(books)
+        try:
+            check_books(world, ledger, books)
+        except FoundError as error:
+            raise Violated("trident verify", f"ledger {ledger.ledger_id} {error.fault}") from None
+        check_outside(world, ledger, books)
+    check_receipts(world)
+    check_events(world)
+
+
+def check_once(books: Books) -> None:
+    """One row where one belongs."""
+    for what, rows in (("rejections", books.rejections), ("keys", books.keys)):
+        for name, many in rows.items():
+            if len(many) != 1:
+                raise Violated("exactly once", f"{len(many)} {what} for {name}")
+    if len(books.keys) != len(books.log):
+        raise Violated("exactly once", f"{len(books.keys)} keys, {len(books.log)} operations")
+
+
+def check_books(world: World, ledger: LedgerRef, books: Books) -> None:
+    """The checks of `trident verify`; raises FoundError."""
+    reached = Progress(*(books.last_position(stage) for stage in ("accept", *STAGES)))
+    chunk = chunk_of(books)
+    versions, replay = VersionsCheck(), ReplayCheck(reached)
+    LogCheck(ledger).look(chunk)
+    PostingsCheck(reached).look(chunk)
+    versions.look(chunk)
+    replay.look(chunk)
+    rows = AccountsCheck(versions.running)
+    for account in books.accounts.values():
+        rows.check(account)
+        replay.check_account(plain(account))
+    rows.check_no_more()
+    replay.check_no_more_accounts()
+    connection = Connection(world.database, Process("check"))
+    connection.begin().tenant = ledger.tenant_id
+    check_runs(connection.cursor(), ledger, reached)
+    ChainCheck(connection.cursor(), ledger, reached).check()
+
+
+def plain(account: Account) -> Account:
+    """The account as the replay makes it."""
+    return replace(account)
+
+
+def chunk_of(books: Books) -> Chunk:
+    """The whole log as `trident verify` reads it."""
+    logged = [
+        Logged(
+            Operation(row.position, row.kind, row.body, row.accepted_at, row.principal, False),
+            row.id,
+            books.keys.get(key_hash(row.key), [None])[0],
+        )
+        for row in books.log
+    ]
+    rejections = {
+        position: Rejection(row.stage, row.code, orjson.loads(row.detail))
+        for position, (row, *_) in books.rejections.items()
+    }
+    postings = {p: sorted(rows) for p, rows in sorted(books.postings.items())}
+    return Chunk(0, len(books.log), logged, rejections, postings)
+
+
+def check_outside(world: World, ledger: LedgerRef, books: Books) -> None:
+    """The kept head is one of the blocks, and those who wait were told of the end."""
+    kept = world.heads.kept.get(f"{ledger.tenant_id}-{ledger.ledger_id}.json")
+    if kept is not None:
+        head = json.loads(kept)
+        block = books.blocks[head["height"] - 1]
+        if (block.last, block.hash.hex()) != (head["last"], head["hash"]):
+            raise Violated("heads", f"block {head['height']} is not the one kept outside")
+    word = f"{ledger.tenant_id}:{ledger.ledger_id}:{len(books.log)}"
+    if books.log and word not in world.database.told:
+        raise Violated("notify", f"nobody was told {word}")
+
+
+def check_receipts(world: World) -> None:
+    """What was acknowledged is there, once, with its content, in the order of acknowledgement."""
+    reached: dict[tuple[int, int], int] = {}  # by client and ledger
+    for group, receipts in world.receipts:
+        books = world.database.books[group.ledger[:2]]
+        of = group.client, group.ledger.ledger_id
+        for submission, receipt in zip(group.submissions, receipts, strict=True):
+            (position,) = books.keys.get(key_hash(submission.key), [0])
+            row = books.log[position - 1] if position else None
+            if isinstance(receipt, Accepted):
+                expected = (receipt.position, receipt.id, submission.body.decode())
+                if row is None or (position, row.id, row.body) != expected:
+                    raise Violated(
+                        "what is acknowledged is there",
+                        f"{submission.key} was acknowledged at {receipt.position}: {row} is there",
+                    )
+                if not receipt.replayed:
+                    if receipt.position <= reached.get(of, 0):
+                        raise Violated(
+                            "order", f"{submission.key} at {receipt.position} overtook another"
+                        )
+                    reached[of] = receipt.position
+            elif (
+                not isinstance(receipt, Reused)
+                or row is None
+                or row.body == (submission.body.decode())
+            ):
+                raise Violated("receipts", f"{submission.key} got {receipt}, and {row} is there")
+
+
+def check_events(world: World) -> None:
+    """Nothing was logged or raised that the plan's faults do not explain."""
+    for event in world.events:
+        if event not in EXPECTED:
+            raise Violated("no unexpected event", event)
+    if world.events["operation_poisoned"] and "kill" not in world.plan.faults:
+        raise Violated("no unexpected event", "operation_poisoned")

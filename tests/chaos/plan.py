@@ -1,0 +1,71 @@
+"""Everything that decides how a simulation goes. Equal plans go the same way, step by step."""
+
+import random
+from dataclasses import dataclass
+
+from models.ledger import LedgerRef
+from tests.chaos.workload import Group, groups_of
+
+# What happens to bells: harmless without the sweeper too.
+BENIGN = frozenset({"double", "delay", "reorder"})
+# What loses bells, processes, connections, answers or the broker: the sweeper makes up for it.
+LOSSES = frozenset({"drop", "kill", "cut", "cancel", "unknown", "restart", "flush", "away"})
+LEDGERS = [LedgerRef(1, 7, "main"), LedgerRef(2, 8, "other")]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One simulation. `schedule` seeds interleaving and faults, `seed` what is submitted."""
+
+    seed: int
+    schedule: int
+    faults: frozenset[str]
+    losses_max: int  # so many LOSSES happen at the most
+    sweeper: bool
+    ledgers: int = 1
+    clients: int = 3
+    workers: int = 3
+    group_max: int = 8
+    pause_max_s: float = 0.02  # between two groups of a client
+    switch_chance: float = 0.5  # that a switch point lets another go on
+    run_operations: int = 10_000  # pipeline.stage.RUN_OPERATIONS
+    max_lag: int = 10_000
+    run_bytes: int = 2 * 1024 * 1024  # pipeline.stage.RUN_BYTES
+    careful_after: int = 3  # tasks.sweep.CAREFUL_AFTER
+    guards: bool = True  # the database's guards and unique keys
+    kept: frozenset[int] | None = None  # only these operations are submitted; None: all
+
+    def groups(self) -> list[Group]:
+        """What the clients submit."""
+        ledgers = LEDGERS[: self.ledgers]
+        groups = groups_of(self.seed, ledgers, self.clients, self.group_max)
+        if self.kept is None:
+            return groups
+        kept = (group.only(self.kept) for group in groups)
+        return [group for group in kept if group.submissions]
+
+
+def plan_of(seed: int) -> Plan:
+    """The plan of a seed. Each fourth loses nothing and has no sweeper: bells alone must do."""
+    rng = random.Random(f"plan {seed}")
+    quiet = seed % 4 == 0
+    some = frozenset(fault for fault in sorted(BENIGN) if rng.random() < 0.7)
+    if not quiet:
+        some |= frozenset(fault for fault in sorted(LOSSES) if rng.random() < 0.5)
+    return Plan(
+        seed=seed,
+        schedule=seed,
+        faults=some,
+        losses_max=0 if quiet else rng.choice((1, 4, 16, 40)),
+        sweeper=not quiet,
+        ledgers=rng.choice((1, 1, 2)),
+        clients=rng.choice((1, 3, 5)),
+        workers=rng.choice((2, 3, 4)),
+        group_max=rng.choice((4, 8, 16)),
+        pause_max_s=rng.choice((0.0, 0.02, 0.1)),
+        switch_chance=rng.choice((0.1, 0.3, 0.6, 0.9)),
+        run_operations=rng.choice((10_000, 10_000, 24, 5)),
+        run_bytes=rng.choice((2 * 1024 * 1024, 2 * 1024 * 1024, 500)),
+        max_lag=rng.choice((10_000, 10_000, 40)),
+        careful_after=rng.choice((3, 3, 1)),
+    )

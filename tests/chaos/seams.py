@@ -1,0 +1,80 @@
+"""Where the fakes are put in: the outermost edges of the code under test, and nothing within it."""
+
+import os
+from collections import Counter
+from types import ModuleType
+from typing import Any
+
+import models.db
+import models.operation
+import pipeline.audit
+import pipeline.drain
+import pipeline.heads
+import pipeline.poison
+import pipeline.stage
+import tasks.ring
+import tasks.stages
+import tasks.sweep
+
+# A simulation is a process of its own (never a test's), so nothing is put back.
+ENVIRONMENT = {
+    "TRIDENT_HOME": "/nonexistent",  # no running stack's settings are mixed in
+    "TRIDENT_DATABASE_URL": "postgresql://simulated/",
+    "TRIDENT_BROKER_URL": "memory://",
+    "TRIDENT_JWT_SECRET": "simulated " * 4,
+}
+
+
+class Recorder:
+    """A log that counts events and writes nothing."""
+
+    def __init__(self, events: Counter[str]) -> None:
+        self._events = events
+
+    def info(self, event: str, **_: Any) -> None:
+        """Count it, whatever its level."""
+        self._events[event] += 1
+
+    debug = warning = error = exception = critical = info
+
+
+class Randomness:
+    """What `import secrets` gives models.operation."""
+
+    def __init__(self, rng: Any) -> None:
+        self.randbits = rng.getrandbits
+
+
+def set_environment() -> None:
+    """Name servers, so that settings can be read; nobody ever connects to them."""
+    for name in [name for name in os.environ if name.startswith("TRIDENT_")]:
+        del os.environ[name]
+    os.environ.update(ENVIRONMENT)
+
+
+def put_in(world: Any) -> None:
+    """Lead the code under test to the world's fakes."""
+    log = Recorder(world.events)
+    for module in (pipeline.drain, tasks.stages, tasks.ring, tasks.sweep):
+        put(module, time=world.clock)
+    for module in (pipeline.drain, pipeline.heads, tasks.ring, tasks.stages, tasks.sweep):
+        put(module, log=log)
+    for module in (pipeline.stage, pipeline.poison, pipeline.audit):
+        put(module, alert=log)
+    pipeline.drain.learned.clear()
+    put(pipeline.drain, RUN_OPERATIONS=world.plan.run_operations, app_engine=world.engine)
+    put(pipeline.stage, RUN_BYTES=world.plan.run_bytes)
+    put(pipeline.heads, store=lambda: world.heads)
+    put(models.db, app_engine=world.engine)
+    put(models.operation, secrets=Randomness(world.rng))
+    put(tasks.sweep, CAREFUL_AFTER=world.plan.careful_after)
+    put(tasks.sweep, sweeper_engine=world.engine, broker=lambda: world.broker)
+    put(tasks.ring, broker=lambda: world.broker, ring_chain=world.broker.ring_chain)
+    put(tasks.ring, threading=world.threading)
+
+
+def put(module: ModuleType, **parts: Any) -> None:
+    """Replace names of the module, which must be there."""
+    for name, part in parts.items():
+        assert hasattr(module, name), f"{module.__name__} has no {name} any more"
+        setattr(module, name, part)

@@ -1,0 +1,139 @@
+"""Deterministic simulation of intake, stages, bells and sweeper under faults.
+
+    python -m tests.chaos.simulation --seeds 10000     all of them, on every core
+    python -m tests.chaos.simulation --seed 4711       this one; if it fails, its shortest history
+
+A seed decides what is submitted, who goes on at each switch point and what is lost. A seed that
+fails is shrunk: fewer operations, faults and workers, as long as it fails.
+"""
+
+import argparse
+import gc
+import multiprocessing
+import resource
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import click
+
+from tests.chaos import seams
+from tests.chaos.checks import check
+from tests.chaos.plan import Plan, plan_of
+from tests.chaos.world import Violated, World
+
+SEEDS = 10_000
+CHUNK = 25  # seeds that a process takes at a time
+# Greenlets that never end make cycles of each world: collected when so many have piled up.
+COLLECT_EVERY = 50
+
+
+class Outcome(NamedTuple):
+    """What came of a plan: the broken promise, if one is broken."""
+
+    plan: Plan
+    violated: Violated | None
+    steps: int
+    operations: int
+    trace: list[str]
+
+
+def simulate(plan: Plan, *, traced: bool = False) -> Outcome:
+    """Run a plan, here and now."""
+    world = World(plan, traced=traced)
+    violated = None
+    try:
+        world.run()
+        check(world)
+    except Violated as error:
+        violated = error
+    finally:
+        world.end()
+    operations = sum(len(books.log) for books in world.database.books.values())
+    return Outcome(plan, violated, world.scheduler.steps, operations, world.trace or [])
+
+
+def run_seed(seed: int) -> tuple[int, str | None, int, int]:
+    """One seed in a process of the pool: its number, what is violated, steps, operations."""
+    outcome = simulate(plan_of(seed))
+    if seed % COLLECT_EVERY == 0:
+        gc.collect()
+    violated = None if outcome.violated is None else str(outcome.violated)
+    return seed, violated, outcome.steps, outcome.operations
+
+
+def prepare() -> None:
+    """Once in each process that simulates."""
+    seams.set_environment()
+    gc.disable()
+
+
+def run_seeds(
+    seeds: Iterable[int], processes: int | None
+) -> Iterator[tuple[int, str | None, int, int]]:
+    """Many seeds on every core, in no particular order."""
+    with multiprocessing.get_context("spawn").Pool(processes, prepare) as pool:
+        yield from pool.imap_unordered(run_seed, seeds, CHUNK)
+
+
+def show_failure(seed: int) -> None:
+    """The seed again, and the shortest history that breaks the same promise."""
+    from tests.chaos.shrink import shrink  # noqa: PLC0415 - needed by a failure alone
+
+    plan = plan_of(seed)
+    outcome = simulate(plan)
+    click.echo(f"seed {seed}: {outcome.violated or 'all promises hold'} ({outcome.steps} steps)")
+    if outcome.violated is None:
+        return
+    smallest = shrink(plan, outcome.violated.invariant)
+    click.echo(f"shrunk to: {smallest.plan}")
+    click.echo("\n".join(smallest.trace))
+    click.echo(f"=> {smallest.violated}")
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos.simulation", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="how many seeds to run")
+    parser.add_argument("--from", type=int, default=0, dest="first", help="the first of them")
+    parser.add_argument("--seed", type=int, help="run this seed alone, and shrink it if it fails")
+    parser.add_argument("--trace", action="store_true", help="with --seed: show its whole history")
+    parser.add_argument("--processes", type=int, help="how many at a time; default: the cores")
+    given = parser.parse_args()
+    if given.seed is not None:
+        prepare()
+        if given.trace:
+            click.echo("\n".join(simulate(plan_of(given.seed), traced=True).trace))
+            return 0
+        show_failure(given.seed)
+        return 0
+    return run_all(range(given.first, given.first + given.seeds), given.processes)
+
+
+def run_all(seeds: range, processes: int | None) -> int:
+    """Run them, say what came of them; 1 if one failed."""
+    start = time.monotonic()
+    failed: list[tuple[int, str]] = []
+    steps = operations = 0
+    for seed, violated, its_steps, its_operations in run_seeds(seeds, processes):
+        steps += its_steps
+        operations += its_operations
+        if violated is not None:
+            failed.append((seed, violated))
+            click.echo(f"seed {seed}: {violated}")
+    cpu = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_ms = (cpu.ru_utime + cpu.ru_stime) * 1_000 / len(seeds)
+    click.echo(
+        f"{len(seeds)} seeds, {len(failed)} failed; {operations:,} operations,"
+        f" {steps:,} switch points; {time.monotonic() - start:.1f} s,"
+        f" {cpu_ms:.1f} ms of CPU a seed"
+    )
+    if failed:
+        prepare()
+        show_failure(min(failed)[0])
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""What the clients of a simulation submit: drawn from a seed, good and bad, fresh and repeated."""
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from models.ledger import LedgerRef
+from pipeline.accept import Submission
+from pipeline.strict_json import canonical
+
+OPERATIONS = 200
+CODES = ("a", "b", "c", "d", "e")
+# Opened by each ledger's first client; `usd` keeps another currency, `nobody` is never opened.
+OPENED: tuple[dict[str, Any], ...] = (
+    {"code": "world", "type": "asset", "currency": "EUR", "overdraft": "unlimited"},
+    *({"code": c, "type": "liability", "currency": "EUR", "overdraft": 0} for c in CODES),
+    {"code": "usd", "type": "liability", "currency": "USD", "overdraft": 50},
+)
+ADMIN = orjson.dumps({"roles": ["admin"], "sub": "admin"})
+NOBODY = orjson.dumps({"roles": [], "sub": "nobody"})
+LIMITED = orjson.dumps({"roles": ["submitter"], "sub": "limited", "limits": {"EUR": 50}})
+AMOUNT_MAX = 100
+# Out of a hundred operations so many are of each sort; the rest moves money.
+MIX = {
+    "repeat": 6,
+    "alter": 3,
+    "fund": 15,
+    "unknown": 3,
+    "mismatch": 3,
+    "currency": 2,
+    "unauthorized": 3,
+    "limited": 4,
+    "same": 2,
+    "status": 4,
+    "overdraft": 3,
+    "journal": 4,
+    "open": 3,
+}
+SORTS = [sort for sort, share in MIX.items() for _ in range(share)]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Submissions that one client hands to accept together. `first` numbers them in the plan."""
+
+    first: int
+    client: int
+    ledger: LedgerRef
+    submissions: tuple[Submission, ...]
+
+    def only(self, kept: frozenset[int]) -> "Group":
+        """The group with some of its submissions."""
+        some = (one for number, one in enumerate(self.submissions, self.first) if number in kept)
+        return Group(self.first, self.client, self.ledger, tuple(some))
+
+
+def groups_of(seed: int, ledgers: list[LedgerRef], clients: int, group_max: int) -> list[Group]:
+    """OPERATIONS submissions in groups of up to `group_max`."""
+    draw = Draw(random.Random(seed))
+    groups: list[Group] = []
+    made = 0
+    for ledger in ledgers:
+        opening = tuple(draw.keyed("open_account", dict(body)) for body in OPENED)
+        draw.made[ledger] = list(opening)
+        groups.append(Group(made, len(groups) % clients, ledger, opening))
+        made += len(opening)
+    while made < OPERATIONS:
+        size = min(OPERATIONS - made, 1 + draw.below(group_max))
+        ledger = ledgers[draw.below(len(ledgers))]
+        submissions = tuple(draw.submission(ledger) for _ in range(size))
+        groups.append(Group(made, draw.below(clients), ledger, submissions))
+        made += size
+    return groups
+
+
+class Draw:
+    """Draws submissions; `made` is what may be repeated."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._random = rng.random
+        self._keys = 0
+        self.made: dict[LedgerRef, list[Submission]] = {}
+
+    def below(self, end: int) -> int:
+        """A number from 0 to end - 1."""
+        return int(self._random() * end)
+
+    def code(self) -> str:
+        """One of the accounts that hold money."""
+        return CODES[self.below(len(CODES))]
+
+    def keyed(self, kind: str, body: dict[str, Any], principal: bytes = ADMIN) -> Submission:
+        """A submission under a fresh key."""
+        self._keys += 1
+        return Submission(f"key-{self._keys}", kind, canonical(body), principal)
+
+    def submission(self, ledger: LedgerRef) -> Submission:
+        """The next one for the ledger."""
+        at = self.below(100)
+        sort = SORTS[at] if at < len(SORTS) else "transfer"
+        made = self.made[ledger]
+        if sort == "repeat":
+            return made[self.below(len(made))]
+        if sort == "alter":
+            old = made[self.below(len(made))]
+            body = {**orjson.loads(old.body), "description": "altered"}
+            return Submission(old.key, old.kind, canonical(body), old.principal)
+        submission = self._fresh(sort)
+        made.append(submission)
+        return submission
+
+    def _fresh(self, sort: str) -> Submission:
+        amount = 1 + self.below(AMOUNT_MAX)
+        one, other = self.code(), self.code()
+        transfers = {
+            "transfer": (one, other, "EUR", ADMIN),
+            "fund": ("world", other, "EUR", ADMIN),
+            "unknown": (one, "nobody", "EUR", ADMIN),
+            "mismatch": (one, "usd", "EUR", ADMIN),
+            "currency": (one, other, "ZZZ", ADMIN),
+            "unauthorized": (one, other, "EUR", NOBODY),
+            "limited": (one, other, "EUR", LIMITED),
+            "same": ("a", "a", "EUR", ADMIN),
+        }
+        if sort in transfers:
+            source, destination, currency, principal = transfers[sort]
+            body = {
+                "source": source,
+                "destination": destination,
+                "amount": amount,
+                "currency": currency,
+            }
+            return self.keyed("transfer", body, principal)
+        return self._about_accounts(sort, amount)
+
+    def _about_accounts(self, sort: str, amount: int) -> Submission:
+        if sort == "status":
+            kinds = ("freeze_account", "unfreeze_account", "unfreeze_account", "close_account")
+            return self.keyed(kinds[self.below(len(kinds))], {"account": CODES[-1]})
+        if sort == "overdraft":
+            return self.keyed("update_account", {"account": self.code(), "overdraft": amount})
+        if sort == "open":
+            body = {**OPENED[1], "code": f"late:{self.below(5)}"}
+            return self.keyed("open_account", body)
+        legs = [
+            {"account": self.code(), "direction": "credit", "amount": amount, "currency": "EUR"},
+            {"account": self.code(), "direction": "debit", "amount": amount, "currency": "EUR"},
+            {"account": self.code(), "direction": "credit", "amount": 1, "currency": "EUR"},
+            {"account": "world", "direction": "debit", "amount": 1, "currency": "EUR"},
+        ]
+        return self.keyed("journal", {"legs": legs})

@@ -1,0 +1,340 @@
+"""One simulated installation: API processes, workers, a sweeper, a database and a broker.
+
+The code that runs in its tasks is Trident's own; a plan says what happens to it.
+"""
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any
+
+import psycopg2
+import redis
+from kombu.exceptions import OperationalError
+
+import tasks.ring
+import tasks.stages
+import tasks.sweep
+from models.db import raw_connection
+from pipeline.accept import Accepted, Behind, CommitUnknownError, Receipt, accept
+from pipeline.stage import STAGES
+from tests.chaos import seams
+from tests.chaos.fake_broker import FakeBroker
+from tests.chaos.fake_database import Connection, Database, Engine
+from tests.chaos.fake_statements import STATEMENTS
+from tests.chaos.fake_store import Cancelled, Guards
+from tests.chaos.plan import LEDGERS, LOSSES, Plan
+from tests.chaos.schedule import Clock, Process, Scheduler, Task, Threading
+from tests.chaos.workload import Group
+
+API_PROCESSES = 2
+RETRY_S = 0.05  # a client's pause before it sends a group again
+RESTART_S = 0.1  # until a process that died is replaced
+SWEEP_S = 1.0  # beat's period
+AWAY_S = 2.0  # how long a broker stays away
+# At 3,000 to 6,000 switch points a run, a few losses of each kind that a plan allows.
+LOSS_CHANCE = 0.002
+BENIGN_CHANCE = 0.1
+# After the faults the sweeper's longest interval is 30 s; then it all takes a moment.
+DRAIN_MAX_S = 200.0
+STEPS_MAX = 300_000  # a hundred times what a run takes: beyond it something turns in circles
+
+
+@lru_cache
+def body_of(stage: str) -> Callable[[Any, bool], None]:
+    """The function behind the stage's Celery task. Asking for it reads Celery's settings."""
+    body: Callable[[Any, bool], None] = getattr(tasks.stages, stage).run
+    return body
+
+
+class Violated(Exception):
+    """A promise was broken; `invariant` names it, the message says how."""
+
+    def __init__(self, invariant: str, message: str) -> None:
+        super().__init__(f"{invariant}: {message}")
+        self.invariant = invariant
+
+
+class World:
+    """Everything of one run."""
+
+    def __init__(self, plan: Plan, *, traced: bool = False) -> None:
+        self.plan = plan
+        self.rng = random.Random(f"schedule {plan.schedule}")
+        self.events: Counter[str] = Counter()
+        self.trace: list[str] | None = [] if traced else None
+        self.losses_left = plan.losses_max
+        self.scheduler = Scheduler(self.rng, plan.switch_chance)
+        self.clock = Clock(self.scheduler)
+        self.threading = Threading(self.scheduler)
+        self.guards = Guards(plan.guards)
+        self.database = Database(
+            self.scheduler, self.guards, STATEMENTS, self.on_statement, self.on_committed
+        )
+        self.broker = FakeBroker(
+            self.scheduler, self.on_command, self.strikes_bell, self.rng.random
+        )
+        self.heads = Heads(self)
+        self.left: dict[int, list[Group]] = defaultdict(list)  # by client, the next one last
+        self.receipts: list[tuple[Group, list[Receipt]]] = []
+        self.failures: list[str] = []
+        for ledger in LEDGERS[: plan.ledgers]:
+            self.database.add_ledger(ledger[:2], ledger.name)
+        for group in reversed(plan.groups()):
+            self.left[group.client].append(group)
+        seams.put_in(self)
+
+    # The run.
+
+    def run(self) -> None:
+        """All is submitted under faults; then, without faults, all becomes final."""
+        for number in range(API_PROCESSES):
+            self.start_api(f"api {number}", number)
+        for number in range(self.plan.workers):
+            self.start_process(f"worker {number}", self.work)
+        if self.plan.sweeper:
+            self.start_process("sweeper", self.sweep)
+        self.scheduler.run(lambda: self.all_submitted() or self.hopeless())
+        if self.failures:
+            raise Violated("no unexpected error", self.failures[0])
+        if not self.all_submitted():
+            raise Violated("no deadlock", f"clients wait for ever: {self.standing()}")
+        self.losses_left = 0
+        self.broker.away_until = 0.0
+        end_s = self.scheduler.now + DRAIN_MAX_S
+        self.scheduler.run(
+            lambda: self.all_final() or self.hopeless() or self.scheduler.now > end_s
+        )
+        if self.failures:
+            raise Violated("no unexpected error", self.failures[0])
+        if not self.all_final():
+            how = "with the sweeper" if self.plan.sweeper else "without losses and sweeper"
+            raise Violated("all becomes final", f"{how}, it stays at {self.standing()}")
+
+    def hopeless(self) -> bool:
+        """Whether the run has gone wrong already, or turns in circles."""
+        return bool(self.failures) or self.scheduler.steps > STEPS_MAX
+
+    def all_submitted(self) -> bool:
+        """Whether every group has its receipts."""
+        return not any(self.left.values())
+
+    def all_final(self) -> bool:
+        """Whether the last stage has come to the end of every log."""
+        return all(
+            books.last_position("accept") == books.last_position("notify")
+            for books in self.database.books.values()
+        )
+
+    def standing(self) -> str:
+        """How far each ledger has come."""
+        return "; ".join(
+            f"ledger {scope[1]}: "
+            + ", ".join(f"{s} {books.last_position(s)}" for s in ("accept", *STAGES))
+            for scope, books in self.database.books.items()
+        )
+
+    def end(self) -> None:
+        """Unwind what still waits."""
+        self.database.over = True
+        self.scheduler.end()
+
+    # The processes.
+
+    def engine(self) -> Engine:
+        """The pool of the process that asks."""
+        process = self.scheduler.current.process
+        if "engine" not in process.made:
+            process.made["engine"] = Engine(self.database, process)
+        engine: Engine = process.made["engine"]
+        return engine
+
+    def start_process(self, name: str, act: Callable[[], None]) -> None:
+        """A process of one task; who kills it starts it again."""
+        process = Process(name)
+        process.made["again"] = partial(self.start_process, name, act)
+        self.scheduler.start(name, process, self.guarded(act))
+
+    def start_api(self, name: str, number: int) -> None:
+        """An API process with the clients whose requests it serves."""
+        process = Process(name)
+        process.made["again"] = partial(self.start_api, name, number)
+        for client in range(number, self.plan.clients, API_PROCESSES):
+            act = partial(self.submit, client)
+            self.scheduler.start(f"{name}, client {client}", process, self.guarded(act))
+
+    def guarded(self, act: Callable[[], None]) -> Callable[[], None]:
+        """Nothing that a task raises gets lost."""
+
+        def run() -> None:
+            try:
+                act()
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+                if not self.database.over:
+                    self.failures.append(f"{type(error).__name__}: {error}")
+
+        return run
+
+    def submit(self, client: int) -> None:
+        """A request thread: each group until it has its receipts, as api/writer.py does."""
+        left = self.left[client]
+        unknown = False
+        while left:
+            self.scheduler.sleep(self.rng.random() * self.plan.pause_max_s)
+            group = left[-1]
+            try:
+                with raw_connection(self.engine()) as connection:  # type: ignore[arg-type]
+                    receipts = accept(
+                        connection, group.ledger, group.submissions, self.plan.max_lag
+                    )
+            except psycopg2.OperationalError as error:
+                unknown |= isinstance(error, CommitUnknownError)
+                self.scheduler.sleep(RETRY_S)
+                continue
+            new = [r for r in receipts if isinstance(r, Accepted) and (unknown or not r.replayed)]
+            if new:
+                self.ringer().ring(group.ledger, new[-1].position)
+            if any(isinstance(receipt, Behind) for receipt in receipts):
+                self.scheduler.sleep(RETRY_S)
+                continue
+            self.receipts.append((group, receipts))
+            left.pop()
+            unknown = False
+
+    def ringer(self) -> Any:
+        """The ringing thread of the process, made on first use."""
+        made = self.scheduler.current.process.made
+        if "ringer" not in made:
+            made["ringer"] = tasks.ring.Ringer()
+        return made["ringer"]
+
+    def work(self) -> None:
+        """A pool child: one message after the other."""
+        while True:
+            message = self.broker.take()
+            try:
+                body_of(message.stage)(message.bell, message.careful)
+            except Exception as error:  # noqa: BLE001 - as Celery does: the chain ends here
+                if not isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+                    self.events[f"{message.stage} raised {type(error).__name__}"] += 1
+                continue
+            self.broker.publish_next(message)
+
+    def sweep(self) -> None:
+        """Beat and the sweeper's task."""
+        while True:
+            self.scheduler.sleep(SWEEP_S)
+            try:
+                tasks.sweep.sweep()
+            except (psycopg2.Error, redis.RedisError, OperationalError):
+                continue
+
+    # The faults.
+
+    def on_statement(self, connection: Connection, what: str) -> None:
+        """A statement is about to take effect."""
+        self.note(what)
+        if self.losses_left:
+            self.strike(connection)
+
+    def on_command(self, what: str) -> None:
+        """A command to the broker is about to be sent."""
+        self.scheduler.pause()
+        self.note(what)
+        if self.losses_left:
+            self.strike(None)
+
+    def on_committed(self, connection: Connection) -> None:
+        """A transaction is committed, and its client does not know it yet."""
+        if self.losses_left and self.strikes_loss("unknown"):
+            self.note("the answer to COMMIT is lost")
+            connection.sever()
+
+    def strike(self, connection: Connection | None) -> None:
+        """Perhaps something is lost here."""
+        if self.rng.random() >= LOSS_CHANCE * len(LOSSES):
+            return
+        fault = sorted(LOSSES)[int(self.rng.random() * len(LOSSES))]
+        if fault not in self.plan.faults:
+            return
+        if fault in ("kill", "restart", "flush", "away"):
+            self.losses_left -= 1
+            self.note(f"FAULT {fault}")
+            self.strike_server(fault)
+        elif fault in ("cut", "cancel") and connection is not None:
+            self.losses_left -= 1
+            self.note(f"FAULT {fault}")
+            if fault == "cut":
+                connection.sever()
+            else:
+                raise Cancelled("canceling statement due to statement timeout")
+
+    def strike_server(self, fault: str) -> None:
+        """A whole server or process."""
+        if fault == "kill":
+            self.kill(self.scheduler.current.process)
+        elif fault == "restart":
+            self.database.restart()
+        elif fault == "flush":
+            self.broker.flush()
+        else:
+            self.broker.away_until = self.scheduler.now + AWAY_S
+
+    def kill(self, process: Process) -> None:
+        """SIGKILL. What its connections have sent, the server may still carry out."""
+        if process.dead:
+            return
+        lingering: set[Task] = set()
+        connections = self.database.connections
+        connections[:] = [connection for connection in connections if not connection.severed]
+        for connection in connections:
+            if connection.process is not process:
+                continue
+            if connection.task is not None and self.rng.random() < 0.5:
+                lingering.add(connection.task)
+            else:
+                connection.sever()
+        self.scheduler.at(self.scheduler.now + RESTART_S, process.made["again"])
+        self.scheduler.kill(process, lingering.__contains__)
+
+    def strikes_loss(self, fault: str) -> bool:
+        """Whether the loss happens here."""
+        chance = LOSS_CHANCE * len(LOSSES)
+        happens = fault in self.plan.faults and self.rng.random() < chance
+        self.losses_left -= happens
+        return happens
+
+    def strikes_bell(self, fault: str) -> bool:
+        """Whether it happens to this bell."""
+        if fault in LOSSES:
+            happens = self.losses_left > 0 and self.strikes_loss(fault)
+        else:
+            happens = fault in self.plan.faults and self.rng.random() < BENIGN_CHANCE
+        if happens:
+            self.note(f"FAULT {fault}")
+        return happens
+
+    def note(self, what: str) -> None:
+        """A line of the history."""
+        if self.trace is not None:
+            ms = self.scheduler.now * 1_000
+            self.trace.append(f"{ms:9.1f} ms  {self.scheduler.current.name}: {what}")
+
+
+class Heads:
+    """What pipeline.heads keeps outside the database."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.kept: dict[str, bytes] = {}
+
+    def get(self, name: str) -> bytes | None:
+        """What is kept."""
+        self._world.on_command("read the kept head")
+        return self.kept.get(name)
+
+    def put(self, name: str, data: bytes) -> None:
+        """Keep it."""
+        self._world.on_command("keep the head")
+        self.kept[name] = data
