@@ -29,6 +29,9 @@ from tests.chaos.world import Violated, World
 
 # Events that faults of the surroundings explain; no other may be logged.
 EXPECTED = {
+    "database_unreachable",
+    "group_lost",
+    "group_not_stored",
     "head_not_kept",
     "ledgers_stand_still",
     "operation_poisoned",  # only where processes die again and again

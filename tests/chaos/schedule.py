@@ -184,6 +184,10 @@ class Clock:
         """Seconds since the simulation began."""
         return self._scheduler.now
 
+    def sleep(self, seconds: float) -> None:
+        """Let virtual time pass."""
+        self._scheduler.sleep(seconds)
+
 
 class Condition:
     """threading.Condition among greenlets. Between switch points nobody else runs anyway."""
@@ -221,6 +225,27 @@ class Condition:
             self.notify()
 
 
+class Lock:
+    """threading.Lock among greenlets."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._freed = Condition(scheduler)
+        self._held = False
+
+    def acquire(self, timeout: float | None = None) -> bool:
+        """Take it; whether it could be had in time."""
+        if self._held:
+            self._freed.wait(timeout)
+        taken = not self._held
+        self._held = True
+        return taken
+
+    def release(self) -> None:
+        """Give it back."""
+        self._held = False
+        self._freed.notify()
+
+
 class Threading:
     """What `import threading` gives the code under test: greenlets of the current process."""
 
@@ -230,6 +255,10 @@ class Threading:
     def Condition(self) -> Condition:
         """A condition."""
         return Condition(self._scheduler)
+
+    def Lock(self) -> Lock:
+        """A lock."""
+        return Lock(self._scheduler)
 
     def Thread(self, *, target: Callable[[], None], name: str, daemon: bool) -> "Starting":
         """A thread of the current process."""

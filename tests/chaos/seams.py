@@ -2,9 +2,10 @@
 
 import os
 from collections import Counter
-from types import ModuleType
 from typing import Any
 
+import api.parcel
+import api.writer
 import models.db
 import models.operation
 import pipeline.audit
@@ -55,9 +56,9 @@ def set_environment() -> None:
 def put_in(world: Any) -> None:
     """Lead the code under test to the world's fakes."""
     log = Recorder(world.events)
-    for module in (pipeline.drain, tasks.stages, tasks.ring, tasks.sweep):
+    for module in (api.writer, pipeline.drain, tasks.stages, tasks.ring, tasks.sweep):
         put(module, time=world.clock)
-    for module in (pipeline.drain, pipeline.heads, tasks.ring, tasks.stages, tasks.sweep):
+    for module in (api.writer, pipeline.drain, pipeline.heads, tasks.ring, tasks.stages, tasks.sweep):
         put(module, log=log)
     for module in (pipeline.stage, pipeline.poison, pipeline.audit):
         put(module, alert=log)
@@ -71,9 +72,11 @@ def put_in(world: Any) -> None:
     put(tasks.sweep, sweeper_engine=world.engine, broker=lambda: world.broker)
     put(tasks.ring, broker=lambda: world.broker, ring_chain=world.broker.ring_chain)
     put(tasks.ring, threading=world.threading)
+    put(api.parcel, threading=world.threading)
+    put(api.writer._Thread, start=lambda thread: world.start_writer(thread), is_alive=lambda _: True)
 
 
-def put(module: ModuleType, **parts: Any) -> None:
+def put(module: Any, **parts: Any) -> None:
     """Replace names of the module, which must be there."""
     for name, part in parts.items():
         assert hasattr(module, name), f"{module.__name__} has no {name} any more"

@@ -16,8 +16,9 @@ from kombu.exceptions import OperationalError
 import tasks.ring
 import tasks.stages
 import tasks.sweep
-from models.db import raw_connection
-from pipeline.accept import Accepted, Behind, CommitUnknownError, Receipt, accept
+from api.parcel import Answer, Unstored
+from api.writer import Writer
+from pipeline.accept import Behind
 from pipeline.stage import STAGES
 from tests.chaos import seams
 from tests.chaos.fake_broker import FakeBroker
@@ -29,6 +30,7 @@ from tests.chaos.schedule import Clock, Process, Scheduler, Task, Threading
 from tests.chaos.workload import Group
 
 API_PROCESSES = 2
+WRITERS = 2  # threads of each; a ledger is never with two of a process, but with both processes'
 RETRY_S = 0.05  # a client's pause before it sends a group again
 RESTART_S = 0.1  # until a process that died is replaced
 SWEEP_S = 1.0  # beat's period
@@ -77,7 +79,7 @@ class World:
         )
         self.heads = Heads(self)
         self.left: dict[int, list[Group]] = defaultdict(list)  # by client, the next one last
-        self.receipts: list[tuple[Group, list[Receipt]]] = []
+        self.receipts: list[tuple[Group, list[Answer]]] = []
         self.failures: list[str] = []
         for ledger in LEDGERS[: plan.ledgers]:
             self.database.add_ledger(ledger[:2], ledger.name)
@@ -177,37 +179,34 @@ class World:
         return run
 
     def submit(self, client: int) -> None:
-        """A request thread: each group until it has its receipts, as api/writer.py does."""
+        """A request's thread: each group, as often as it takes to get its receipts."""
         left = self.left[client]
-        unknown = False
         while left:
             self.scheduler.sleep(self.rng.random() * self.plan.pause_max_s)
             group = left[-1]
-            try:
-                with raw_connection(self.engine()) as connection:  # type: ignore[arg-type]
-                    receipts = accept(
-                        connection, group.ledger, group.submissions, self.plan.max_lag
-                    )
-            except psycopg2.OperationalError as error:
-                unknown |= isinstance(error, CommitUnknownError)
+            if len(group.submissions) == 1:
+                answers = [self.writer().put(group.ledger, group.submissions[0])]
+            else:
+                answers = self.writer().put_all(group.ledger, group.submissions)
+            if any(isinstance(answer, Unstored | Behind) for answer in answers):
                 self.scheduler.sleep(RETRY_S)
                 continue
-            new = [r for r in receipts if isinstance(r, Accepted) and (unknown or not r.replayed)]
-            if new:
-                self.ringer().ring(group.ledger, new[-1].position)
-            if any(isinstance(receipt, Behind) for receipt in receipts):
-                self.scheduler.sleep(RETRY_S)
-                continue
-            self.receipts.append((group, receipts))
+            self.receipts.append((group, answers))
             left.pop()
-            unknown = False
 
-    def ringer(self) -> Any:
-        """The ringing thread of the process, made on first use."""
+    def writer(self) -> Any:
+        """The group-commit writer of the process, and its ringer, made on first use."""
         made = self.scheduler.current.process.made
-        if "ringer" not in made:
-            made["ringer"] = tasks.ring.Ringer()
-        return made["ringer"]
+        if "writer" not in made:
+            engine: Any = self.engine()
+            ring = tasks.ring.Ringer().ring
+            made["writer"] = Writer(engine, ring, self.plan.max_lag, threads=WRITERS)
+        return made["writer"]
+
+    def start_writer(self, thread: Any) -> None:
+        """What `start` of a writer's thread does here."""
+        process = self.scheduler.current.process
+        self.scheduler.start(f"{process.name}'s writer", process, self.guarded(thread.run))
 
     def work(self) -> None:
         """A pool child: one message after the other."""
