@@ -159,6 +159,8 @@ def _run_carefully(engine: Engine, work: Claim) -> None:
         EFFECTS[work.stage](work)
     except BaseException as error:
         if poison.is_fault(error):
+            # `clear` has locked the attempt: unless that ends first, we wait for ourselves.
+            rollback(work.cursor.connection)
             # What broke this run's connection broke older ones of the pool too: take a new one.
             engine.dispose()
             with raw_connection(engine) as notes:

@@ -129,6 +129,24 @@ def test_faults_of_the_surroundings_do_not_count(
     assert bank.rows("SELECT FROM rejections WHERE ledger_id = :ledger") == []
 
 
+@pytest.mark.parametrize("fault", [MemoryError, OSError, UnknownKindError])
+def test_a_fault_in_python_is_taken_back_at_once(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch, fault: type[Exception]
+) -> None:
+    """A careful run that fails outside Postgres, its transaction open, leaves no attempt behind."""
+    bank.accept(_poison(bank))
+
+    def failing(work: Claim) -> None:
+        raise fault
+
+    monkeypatch.setitem(EFFECTS, "validate", failing)
+    for _ in range(LONE_ATTEMPTS_MAX + 1):
+        with pytest.raises(fault):
+            drain("validate", bank.ledger, careful=True)
+    assert bank.rows("SELECT FROM attempts WHERE ledger_id = :ledger") == []
+    assert bank.rows("SELECT FROM rejections WHERE ledger_id = :ledger") == []
+
+
 def test_a_timeout_halves_the_work(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that takes too long is tried again with fewer operations, and nothing is rejected."""
     sizes = []
