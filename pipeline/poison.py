@@ -18,7 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from models.settings import SettingsError
 from pipeline.kinds import UnknownKindError
 from pipeline.refusal import refuse
-from pipeline.stage import Claim, alert, commit, reject
+from pipeline.stage import Claim, MissingOperationsError, alert, commit, reject
 
 LONE_ATTEMPTS_MAX = 3
 # So many internal_errors in a row are no poisoned operations but a broken Trident: stop instead.
@@ -26,8 +26,9 @@ CONSECUTIVE_MAX = 20
 # The stages that may still reject: later an operation has its outcome.
 REJECTING = ("validate", "authorize", "post")
 
-# Connection, transaction, resources, operator, and what the surroundings raise in Python.
-FAULT_CLASSES = ("08", "25", "40", "53", "55", "57", "58")
+# Connection, transaction, resources, operator; and 42, what the schema or a privilege lacks: the
+# text of our statements is fixed, so no operation can cause that, but a half-made deploy can.
+FAULT_CLASSES = ("08", "25", "40", "42", "53", "55", "57", "58")
 TIMEOUTS = ("57014", "55P03")
 
 
@@ -98,9 +99,10 @@ def _scope(work: Claim) -> dict[str, Any]:
 def is_fault(error: BaseException) -> bool:
     """Whether the surroundings failed, not the data: such an attempt does not count.
 
-    A kind that this process does not know is one: in a deploy old workers meet new operations.
+    A kind that this process does not know is one: in a deploy old workers meet new operations. So
+    are rows that cannot be seen: who has not read an operation cannot say that it is bad.
     """
-    if isinstance(error, UnknownKindError):
+    if isinstance(error, UnknownKindError | MissingOperationsError):
         return True
     if isinstance(error, DBAPIError) and error.orig is not None:
         error = error.orig  # SQLAlchemy wraps what fails while it sets up its first connection

@@ -108,11 +108,11 @@ def test_many_internal_errors_in_a_row_halt_the_stage(
     monkeypatch.undo()
 
 
-@pytest.mark.parametrize("fault", ["08006", "40P01", "53200", "57P01"])
+@pytest.mark.parametrize("fault", ["08006", "40P01", "42501", "42703", "53200", "57P01"])
 def test_faults_of_the_surroundings_do_not_count(
     bank: Bank, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
-    """Connection, deadlock, resource and shutdown faults are raised and leave no attempt behind."""
+    """Connection, deadlock, schema, resource and shutdown faults are raised and leave no trace."""
     bank.accept(_poison(bank))
     drain("validate", bank.ledger)
     drain("authorize", bank.ledger)

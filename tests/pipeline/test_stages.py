@@ -7,9 +7,11 @@ import pytest
 from models.db import app_engine, raw_connection
 from models.ledger import LedgerRef
 from pipeline.accept import Accepted, Behind, Reused, rollback
-from pipeline.drain import drain, run_once
-from pipeline.stage import LOCKS, RUN_OPERATIONS, STAGES, MissingOperationsError, claim
+from pipeline.drain import EFFECTS, drain, run_once
+from pipeline.poison import LONE_ATTEMPTS_MAX
+from pipeline.stage import LOCKS, RUN_OPERATIONS, STAGES, Claim, MissingOperationsError, claim
 from pipeline.stage import operations as claimed_operations
+from pipeline.validate import validate
 from tests.bank import Bank, new_ledger, transfer
 
 
@@ -211,6 +213,26 @@ def test_a_missing_operation_is_a_fault_not_an_end(bank: Bank) -> None:
             claimed_operations(work)
         rollback(connection)
     assert _runs(bank) == 0
+
+
+@pytest.mark.parametrize("careful", [False, True])
+def test_missing_operations_are_never_rejected(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch, careful: bool
+) -> None:
+    """However often a stage cannot see its operations, they wait: they are not at fault."""
+    receipt = bank.open("a")
+
+    def blind(work: Claim) -> None:
+        work.cursor.execute("SELECT set_config('trident.tenant', '999999', true)")
+        validate(work)
+
+    monkeypatch.setitem(EFFECTS, "validate", blind)
+    for _ in range(2 * LONE_ATTEMPTS_MAX):
+        with pytest.raises(MissingOperationsError):
+            drain("validate", bank.ledger, careful=careful)
+    monkeypatch.undo()
+    bank.work()
+    assert bank.status(receipt) == "posted"
 
 
 def test_ledgers_are_independent(bank: Bank) -> None:
