@@ -9,7 +9,7 @@ can see and the release of its locks.
 import datetime as dt
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg2
 from psycopg2.extensions import (
@@ -47,6 +47,19 @@ class LockTimeout(psycopg2.OperationalError):
     pgcode = "55P03"
 
 
+class Hooks(Protocol):
+    """What a world does about what it sees; any of them may raise, or never return."""
+
+    def on_send(self) -> None:
+        """A message is about to be sent."""
+
+    def on_statement(self, connection: "Connection", what: str) -> None:
+        """A statement is about to take effect."""
+
+    def on_committed(self, connection: "Connection") -> None:
+        """A transaction is committed, and its client does not know it yet."""
+
+
 class Database:
     """The server: committed rows, locks, and who is connected."""
 
@@ -55,19 +68,18 @@ class Database:
         scheduler: Scheduler,
         guards: Guards,
         statements: dict[str, Statement],
-        on_step: Callable[["Connection", str], None],
-        on_committed: Callable[["Connection"], None],
+        hooks: "Hooks",
     ) -> None:
         self.scheduler = scheduler
         self.guards = guards
         self.statements = statements
-        self.on_step = on_step
-        self.on_committed = on_committed
+        self.hooks = hooks
         self.books: dict[Scope, Books] = {}
         self.names: dict[Scope, str] = {}
         self.told: list[str] = []  # what pg_notify has delivered
         self.starts = 1
         self.over = False
+        self.waits_for_itself: list[str] = []
         self.connections: list[Connection] = []
         self.locks: dict[Lock, Transaction] = {}
         self.waiting: dict[Lock, Condition] = {}
@@ -137,7 +149,7 @@ class Connection:
     def step(self, what: str) -> None:
         """The switch point before a statement takes effect."""
         self.database.scheduler.pause()
-        self.database.on_step(self, what)
+        self.database.hooks.on_statement(self, what)
         self.check()
 
     def check(self) -> None:
@@ -149,7 +161,7 @@ class Connection:
     def begin(self) -> Transaction:
         """BEGIN."""
         assert self.tx is None, "BEGIN within a transaction"
-        self.tx = Transaction()
+        self.tx = Transaction(self.database.scheduler.current)
         return self.tx
 
     def within(self) -> Transaction:
@@ -185,6 +197,8 @@ class Connection:
         scheduler = self.database.scheduler
         deadline = scheduler.now + LOCK_TIMEOUT_MS / MILLISECONDS
         while not self.try_lock(lock):
+            if self.database.locks[lock].task is scheduler.current:
+                self.database.waits_for_itself.append(str(lock[0]))
             if scheduler.now >= deadline:
                 raise LockTimeout("canceling statement due to lock timeout")
             waiting = self.database.waiting.setdefault(lock, Condition(scheduler))
@@ -201,7 +215,7 @@ class Connection:
             if tx.locks:
                 self.database.scheduler.pause()
         self.end()
-        self.database.on_committed(self)
+        self.database.hooks.on_committed(self)
         self.check()
 
     def end(self) -> None:
@@ -237,6 +251,7 @@ class Cursor:
         connection, database = self.connection, self.connection.database
         if connection.closed or database.over:
             raise psycopg2.InterfaceError("connection already closed")
+        database.hooks.on_send()
         task = database.scheduler.current
         task.in_message, connection.task = True, task
         try:

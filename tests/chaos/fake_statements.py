@@ -322,6 +322,8 @@ def forget(session: Connection, given: Parameters) -> None:
     attempts = session.see(given).attempts
     wanted = given["stage"], given["first"], given["last"]
     newest = [row for row in attempts if row[:3] == wanted][-1:]
+    for row in newest:
+        session.lock(("attempt", id(row)))
 
     def act() -> None:
         attempts[:] = [row for row in attempts if row is not newest[0]]
@@ -336,9 +338,12 @@ def clear(session: Connection, given: Parameters) -> None:
     session.step(f"{given['stage']}: clear attempts")
     attempts = session.see(given).attempts
     name, last = given["stage"], given["last"]
+    gone = [row for row in attempts if row.stage == name and row.first <= last]
+    for row in gone:
+        session.lock(("attempt", id(row)))
 
     def act() -> None:
-        attempts[:] = [row for row in attempts if row.stage != name or row.first > last]
+        attempts[:] = [row for row in attempts if not any(row is one for one in gone)]
 
     session.within().acts.append(act)
 

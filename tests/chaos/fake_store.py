@@ -6,7 +6,7 @@ transactions guard, and every guard that has to step in is remembered: in sound 
 
 import datetime as dt
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import psycopg2
@@ -108,7 +108,8 @@ NOWHERE = Books()
 class Transaction:
     """What one transaction has written and not committed, and the locks that it holds."""
 
-    def __init__(self) -> None:
+    def __init__(self, task: Any) -> None:
+        self.task = task  # whose transaction it is
         self.tenant: int | None = None
         self.claim = ""
         self.failed = False

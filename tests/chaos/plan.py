@@ -9,7 +9,9 @@ from tests.chaos.workload import Group, groups_of
 # What happens to bells: harmless without the sweeper too.
 BENIGN = frozenset({"double", "delay", "reorder"})
 # What loses bells, processes, connections, answers or the broker: the sweeper makes up for it.
-LOSSES = frozenset({"drop", "kill", "cut", "cancel", "unknown", "restart", "flush", "away"})
+LOSSES = frozenset(
+    {"drop", "kill", "cut", "cancel", "memory", "unknown", "restart", "flush", "away"}
+)
 LEDGERS = [LedgerRef(1, 7, "main"), LedgerRef(2, 8, "other")]
 
 
@@ -22,6 +24,7 @@ class Plan:
     faults: frozenset[str]
     losses_max: int  # so many LOSSES happen at the most
     sweeper: bool
+    loss_chance: float = 0.002  # of each of them at each switch point
     ledgers: int = 1
     clients: int = 3
     workers: int = 3
@@ -58,6 +61,7 @@ def plan_of(seed: int) -> Plan:
         faults=some,
         losses_max=0 if quiet else rng.choice((1, 4, 16, 40)),
         sweeper=not quiet,
+        loss_chance=rng.choice((0.001, 0.002, 0.01)),
         ledgers=rng.choice((1, 1, 2)),
         clients=rng.choice((1, 3, 5)),
         workers=rng.choice((2, 3, 4)),

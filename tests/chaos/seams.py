@@ -58,7 +58,14 @@ def put_in(world: Any) -> None:
     log = Recorder(world.events)
     for module in (api.writer, pipeline.drain, tasks.stages, tasks.ring, tasks.sweep):
         put(module, time=world.clock)
-    for module in (api.writer, pipeline.drain, pipeline.heads, tasks.ring, tasks.stages, tasks.sweep):
+    for module in (
+        api.writer,
+        pipeline.drain,
+        pipeline.heads,
+        tasks.ring,
+        tasks.stages,
+        tasks.sweep,
+    ):
         put(module, log=log)
     for module in (pipeline.stage, pipeline.poison, pipeline.audit):
         put(module, alert=log)
@@ -73,7 +80,9 @@ def put_in(world: Any) -> None:
     put(tasks.ring, broker=lambda: world.broker, ring_chain=world.broker.ring_chain)
     put(tasks.ring, threading=world.threading)
     put(api.parcel, threading=world.threading)
-    put(api.writer._Thread, start=lambda thread: world.start_writer(thread), is_alive=lambda _: True)
+    # A class keeps a bound method as it is, so the thread itself comes as its only argument.
+    put(api.writer._Thread, start=lambda thread: world.start_writer(thread))  # noqa: PLW0108
+    put(api.writer._Thread, is_alive=lambda _: True)
 
 
 def put(module: Any, **parts: Any) -> None:

@@ -17,8 +17,9 @@ RUNS_MAX = 4_000  # all in all: some ten seconds, because plans get small soon
 class Shrinker:
     """Keeps the smallest plan that breaks the promise `invariant`."""
 
-    def __init__(self, plan: Plan, invariant: str) -> None:
+    def __init__(self, plan: Plan, invariant: str, *, money_alone: bool) -> None:
         self._invariant = invariant
+        self._money_alone = money_alone
         self._runs = 0
         self.best = plan
 
@@ -29,7 +30,7 @@ class Shrinker:
                 return False
             self._runs += 1
             tried = replace(plan, schedule=schedule)
-            violated = simulate(tried).violated
+            violated = simulate(tried, money_alone=self._money_alone).violated
             if violated is not None and violated.invariant == self._invariant:
                 self.best = tried
                 return True
@@ -74,8 +75,8 @@ class Shrinker:
         yield replace(self.best, max_lag=Plan.max_lag, careful_after=Plan.careful_after)
 
 
-def shrink(plan: Plan, invariant: str) -> Outcome:
+def shrink(plan: Plan, invariant: str, *, money_alone: bool = False) -> Outcome:
     """The smallest plan found, run once more with its history."""
-    shrinker = Shrinker(plan, invariant)
+    shrinker = Shrinker(plan, invariant, money_alone=money_alone)
     shrinker.run()
-    return simulate(shrinker.best, traced=True)
+    return simulate(shrinker.best, traced=True, money_alone=money_alone)

@@ -35,9 +35,11 @@ RETRY_S = 0.05  # a client's pause before it sends a group again
 RESTART_S = 0.1  # until a process that died is replaced
 SWEEP_S = 1.0  # beat's period
 AWAY_S = 2.0  # how long a broker stays away
-# At 3,000 to 6,000 switch points a run, a few losses of each kind that a plan allows.
-LOSS_CHANCE = 0.002
+# A run has so many fewer commits and bells than switch points.
+FEW = 8
 BENIGN_CHANCE = 0.1
+AT_STATEMENTS = frozenset({"cut", "cancel"})
+ANYWHERE = frozenset({"kill", "restart", "flush", "away"})
 # After the faults the sweeper's longest interval is 30 s; then it all takes a moment.
 DRAIN_MAX_S = 200.0
 STEPS_MAX = 300_000  # a hundred times what a run takes: beyond it something turns in circles
@@ -67,13 +69,13 @@ class World:
         self.events: Counter[str] = Counter()
         self.trace: list[str] | None = [] if traced else None
         self.losses_left = plan.losses_max
+        self.losses_at_statements = sorted(plan.faults & {*AT_STATEMENTS, *ANYWHERE})
+        self.losses_at_commands = sorted(plan.faults & ANYWHERE)
         self.scheduler = Scheduler(self.rng, plan.switch_chance)
         self.clock = Clock(self.scheduler)
         self.threading = Threading(self.scheduler)
         self.guards = Guards(plan.guards)
-        self.database = Database(
-            self.scheduler, self.guards, STATEMENTS, self.on_statement, self.on_committed
-        )
+        self.database = Database(self.scheduler, self.guards, STATEMENTS, self)
         self.broker = FakeBroker(
             self.scheduler, self.on_command, self.strikes_bell, self.rng.random
         )
@@ -226,7 +228,7 @@ class World:
             self.scheduler.sleep(SWEEP_S)
             try:
                 tasks.sweep.sweep()
-            except (psycopg2.Error, redis.RedisError, OperationalError):
+            except (psycopg2.Error, redis.RedisError, OperationalError, MemoryError):
                 continue
 
     # The faults.
@@ -236,6 +238,12 @@ class World:
         self.note(what)
         if self.losses_left:
             self.strike(connection)
+
+    def on_send(self) -> None:
+        """A message is about to be sent."""
+        if self.losses_left and self.strikes_loss("memory"):
+            self.note("FAULT memory")
+            raise MemoryError
 
     def on_command(self, what: str) -> None:
         """A command to the broker is about to be sent."""
@@ -252,22 +260,19 @@ class World:
 
     def strike(self, connection: Connection | None) -> None:
         """Perhaps something is lost here."""
-        if self.rng.random() >= LOSS_CHANCE * len(LOSSES):
+        possible = self.losses_at_statements if connection else self.losses_at_commands
+        if self.rng.random() >= self.plan.loss_chance * len(possible):
             return
-        fault = sorted(LOSSES)[int(self.rng.random() * len(LOSSES))]
-        if fault not in self.plan.faults:
-            return
-        if fault in ("kill", "restart", "flush", "away"):
-            self.losses_left -= 1
-            self.note(f"FAULT {fault}")
+        fault = possible[int(self.rng.random() * len(possible))]
+        self.losses_left -= 1
+        self.note(f"FAULT {fault}")
+        if fault == "cancel":
+            raise Cancelled("canceling statement due to statement timeout")
+        if fault == "cut":
+            assert connection is not None
+            connection.sever()
+        else:
             self.strike_server(fault)
-        elif fault in ("cut", "cancel") and connection is not None:
-            self.losses_left -= 1
-            self.note(f"FAULT {fault}")
-            if fault == "cut":
-                connection.sever()
-            else:
-                raise Cancelled("canceling statement due to statement timeout")
 
     def strike_server(self, fault: str) -> None:
         """A whole server or process."""
@@ -299,7 +304,7 @@ class World:
 
     def strikes_loss(self, fault: str) -> bool:
         """Whether the loss happens here."""
-        chance = LOSS_CHANCE * len(LOSSES)
+        chance = self.plan.loss_chance * FEW
         happens = fault in self.plan.faults and self.rng.random() < chance
         self.losses_left -= happens
         return happens

@@ -1,0 +1,187 @@
+"""Bugs that only some interleavings show: planted into the simulation, which must find them."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+from unittest import mock
+
+import api.writer
+import pipeline.audit
+import pipeline.authorize
+import pipeline.notify
+import pipeline.poison
+import pipeline.post
+import pipeline.stage
+import pipeline.validate
+import tasks.stages
+from models.ledger import LedgerRef
+from pipeline.drain import Drained, run_once
+from pipeline.stage import RUN_OPERATIONS, Claim, mogrify
+from tests.chaos.fake_database import Connection, Parameters, Rows
+from tests.chaos.fake_statements import STATEMENTS
+from tests.chaos.plan import Plan
+
+STAGE_MODULES = (
+    pipeline.validate,
+    pipeline.authorize,
+    pipeline.post,
+    pipeline.audit,
+    pipeline.notify,
+    pipeline.poison,
+)
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A bug, how it is put in, the plans that are to find it, and the same without the bug.
+
+    `backstop`: the database's guards alone still hold the money, and it takes both to do harm.
+    """
+
+    name: str
+    put_in: Callable[[], AbstractContextManager[Any]]
+    given: Callable[[Plan], Plan]
+    control: Callable[[Plan], Plan]
+    backstop: bool = False
+
+
+def anything(plan: Plan) -> Plan:
+    """The plan as its seed made it."""
+    return plan
+
+
+def only_bells(plan: Plan) -> Plan:
+    """No sweeper, and nothing is lost: bells alone must do."""
+    return replace(plan, sweeper=False, losses_max=0)
+
+
+def flushed(plan: Plan) -> Plan:
+    """Nothing is lost, except what FLUSHALL takes."""
+    return replace(plan, faults=frozenset({"flush"}), losses_max=40, loss_chance=0.02, sweeper=True)
+
+
+def flushed_without_sweeper(plan: Plan) -> Plan:
+    """The same, and nobody looks for ledgers that stand still."""
+    return replace(flushed(plan), sweeper=False)
+
+
+# Progress read before the stage's lock.
+
+READ_THEN_LOCK = """
+BEGIN;
+SELECT set_config('trident.tenant', %(tenant)s::text, true);
+SELECT CASE WHEN upto <= done THEN 'idle'
+            ELSE pg_try_advisory_xact_lock(%(lock)s, %(ledger)s)::text END, done, upto
+  FROM (SELECT last_position(%(tenant)s, %(ledger)s, %(stage)s) AS done,
+               last_position(%(tenant)s, %(ledger)s, %(before)s) AS upto) progress
+"""
+
+
+def read_then_lock(session: Connection, given: Parameters) -> Rows:
+    """READ_THEN_LOCK: one snapshot for both, as old as the wait for the lock."""
+    name = given["stage"]
+    session.begin().tenant = given["tenant"]
+    session.step(f"{name}: read progress")
+    books = session.see(given)
+    done, upto = books.last_position(name), books.last_position(given["before"])
+    if upto <= done:
+        return [("idle", done, upto)]
+    session.step(f"{name}: try lock")
+    taken = session.try_lock((given["lock"], given["ledger"]))
+    return [("true" if taken else "false", done, upto)]
+
+
+@contextmanager
+def progress_before_lock() -> Iterator[None]:
+    """Claims trust what they read before they had the lock."""
+    with (
+        mock.patch.dict(STATEMENTS, {READ_THEN_LOCK: read_then_lock}),
+        mock.patch.object(pipeline.stage, "LOOK_AND_LOCK", READ_THEN_LOCK),
+    ):
+        yield
+
+
+# The run recorded in a second transaction.
+
+BEGIN_AGAIN = """
+BEGIN;
+SELECT set_config('trident.tenant', %(tenant)s::text, true);
+"""
+
+
+def begin_again(session: Connection, given: Parameters) -> None:
+    """BEGIN_AGAIN."""
+    session.step("BEGIN again")
+    session.begin().tenant = given["tenant"]
+
+
+def commit_twice(work: Claim, statements: Iterable[str] = ()) -> None:
+    """First the effect, then, in another transaction, the run."""
+    work.cursor.execute("".join(statements) + "COMMIT")
+    run = mogrify(work, pipeline.stage.INSERT_RUN, stage=work.stage)
+    work.cursor.execute(mogrify(work, BEGIN_AGAIN) + run)
+
+
+@contextmanager
+def second_transaction() -> Iterator[None]:
+    """Effect and run commit one after the other."""
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.dict(STATEMENTS, {BEGIN_AGAIN: begin_again}))
+        for module in STAGE_MODULES:
+            stack.enter_context(mock.patch.object(module, "commit", commit_twice))
+        yield
+
+
+# The bell rung before the commit.
+
+
+def ring_then_store(thread: Any, group: Any) -> None:
+    """What api.writer does with a group, the first step last."""
+    thread._ring(group.ledger, 0)
+    group.answer(thread._store(group.ledger, group.submissions, group.due))
+
+
+def ring_before_commit() -> AbstractContextManager[Any]:
+    """Intake rings for what is not there yet."""
+    return mock.patch.object(api.writer._Thread, "_write", ring_then_store)
+
+
+# The look after the commit left out.
+
+
+def drain_without_a_second_look(stage: str, ledger: LedgerRef, *, careful: bool) -> Drained:
+    """One run, and content with it."""
+    return Drained(
+        int(run_once(pipeline.drain.app_engine(), stage, ledger, RUN_OPERATIONS, careful)), False
+    )
+
+
+def no_second_look() -> AbstractContextManager[Any]:
+    """Who worked goes away without looking again."""
+    return mock.patch.object(tasks.stages, "drain", drain_without_a_second_look)
+
+
+PLANTED = (
+    Planted(
+        "progress read before the stage's lock",
+        progress_before_lock,
+        given=anything,
+        control=anything,
+        backstop=True,
+    ),
+    Planted(
+        "run recorded in a second transaction",
+        second_transaction,
+        given=anything,
+        control=anything,
+        backstop=True,
+    ),
+    Planted("ring before commit", ring_before_commit, given=only_bells, control=only_bells),
+    Planted(
+        "look-again removed, sweeper off", no_second_look, given=only_bells, control=only_bells
+    ),
+    Planted(
+        "sweeper off with FLUSHALL", nullcontext, given=flushed_without_sweeper, control=flushed
+    ),
+)
