@@ -23,6 +23,7 @@ from tests.chaos.fake_database import Connection
 from tests.chaos.fake_store import Books
 from tests.chaos.plan import LEDGERS
 from tests.chaos.schedule import Process
+from tests.chaos.workload import KILLER, POISON
 from tests.chaos.world import Violated, World
 
 # Events that faults of the surroundings explain; no other may be logged.
@@ -58,6 +59,7 @@ def check(world: World) -> None:
         check_outside(world, ledger, books)
     check_receipts(world)
     check_events(world)
+    check_poison(world)
 
 
 def check_money(world: World) -> None:
@@ -178,8 +180,21 @@ def check_events(world: World) -> None:
         without_memory = event == "group_failed" or event.endswith(" raised MemoryError")
         if without_memory and "memory" in world.plan.faults:
             continue
+        if event == "run_failed" and world.plan.poison:
+            continue
         if event not in EXPECTED:
             raise Violated("no unexpected event", event)
-    # Only where processes die again and again may a sound operation be taken for poison.
-    if world.events["operation_poisoned"] and "kill" not in world.plan.faults:
-        raise Violated("no sound operation is rejected", "operation_poisoned")
+
+
+def check_poison(world: World) -> None:
+    """Who breaks its run is rejected for it, and nobody else is."""
+    for books in world.database.books.values():
+        for row in books.log:
+            rejected = books.rejections.get(row.position)
+            given_up = rejected is not None and rejected[0].code == "internal_error"
+            bad = POISON in row.body or KILLER in row.body
+            if bad and rejected is None:
+                raise Violated("poison is rejected", f"position {row.position} is posted")
+            # Where processes die again and again, a sound operation may be taken for poison.
+            if given_up and not bad and "kill" not in world.plan.faults:
+                raise Violated("no sound operation is given up", f"position {row.position}")

@@ -7,7 +7,7 @@ can see and the release of its locks.
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -55,6 +55,9 @@ class Hooks(Protocol):
 
     def on_statement(self, connection: "Connection", what: str) -> None:
         """A statement is about to take effect."""
+
+    def on_post(self, bodies: Iterable[str]) -> None:
+        """`post` is about to work on these operations."""
 
     def on_committed(self, connection: "Connection") -> None:
         """A transaction is committed, and its client does not know it yet."""

@@ -159,6 +159,9 @@ def insert_run(session: Connection, given: Parameters) -> None:
 def last_number(session: Connection, given: Parameters) -> Rows:
     """post.LAST_NUMBER."""
     session.step("post: last account number")
+    books = session.see(given)
+    log = books.log[given["first"] - 1 : given["last"]]
+    session.database.hooks.on_post(o.body for o in log if o.position not in books.rejections)
     return [(max((a.number for a in session.see(given).accounts.values()), default=0),)]
 
 

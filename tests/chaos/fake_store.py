@@ -33,6 +33,12 @@ class Violation(psycopg2.IntegrityError):
     pgcode = "23514"
 
 
+class BadData(psycopg2.DataError):
+    """Some value cannot be stored."""
+
+    pgcode = "22P02"
+
+
 class InFailedTransaction(psycopg2.InternalError):
     """Current transaction is aborted, commands ignored until end of transaction block."""
 

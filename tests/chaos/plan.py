@@ -12,6 +12,7 @@ BENIGN = frozenset({"double", "delay", "reorder"})
 LOSSES = frozenset(
     {"drop", "kill", "cut", "cancel", "memory", "unknown", "restart", "flush", "away"}
 )
+POISONED = 0.04  # of the plans: finding such an operation takes many runs
 LEDGERS = [LedgerRef(1, 7, "main"), LedgerRef(2, 8, "other")]
 
 
@@ -35,13 +36,14 @@ class Plan:
     max_lag: int = 10_000
     run_bytes: int = 2 * 1024 * 1024  # pipeline.stage.RUN_BYTES
     careful_after: int = 3  # tasks.sweep.CAREFUL_AFTER
+    poison: bool = False  # some operations fail the run that they are in, or kill its process
     guards: bool = True  # the database's guards and unique keys
     kept: frozenset[int] | None = None  # only these operations are submitted; None: all
 
     def groups(self) -> list[Group]:
         """What the clients submit."""
         ledgers = LEDGERS[: self.ledgers]
-        groups = groups_of(self.seed, ledgers, self.clients, self.group_max)
+        groups = groups_of(self.seed, ledgers, self.clients, self.group_max, self.poison)
         if self.kept is None:
             return groups
         kept = (group.only(self.kept) for group in groups)
@@ -71,5 +73,6 @@ def plan_of(seed: int) -> Plan:
         run_operations=rng.choice((10_000, 10_000, 24, 5)),
         run_bytes=rng.choice((2 * 1024 * 1024, 2 * 1024 * 1024, 500)),
         max_lag=rng.choice((10_000, 10_000, 40)),
+        poison=not quiet and rng.random() < POISONED,
         careful_after=rng.choice((3, 3, 1)),
     )

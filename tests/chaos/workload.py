@@ -22,6 +22,9 @@ ADMIN = orjson.dumps({"roles": ["admin"], "sub": "admin"})
 NOBODY = orjson.dumps({"roles": [], "sub": "nobody"})
 LIMITED = orjson.dumps({"roles": ["submitter"], "sub": "limited", "limits": {"EUR": 50}})
 AMOUNT_MAX = 100
+# Descriptions of operations that fail the run of `post` that they are in, or kill its process.
+POISON, KILLER = "poison", "killer"
+POISON_ONE_IN = 60
 # Out of a hundred operations so many are of each sort; the rest moves money.
 MIX = {
     "repeat": 6,
@@ -56,9 +59,11 @@ class Group:
         return Group(self.first, self.client, self.ledger, tuple(some))
 
 
-def groups_of(seed: int, ledgers: list[LedgerRef], clients: int, group_max: int) -> list[Group]:
+def groups_of(
+    seed: int, ledgers: list[LedgerRef], clients: int, group_max: int, poison: bool
+) -> list[Group]:
     """OPERATIONS submissions in groups of up to `group_max`."""
-    draw = Draw(random.Random(seed))
+    draw = Draw(random.Random(seed), poison)
     groups: list[Group] = []
     made = 0
     for ledger in ledgers:
@@ -78,7 +83,8 @@ def groups_of(seed: int, ledgers: list[LedgerRef], clients: int, group_max: int)
 class Draw:
     """Draws submissions; `made` is what may be repeated."""
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, poison: bool) -> None:
+        self._poison = poison
         self._random = rng.random
         self._keys = 0
         self.made: dict[LedgerRef, list[Submission]] = {}
@@ -126,12 +132,14 @@ class Draw:
         }
         if sort in transfers:
             source, destination, currency, principal = transfers[sort]
-            body = {
+            body: dict[str, Any] = {
                 "source": source,
                 "destination": destination,
                 "amount": amount,
                 "currency": currency,
             }
+            if self._poison and sort == "transfer" and self.below(POISON_ONE_IN) == 0:
+                body["description"] = (POISON, KILLER)[self.below(2)]
             return self.keyed("transfer", body, principal)
         return self._about_accounts(sort, amount)
 

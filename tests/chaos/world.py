@@ -5,7 +5,7 @@ The code that runs in its tasks is Trident's own; a plan says what happens to it
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache, partial
 from typing import Any
 
@@ -24,10 +24,10 @@ from tests.chaos import seams
 from tests.chaos.fake_broker import FakeBroker
 from tests.chaos.fake_database import Connection, Database, Engine
 from tests.chaos.fake_statements import STATEMENTS
-from tests.chaos.fake_store import Cancelled, Guards
+from tests.chaos.fake_store import BadData, Cancelled, Guards
 from tests.chaos.plan import LEDGERS, LOSSES, Plan
 from tests.chaos.schedule import Clock, Process, Scheduler, Task, Threading
-from tests.chaos.workload import Group
+from tests.chaos.workload import KILLER, POISON, Group
 
 API_PROCESSES = 2
 WRITERS = 2  # threads of each; a ledger is never with two of a process, but with both processes'
@@ -40,8 +40,10 @@ FEW = 8
 BENIGN_CHANCE = 0.1
 AT_STATEMENTS = frozenset({"cut", "cancel"})
 ANYWHERE = frozenset({"kill", "restart", "flush", "away"})
-# After the faults the sweeper's longest interval is 30 s; then it all takes a moment.
-DRAIN_MAX_S = 200.0
+# After the faults all is final within so many seconds (a tenth of it, as a rule).
+DRAIN_MAX_S = 60.0
+# An operation that kills its process is found by halving, with up to 30 s between two attempts.
+DRAIN_WITH_POISON_MAX_S = 7_200.0
 STEPS_MAX = 300_000  # a hundred times what a run takes: beyond it something turns in circles
 
 
@@ -106,7 +108,8 @@ class World:
             raise Violated("no deadlock", f"clients wait for ever: {self.standing()}")
         self.losses_left = 0
         self.broker.away_until = 0.0
-        end_s = self.scheduler.now + DRAIN_MAX_S
+        within_s = DRAIN_WITH_POISON_MAX_S if self.plan.poison else DRAIN_MAX_S
+        end_s = self.scheduler.now + within_s
         self.scheduler.run(
             lambda: self.all_final() or self.hopeless() or self.scheduler.now > end_s
         )
@@ -244,6 +247,17 @@ class World:
         if self.losses_left and self.strikes_loss("memory"):
             self.note("FAULT memory")
             raise MemoryError
+
+    def on_post(self, bodies: Iterable[str]) -> None:
+        """`post` is about to work on these operations."""
+        if self.plan.poison:
+            for body in bodies:
+                if POISON in body:
+                    self.note("FAULT poison")
+                    raise BadData("invalid input syntax")
+                if KILLER in body:
+                    self.note("FAULT killer")
+                    self.kill(self.scheduler.current.process)
 
     def on_command(self, what: str) -> None:
         """A command to the broker is about to be sent."""
