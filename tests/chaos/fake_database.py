@@ -221,6 +221,12 @@ class Connection:
         self.database.hooks.on_committed(self)
         self.check()
 
+    def fail(self) -> None:
+        """A statement failed: all is undone and the locks are free, before anybody rolls back."""
+        if self.tx is not None:
+            self.end()
+            self.begin().failed = True
+
     def end(self) -> None:
         """The transaction is over, one way or the other."""
         tx, self.tx = self.tx, None
@@ -261,8 +267,7 @@ class Cursor:
             for statement, given in self._read(message, parameters or {}):
                 self._rows = statement(connection, given) or []
         except psycopg2.Error:
-            if connection.tx is not None:
-                connection.tx.failed = True
+            connection.fail()
             self._answered(task)
             raise
         self._answered(task)
@@ -368,7 +373,7 @@ class Session:
 
     def execute(self, statement: Any, parameters: Parameters | None = None) -> "Session":
         """One statement."""
-        self._cursor.execute(str(statement), parameters)
+        self._cursor.execute(statement.text, parameters)
         return self
 
     def all(self) -> Rows:

@@ -271,7 +271,15 @@ def leaves(session: Connection, given: Parameters) -> Rows:
     for o in books.log[given["first"] - 1 : given["last"]]:
         rejected = books.rejections.get(o.position, [])[:1]
         legs = books.postings.get(o.position, [])
-        fields = [o.position, o.id.int, str(o.accepted_at), o.key, o.kind, o.body, o.principal]
+        fields = [
+            o.position,
+            o.id.int,
+            o.accepted_at.timestamp(),
+            o.key,
+            o.kind,
+            o.body,
+            o.principal,
+        ]
         leaf = hashlib.sha256(repr([*fields, *map(tuple, rejected), *map(tuple, legs)]).encode())
         rows.append((o.position, o.kind, bool(rejected), len(legs), leaf.digest()))
     return rows
@@ -425,7 +433,7 @@ STATEMENTS: dict[str, Statement] = {
     poison.FAILED: failed,
     poison.RECENT_REJECTIONS: recent_rejections,
     poison.REJECTED: rejected,
-    str(sweep.LAGGING): lagging,
+    sweep.LAGGING.text: lagging,
     chain.BLOCKS: blocks,
     runs.RUNS: runs_of,
 }

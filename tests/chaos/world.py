@@ -238,7 +238,8 @@ class World:
 
     def on_statement(self, connection: Connection, what: str) -> None:
         """A statement is about to take effect."""
-        self.note(what)
+        if self.trace is not None:
+            self.note(what)
         if self.losses_left:
             self.strike(connection)
 
