@@ -190,7 +190,7 @@ class Crowd:
             thread.join()
 
     def _run(self, client: Client, number: int, seed: str) -> None:
-        choose = random.Random(seed)  # noqa: S311 - a load, not a secret
+        choose = random.Random(seed)
         count = 0
         while not self._stop.is_set():
             count += 1

@@ -60,7 +60,7 @@ class Faults:
     ) -> None:
         self._installation = installation
         self._history = history
-        self._choose = random.Random(f"{seed}/faults")  # noqa: S311 - a fault, not a secret
+        self._choose = random.Random(f"{seed}/faults")
         running = installation.processes
         self._stoppable = [name for name in STOPPABLE if name.split()[0] in running]
         self._choose.shuffle(self._stoppable)

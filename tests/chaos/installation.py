@@ -39,8 +39,8 @@ from tests.chaos.proxy import Proxy
 
 APPS = ("web", "worker", "beat")
 UP_WITHIN_S = 60.0
-# The pause before a restart doubles with each death. A minute of these faults holds more deaths than
-# a year on a real machine: with the real bound, workers would spend it waiting for their turn.
+# The pause before a restart doubles with each death. A minute of these faults holds more deaths
+# than a year on a real machine: with the real bound, workers would spend it waiting for their turn.
 LONGEST_PAUSE_S = 4.0
 # What a process may still do at the end of a run, when nobody asks for its work any more.
 GRACE_S = 3.0

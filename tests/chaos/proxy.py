@@ -23,7 +23,7 @@ class Proxy:
 
     def __init__(self, upstream_port: int, seed: str) -> None:
         self._upstream_port = upstream_port
-        self._random = random.Random(seed)  # noqa: S311 - a fault, not a secret
+        self._random = random.Random(seed)
         self._connections: set[_Connection] = set()
         self._delay_s = 0.0
         self._holes = 0  # commits that are yet to be swallowed
