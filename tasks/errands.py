@@ -2,12 +2,12 @@
 
 The ledgers that became due are gathered while an errand runs, and a ledger's turn comes at most
 once in a while: a busy ledger is served for all that happened to it since the last time, an idle
-one at once. What fails is tried again after a pause.
+one at once. What is left is tried again after a pause.
 """
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 
 import structlog
 
@@ -16,7 +16,7 @@ from models.ledger import LedgerRef
 CLOSE_S = 3.0  # a closing process gives its last errands this long
 
 # Takes ledgers with their newest positions; gives back those that are still due.
-Errand = Callable[[dict[LedgerRef, int]], Iterable[LedgerRef]]
+Errand = Callable[[dict[LedgerRef, int]], Collection[LedgerRef]]
 
 log = structlog.get_logger("trident.errands")
 
@@ -53,16 +53,18 @@ class Errands:
 
     def _run(self) -> None:
         while (due := self._take()) is not None:
-            left: Iterable[LedgerRef] = due
             try:
                 left = self._errand(due)
+                pause_s = self._every_s
             except Exception as error:  # noqa: BLE001 - no fault of an errand may end the thread
                 log.warning("errand_failed", errand=self._name, error=str(error), ledgers=len(due))
-                self._paused_until = time.monotonic() + self._pause_s
-            self._put_back({ledger: due[ledger] for ledger in left})
+                left, pause_s = due, self._pause_s
+            if left:
+                self._put_back({ledger: due[ledger] for ledger in left}, pause_s)
 
-    def _put_back(self, left: dict[LedgerRef, int]) -> None:
+    def _put_back(self, left: dict[LedgerRef, int], pause_s: float) -> None:
         with self._wake:
+            self._paused_until = time.monotonic() + pause_s
             if not self._closing:
                 self._due = {**left, **self._due}
 
@@ -71,6 +73,9 @@ class Errands:
         with self._wake:
             while True:
                 now = time.monotonic()
+                if now < self._paused_until and not self._closing:
+                    self._wake.wait(self._paused_until - now)
+                    continue
                 ready = {
                     ledger: upto
                     for ledger, upto in self._due.items()
@@ -89,5 +94,4 @@ class Errands:
             return ready
 
     def _ready_at(self, ledger: LedgerRef) -> float:
-        last = self._last_turn.get(ledger, float("-inf"))
-        return max(last + self._every_s, self._paused_until)
+        return self._last_turn.get(ledger, float("-inf")) + self._every_s

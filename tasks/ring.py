@@ -6,7 +6,7 @@ breaker: for a while nothing is published and nobody waits. Whatever was not run
 sweeper.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from functools import lru_cache
 
 import redis
@@ -83,7 +83,7 @@ def publish(due: dict[LedgerRef, int], *, careful: bool = False) -> None:
         ring_chain([list(ledger) for ledger in part], says, careful=careful)
 
 
-def ring_due(due: dict[LedgerRef, int]) -> Iterable[LedgerRef]:
+def ring_due(due: dict[LedgerRef, int]) -> Collection[LedgerRef]:
     """The ringing thread's errand: ring, or leave them due while the workers have enough to do."""
     if broker().llen(VALIDATE) >= BELLS_ENOUGH:
         return due
