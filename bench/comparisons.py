@@ -14,7 +14,7 @@ from typing import NamedTuple
 from bench.bulk import prepared
 from bench.cpu import metered
 from bench.figures import Figures
-from bench.others.contest import contest, rate_of, workers
+from bench.others.contest import contest, rate_of, warm_up, workers
 from cli.stack.supervisor import Supervisor
 
 # Trident is so much faster that the same number would be over before it had begun.
@@ -70,9 +70,7 @@ def compare(name: str, supervisor: Supervisor, env: Mapping[str, str], operation
     turns = [trident(name, supervisor)]
     others = {}
     for setting, commands in contender.settings.items():
-        with metered(supervisor, operations) as cpu:
-            rate = contend(name, commands, env, operations)
-        others[setting] = {"through_per_s": rate, "cpu_us_in_all": cpu["cpu_us_in_all"]}
+        others[setting] = contend(name, commands, supervisor, env, operations)
     turns.append(trident(name, supervisor))
     ours = max(turns, key=itemgetter("through_per_s"))
     theirs = max(others.values(), key=itemgetter("through_per_s"))
@@ -81,8 +79,7 @@ def compare(name: str, supervisor: Supervisor, env: Mapping[str, str], operation
     notes = [
         f"Trident: {TRIDENT_OPERATIONS:,} transfers before and after the others; the faster run.",
         "All: the same accounts, from the first accept until the last operation is notified.",
-        "CPU: microseconds for each operation of whoever feeds, of the workers (of the others with"
-        " their start) and of Postgres.",
+        "CPU: microseconds for each operation of whoever feeds, of the workers and of Postgres.",
     ]
     return Figures(
         name, f"{name}: {contender.says} ({operations:,})", {"Trident": ours, **others}, notes
@@ -97,16 +94,25 @@ def trident(name: str, supervisor: Supervisor) -> dict[str, float]:
     return {"through_per_s": rate, "cpu_us_in_all": cpu["cpu_us_in_all"]}
 
 
-def contend(name: str, commands: Commands, env: Mapping[str, str], operations: int) -> float:
-    """One setting's rate."""
+def contend(
+    name: str,
+    commands: Commands,
+    supervisor: Supervisor,
+    env: Mapping[str, str],
+    operations: int,
+) -> dict[str, float]:
+    """One setting's rate, and its work for each operation."""
     broker = env["TRIDENT_BROKER_URL"].rpartition("/")[0] + "/" + BROKER_DATABASE
     log = Path(env["TRIDENT_HOME"]) / "logs" / f"{name}.log"
     with contest(name) as arena:
         told = {"CONTEST_URL": arena.url, "CONTEST_SCHEMA": arena.schema}
         with environment({**told, "CONTEST_BROKER_URL": broker}):
             module = import_module(f"bench.others.{CONTENDERS[name].module}")
-            with module.enqueuing() as enqueue, workers(commands, log):
-                return rate_of(arena, operations, enqueue)
+            with module.enqueuing() as enqueue, workers(commands, log) as pids:
+                warm_up(arena, enqueue)
+                with metered(supervisor, operations, pids) as cpu:
+                    rate = rate_of(arena, operations, enqueue)
+    return {"through_per_s": rate, "cpu_us_in_all": cpu["cpu_us_in_all"]}
 
 
 @contextmanager

@@ -4,45 +4,51 @@ On a machine that has other things to do, rates fall and these figures hardly mo
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import psutil
 
 from cli.stack.supervisor import Supervisor
 
-PARTS = {"postgres": "postgres", "worker": "workers"}
-# Who feeds the log and waits for the end: this process, with children of its own that have ended.
-OWN = "feeder"
 US_PER_S = 1_000_000
 
 
 @contextmanager
-def metered(supervisor: Supervisor, operations: int) -> Iterator[dict[str, float]]:
-    """Fills in what was used meanwhile: microseconds of CPU for each operation, by part."""
+def metered(
+    supervisor: Supervisor, operations: int, others: Sequence[int] = ()
+) -> Iterator[dict[str, float]]:
+    """Fills in what was used meanwhile: microseconds of CPU for each operation, by part.
+
+    `others` are pids of workers that are not Trident's. The feeder is this process: it accepts.
+    """
     figures: dict[str, float] = {}
-    before = _used(supervisor)
+    before = _used(supervisor, others)
     yield figures
-    for part, seconds in _used(supervisor).items():
+    for part, seconds in _used(supervisor, others).items():
         figures[f"cpu_us_{part}"] = (seconds - before[part]) * US_PER_S / operations
     figures["cpu_us_in_all"] = sum(figures.values())
 
 
-def _used(supervisor: Supervisor) -> dict[str, float]:
+def _used(supervisor: Supervisor, others: Sequence[int]) -> dict[str, float]:
     own = os.times()
-    used = {OWN: own.user + own.system + own.children_user + own.children_system}
-    for name, part in PARTS.items():
-        pid = supervisor.pid(name)
-        assert pid is not None, f"{name} is down: see its log"
-        used[part] = _family(psutil.Process(pid))
-    return used
+    postgres, worker = supervisor.pid("postgres"), supervisor.pid("worker")
+    assert postgres is not None, "postgres is down: see its log"
+    assert worker is not None, "worker is down: see its log"
+    return {
+        "feeder": own.user + own.system,
+        "workers": sum(_family(pid) for pid in (worker, *others)),
+        "postgres": _family(postgres),
+    }
 
 
-def _family(parent: psutil.Process) -> float:
-    """Of a process and its children, those that have ended (its own account of them) included."""
-    times = parent.cpu_times()
-    used = times.user + times.system + times.children_user + times.children_system
+def _family(pid: int) -> float:
+    """Of a process, its children, and those that have ended, which it has in its own account."""
+    parent = psutil.Process(pid)
+    used = 0.0
     for child in parent.children(recursive=True):
-        times = child.cpu_times()
-        used += times.user + times.system
-    return used
+        with suppress(psutil.NoSuchProcess):
+            times = child.cpu_times()
+            used += times.user + times.system
+    times = parent.cpu_times()
+    return used + times.user + times.system + times.children_user + times.children_system

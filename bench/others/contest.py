@@ -69,8 +69,9 @@ def codes() -> list[str]:
 
 
 @contextmanager
-def workers(commands: Sequence[Sequence[str]], log: Path) -> Iterator[None]:
-    """Processes of this Python, ended at the end; what they say goes to the log."""
+def workers(commands: Sequence[Sequence[str]], log: Path) -> Iterator[list[int]]:
+    """Processes of this Python, ended at the end; what they say goes to the log. Their pids."""
+    pids: list[int] = []
     with ExitStack() as stack:
         file = stack.enter_context(log.open("ab"))
         for command in commands:
@@ -81,7 +82,8 @@ def workers(commands: Sequence[Sequence[str]], log: Path) -> Iterator[None]:
                 stderr=subprocess.STDOUT,
             )
             stack.callback(_stop, worker)
-        yield
+            pids.append(worker.pid)
+        yield pids
 
 
 def _stop(worker: "subprocess.Popen[bytes]") -> None:
@@ -93,28 +95,34 @@ def _stop(worker: "subprocess.Popen[bytes]") -> None:
         worker.wait()
 
 
+def warm_up(arena: Contest, enqueue: Enqueue) -> None:
+    """One operation: when it is through, the workers are up."""
+    enqueue(accept(arena, rows(1)))
+    await_finished(arena, 1, WARM_WITHIN_S)
+
+
 def rate_of(arena: Contest, operations: int, enqueue: Enqueue) -> float:
     """Operations a second from the first accept until all are through, and rightly so."""
-    load = [
-        {"idempotency_key": one.key, "role": "admin", **_members(one.body)}
-        for one in transfers(uniform(codes()), operations + 1)
-    ]
-    enqueue(accept(arena, load[:1]))  # the workers are up when it is through
-    await_finished(arena, 1, WARM_WITHIN_S)
+    load = rows(operations)
     began = time.time()
-    for start in range(1, len(load), CHUNK):
+    for start in range(0, operations, CHUNK):
         enqueue(accept(arena, load[start : start + CHUNK]))
-    await_finished(arena, len(load), DONE_WITHIN_S)
+    await_finished(arena, 1 + operations, DONE_WITHIN_S)
+    check(arena, 1 + operations)
     with Session(arena.engine) as session:
         ended = session.scalar(select(func.extract("epoch", func.max(Operation.finished_at))))
-    check(arena, load)
     assert ended is not None
     return operations / (float(ended) - began)
 
 
-def _members(body: bytes) -> dict[str, object]:
-    members = orjson.loads(body)
-    return {name: members[name] for name in ("source", "destination", "amount", "currency")}
+def rows(count: int) -> list[dict[str, object]]:
+    """Transfers as the table of operations holds them."""
+    made = []
+    for one in transfers(uniform(codes()), count):
+        body = orjson.loads(one.body)
+        members = {name: body[name] for name in ("source", "destination", "amount", "currency")}
+        made.append({"idempotency_key": one.key, "role": "admin", **members})
+    return made
 
 
 def accept(arena: Contest, rows: list[dict[str, object]]) -> list[int]:
@@ -137,15 +145,15 @@ def await_finished(arena: Contest, count: int, within_s: float) -> None:
         time.sleep(LOOK_EVERY_S)
 
 
-def check(arena: Contest, load: list[dict[str, object]]) -> None:
-    """The balances are those that the load makes, with two postings and an entry for each."""
+def check(arena: Contest, count: int) -> None:
+    """The balances are those that the operations make, with two postings and an entry for each."""
     wanted = dict.fromkeys(codes(), 0)
-    for row in load:
-        wanted[str(row["source"])] -= int(str(row["amount"]))
-        wanted[str(row["destination"])] += int(str(row["amount"]))
     with Session(arena.engine) as session:
+        for operation in session.scalars(select(Operation)):
+            wanted[operation.source] -= operation.amount
+            wanted[operation.destination] += operation.amount
         found = {account.code: account.balance for account in session.scalars(select(Account))}
         postings = session.scalar(select(func.count()).select_from(Posting))
         entries = session.scalar(select(func.count()).select_from(AuditEntry))
     assert found == wanted, f"{arena.schema}: the balances are wrong"
-    assert (postings, entries) == (2 * len(load), len(load)), f"{arena.schema}: rows are missing"
+    assert (postings, entries) == (2 * count, count), f"{arena.schema}: rows are missing"
