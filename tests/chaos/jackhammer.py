@@ -138,9 +138,9 @@ def _strike(
     try:
         time.sleep(report.seconds)
     finally:
-        faults.stop()
-        ended = time.monotonic()
         crowd.stop()
+        faults.stop()
+    ended = time.monotonic()
     report.struck = dict(faults.struck)
     return ended
 
@@ -167,7 +167,8 @@ def _settle(
         accepted, notified = _progress(ledgers)
         if before != (accepted, notified):
             moved = time.monotonic()
-    report.figures["seconds to drain"] = moved - began
+    ended = moved if accepted == notified else time.monotonic()
+    report.figures["seconds to drain"] = ended - began
     drained = Finding(f"drained within {DRAIN_S:.0f} s", of="ledgers")
     for name, came, of in zip(ledgers, notified, accepted, strict=True):
         drained.look(came == of, f"{name} is notified up to {came} of {of}")
