@@ -87,8 +87,8 @@ class Stored(NamedTuple):
 
 BEGIN = """
 BEGIN;
-SELECT set_config('trident.tenant', %(tenant)s::text, true);
-SELECT pg_advisory_xact_lock(%(lock)s, %(ledger)s);
+SELECT set_config('trident.tenant', %(tenant)s::text, true),
+       pg_advisory_xact_lock(%(lock)s, %(ledger)s);
 """
 
 # LATERAL ... LIMIT 1 is an index look-up per row whatever the planner believes about a table that

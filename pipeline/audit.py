@@ -87,7 +87,12 @@ SELECT %(tenant)s, ledger, height, first, last, last - first + 1,
 
 
 def audit(work: Claim) -> None:
-    """Seal the claimed positions of each ledger into its next block; record the runs."""
+    """Seal the claimed positions of each ledger; record the runs."""
+    commit(work, [seal(work)])
+
+
+def seal(work: Claim) -> str:
+    """The statement that stores each ledger's next block."""
     leaves = read_leaves(work.cursor, work.tenant_id, work.spans)
     heads = read_heads(work.cursor, work.tenant_id, [span.ledger_id for span in work.spans])
     roots, hashes = [], []
@@ -96,7 +101,7 @@ def audit(work: Claim) -> None:
         block = (work.tenant_id, ledger_id, head.height + 1, first, last, head.hash, tree)
         roots.append(tree)
         hashes.append(block_hash(*block))
-    sealed = mogrify(
+    return mogrify(
         work,
         INSERT_BLOCKS,
         heights=arrays.integers(heads[span.ledger_id].height + 1 for span in work.spans),
@@ -104,7 +109,6 @@ def audit(work: Claim) -> None:
         roots=arrays.words(tree.hex() for tree in roots),
         hashes=arrays.words(hash_.hex() for hash_ in hashes),
     )
-    commit(work, [sealed])
 
 
 def read_heads(cursor: Any, tenant_id: int, ledger_ids: Sequence[int]) -> dict[int, Head]:

@@ -1,5 +1,6 @@
 """authorize: may the principal that was recorded with the operation do this?"""
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -7,17 +8,21 @@ import orjson
 
 from pipeline.kinds import kind_of
 from pipeline.refusal import Refusal, refuse
-from pipeline.stage import Claim, Operation, commit, operations, reject
+from pipeline.stage import Claim, Operation, Refused, commit, operations, reject
 
 
 def authorize(work: Claim) -> None:
     """Refuse what the principal may not do; record the runs."""
-    refusals = []
-    for operation in operations(work):
-        refusal = None if operation.rejected else permission(operation)
-        if refusal is not None:
-            refusals.append((operation.ledger_id, operation.position, refusal))
-    commit(work, [reject(work, refusals)])
+    commit(work, [reject(work, judge(operations(work)))])
+
+
+def judge(these: Iterable[Operation]) -> list[Refused]:
+    """Those, among what nobody has refused, that their principal may not do."""
+    return [
+        (operation.ledger_id, operation.position, refusal)
+        for operation in these
+        if not operation.rejected and (refusal := permission(operation)) is not None
+    ]
 
 
 def permission(operation: Operation) -> Refusal | None:

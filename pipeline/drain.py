@@ -8,7 +8,6 @@ little more than one with a thousand. What fails together is worked ledger by le
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import NamedTuple
@@ -48,17 +47,16 @@ learned: dict[tuple[str, int], int] = {}
 
 
 class Drained(NamedTuple):
-    """What came of a ledger: runs and operations that were worked; whether any still wait."""
+    """What came of a ledger: how many runs were made, and whether operations still wait."""
 
     runs: int
-    operations: int
     more: bool
 
 
 class Together(NamedTuple):
-    """What came of several ledgers: operations worked by ledger; whether any still wait."""
+    """What came of several ledgers: who had work, and whether operations still wait somewhere."""
 
-    operations: Counter[int]
+    worked: set[int]
     more: bool
 
 
@@ -67,23 +65,22 @@ log = structlog.get_logger("trident.stage")
 
 def drain_together(stage: str, ledgers: Sequence[LedgerRef]) -> Together:
     """Work the stage at ledgers of one tenant. Raises whatever fails: then drain each by itself."""
-    operations: Counter[int] = Counter()
+    worked: set[int] = set()
     deadline = time.monotonic() + ROUNDS_END_AFTER_S
     for _ in range(ROUNDS_MAX):
         if time.monotonic() > deadline:
             break
         done = run_once(app_engine(), stage, ledgers, RUN_OPERATIONS, careful=False)
         if not done:
-            return Together(operations, more=False)
-        for span in done:
-            operations[span.ledger_id] += span.operations
-    return Together(operations, more=True)
+            return Together(worked, more=False)
+        worked.update(span.ledger_id for span in done)
+    return Together(worked, more=True)
 
 
 def drain(stage: str, ledger: LedgerRef, *, careful: bool = False) -> Drained:
     """Work the stage at one ledger. Raises faults, HaltedError, AuditStopError."""
     taught = (stage, ledger.ledger_id)
-    rounds = runs = operations = 0
+    rounds = runs = 0
     deadline = time.monotonic() + ROUNDS_END_AFTER_S
     while rounds < (CAREFUL_ROUNDS_MAX if careful else ROUNDS_MAX):
         rounds += 1
@@ -91,10 +88,9 @@ def drain(stage: str, ledger: LedgerRef, *, careful: bool = False) -> Drained:
             break
         limit = learned.get(taught, RUN_OPERATIONS)
         try:
-            done = run_once(app_engine(), stage, [ledger], limit, careful)
-            if not done:
-                return Drained(runs, operations, more=False)
-            runs, operations = runs + 1, operations + done[0].operations
+            if not run_once(app_engine(), stage, [ledger], limit, careful):
+                return Drained(runs, more=False)
+            runs += 1
             recover(taught, limit)
         except poison.HaltedError:
             raise
@@ -107,7 +103,7 @@ def drain(stage: str, ledger: LedgerRef, *, careful: bool = False) -> Drained:
             else:
                 log.exception("run_failed", stage=stage, ledger=ledger.ledger_id)
                 careful = True
-    return Drained(runs, operations, more=True)
+    return Drained(runs, more=True)
 
 
 def recover(taught: tuple[str, int], limit: int) -> None:

@@ -15,6 +15,11 @@ SELECT pg_notify(%(channel)s, word) FROM unnest(%(words)s::text[]) word;
 
 
 def notify(work: Claim) -> None:
-    """Announce `tenant:ledger:last` for each ledger; record the runs."""
+    """Tell those who wait; record the runs."""
+    commit(work, [tell(work)])
+
+
+def tell(work: Claim) -> str:
+    """The statement that announces `tenant:ledger:last` for each ledger."""
     words = [f"{work.tenant_id}:{span.ledger_id}:{span.last}" for span in work.spans]
-    commit(work, [mogrify(work, TELL, channel=CHANNEL, words=arrays.words(words))])
+    return mogrify(work, TELL, channel=CHANNEL, words=arrays.words(words))

@@ -15,7 +15,7 @@ from pipeline.kinds import kind_of
 from pipeline.kinds.kind import Body, Kind
 from pipeline.ledger import Account, Books, Posting
 from pipeline.refusal import Refusal
-from pipeline.stage import Claim, commit, mogrify, operations, reject
+from pipeline.stage import Claim, Operation, Refused, commit, mogrify, operations, reject
 
 LOAD_ACCOUNTS = """
 SELECT ledger, a.number, a.code, a.type, a.currency, a.overdraft, a.status, a.name, a.metadata,
@@ -103,22 +103,26 @@ class Moved(NamedTuple):
 
 def post(work: Claim) -> None:
     """Apply the operations that nobody refused; write the effect; record the runs."""
+    commit(work, effect(work, operations(work)))
+
+
+def effect(work: Claim, these: Iterable[Operation]) -> list[str]:
+    """The statements that write what comes of the operations, in their order."""
     pending = [
         Pending(o.ledger_id, o.position, kind_of(o.kind), orjson.loads(o.body))
-        for o in operations(work)
+        for o in these
         if not o.rejected
     ]
     books = load(work, pending)
     postings: dict[int, list[Posting]] = {span.ledger_id: [] for span in work.spans}
-    refusals: list[tuple[int, int, Refusal]] = []
+    refusals: list[Refused] = []
     for ledger_id, position, kind, body in pending:
-        effect = kind.apply(books[ledger_id], position, body)
-        if isinstance(effect, Refusal):
-            refusals.append((ledger_id, position, effect))
+        entered = kind.apply(books[ledger_id], position, body)
+        if isinstance(entered, Refusal):
+            refusals.append((ledger_id, position, entered))
         else:
-            postings[ledger_id] += effect
-    statements = [*write_accounts(work, books), *write_postings(work, postings)]
-    commit(work, [*statements, reject(work, refusals)])
+            postings[ledger_id] += entered
+    return [*write_accounts(work, books), *write_postings(work, postings), reject(work, refusals)]
 
 
 def load(work: Claim, pending: Iterable[Pending]) -> dict[int, Books]:

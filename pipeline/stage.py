@@ -53,10 +53,9 @@ class Span(NamedTuple):
     first: int
     last: int
 
-    @property
-    def operations(self) -> int:
-        """How many there are."""
-        return self.last - self.first + 1
+
+# (ledger, position, refusal)
+Refused = tuple[int, int, Refusal]
 
 
 class Operation(NamedTuple):
@@ -155,7 +154,6 @@ INSERT INTO runs (from_position, to_position, tenant_id, ledger_id, stage)
 SELECT first, last, %(tenant)s, ledger, %(stage)s
   FROM unnest(%(ledgers)s::integer[], %(firsts)s::bigint[], %(lasts)s::bigint[])
        AS s (ledger, first, last);
-COMMIT
 """
 
 
@@ -209,7 +207,7 @@ def _seen(work: Claim, span: Span, rows: list[Operation]) -> Span:
     return span._replace(last=rows[-1].position)
 
 
-def reject(work: Claim, refusals: Sequence[tuple[int, int, Refusal]]) -> str:
+def reject(work: Claim, refusals: Sequence[Refused]) -> str:
     """The statement that stores the refusals, as (ledger, position, refusal), or nothing."""
     if not refusals:
         return ""
@@ -230,8 +228,13 @@ def mogrify(work: Claim, statement: str, **parameters: Any) -> str:
     return filled.decode()
 
 
+def record(work: Claim) -> str:
+    """The statement that stores the runs."""
+    return mogrify(work, INSERT_RUNS, stage=work.stage)
+
+
 def commit(work: Claim, statements: Iterable[str] = ()) -> None:
     """Write the effect and the runs, and commit, in one message to the server."""
     crash_point(f"{work.stage}.before_commit")
-    work.cursor.execute("".join(statements) + mogrify(work, INSERT_RUNS, stage=work.stage))
+    work.cursor.execute("".join(statements) + record(work) + "COMMIT")
     crash_point(f"{work.stage}.after_commit")

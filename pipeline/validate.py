@@ -1,6 +1,7 @@
 """validate: the meaning of each operation by itself, without any state of the books."""
 
 import datetime as dt
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -8,7 +9,7 @@ import orjson
 from pipeline.kinds import kind_of
 from pipeline.money import currency_exponent
 from pipeline.refusal import Refusal, refuse
-from pipeline.stage import Claim, Operation, commit, operations, reject
+from pipeline.stage import Claim, Operation, Refused, commit, operations, reject
 
 EARLIEST_DATE = dt.date(1900, 1, 1)
 # An effective date further ahead than a year is a typing error, not a plan.
@@ -17,12 +18,16 @@ AHEAD_MAX = dt.timedelta(days=366)
 
 def validate(work: Claim) -> None:
     """Refuse what no state of the books could make right; record the runs."""
-    refusals = []
-    for operation in operations(work):
-        refusal = meaning(operation)
-        if refusal is not None:
-            refusals.append((operation.ledger_id, operation.position, refusal))
-    commit(work, [reject(work, refusals)])
+    commit(work, [reject(work, judge(operations(work)))])
+
+
+def judge(these: Iterable[Operation]) -> list[Refused]:
+    """Those whose meaning is wrong."""
+    return [
+        (operation.ledger_id, operation.position, refusal)
+        for operation in these
+        if (refusal := meaning(operation)) is not None
+    ]
 
 
 def meaning(operation: Operation) -> Refusal | None:

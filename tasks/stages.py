@@ -10,22 +10,17 @@ from celery.signals import worker_process_shutdown
 from kombu.exceptions import OperationalError
 
 from models.ledger import LedgerRef
-from pipeline.drain import drain, drain_together
-from pipeline.stage import STAGES
+from pipeline.drain import ROUNDS_MAX, drain, drain_together
+from pipeline.through import through
 from tasks.app import app
 from tasks.chain import AUDIT, AUTHORIZE, NOTIFY, POST, VALIDATE, Bell
 from tasks.keep import keeper
 from tasks.ring import clear_waiting, ring_now
+from tasks.shown import drop_rest
 
 # Celery kills a task after 30 s (celeryconfig.py) and pipeline.drain leaves a ledger after 8 s: who
 # has not had its turn by now is rung for again, and the chain goes on for the others.
 BELL_ENDS_AFTER_S = 15.0
-
-# Up to so many operations of a ledger take a stage a few milliseconds: less than the way to the
-# next worker.
-AHEAD_OPERATIONS = 200
-# And who works ahead for fifty ledgers lets the next bell in after this.
-AHEAD_ENDS_AFTER_S = 1.0
 
 log = structlog.get_logger("trident.stage")
 
@@ -37,60 +32,72 @@ def _last_heads(**_: Any) -> None:
         keeper().close()
 
 
-@app.task(name=VALIDATE)
-def validate(bell: Bell, careful: bool) -> None:
-    """The first to hear a bell: from here on the ledger may be rung again."""
+@app.task(name=VALIDATE, bind=True)
+def validate(self: Any, bell: Bell, careful: bool) -> None:
+    """The first to hear a bell: from here on the ledger may be rung again.
+
+    Where little waits, all stages are worked at once; if that was all, the chain ends here.
+    """
+    began = time.time()
     clear_waiting([ledger_id for _, ledger_id, _ in bell])
-    work_on("validate", bell, careful)
+    done = set() if careful else work_through(bell)
+    outcome = work("validate", bell, careful)
+    if len(done) == len(bell) and not (outcome.worked or outcome.more):
+        drop_rest(self.request, began)
 
 
 @app.task(name=AUTHORIZE)
 def authorize(bell: Bell, careful: bool) -> None:
     """May these principals do this?"""
-    work_on("authorize", bell, careful)
+    work("authorize", bell, careful)
 
 
 @app.task(name=POST)
 def post(bell: Bell, careful: bool) -> None:
     """Into the ledger."""
-    work_on("post", bell, careful)
+    work("post", bell, careful)
 
 
 @app.task(name=AUDIT)
 def audit(bell: Bell, careful: bool) -> None:
-    """Seal."""
-    work_on("audit", bell, careful)
+    """Seal, and have the newest heads kept outside the database."""
+    for ledger in work("audit", bell, careful).worked:
+        keeper().add(ledger, 0)
 
 
 @app.task(name=NOTIFY)
 def notify(bell: Bell, careful: bool) -> None:
     """Tell those who wait."""
-    work_on("notify", bell, careful)
+    work("notify", bell, careful)
 
 
-def work_on(stage: str, bell: Bell, careful: bool) -> None:
-    """Work the stage, and go on with the next ones where there was little to do.
+def work_through(bell: Bell) -> set[int]:
+    """Work all stages of the ledgers where little waits; which they were.
 
-    A few operations are through all stages before their bell would have reached the second one; the
-    bell still makes its way, for what came in meanwhile. Many operations are left to the workers
-    that hear the next bells, side by side.
+    What came in meanwhile is worked as well, a few times: a busy ledger's next bell is on its way.
     """
-    ends = time.monotonic() + AHEAD_ENDS_AFTER_S
-    for name in STAGES[STAGES.index(stage) :]:
-        outcome = work(name, bell, careful)
-        if name == "audit":
-            for ledger in outcome.worked:
-                keeper().add(ledger, 0)
-        bell = [list(ledger) for ledger, many in outcome.worked.items() if many <= AHEAD_OPERATIONS]
-        if careful or not bell or time.monotonic() > ends:
-            return
+    done: set[int] = set()
+    for ledgers in by_tenant(bell):
+        names = {ledger.ledger_id: ledger for ledger in ledgers}
+        for _ in range(ROUNDS_MAX):
+            try:
+                spans = through(ledgers)
+            except Exception as error:  # noqa: BLE001 - stage by stage shows whose fault it is
+                log.warning("not_through", ledgers=len(ledgers), error=str(error))
+                break
+            for span in spans:
+                done.add(span.ledger_id)
+                keeper().add(names[span.ledger_id], span.last)
+            if not spans:
+                break
+    return done
 
 
 @dataclass
 class Outcome:
-    """What came of a bell: who had how many operations, who has more, and what failed."""
+    """What came of a bell: who had work, who has more, and what failed."""
 
-    worked: dict[LedgerRef, int] = field(default_factory=dict)
+    worked: list[LedgerRef] = field(default_factory=list)
     more: list[LedgerRef] = field(default_factory=list)
     faults: list[Exception] = field(default_factory=list)
 
@@ -131,9 +138,7 @@ def work_together(stage: str, ledgers: list[LedgerRef], outcome: Outcome) -> boo
     except Exception as error:  # noqa: BLE001 - each by itself shows whose fault it is
         log.warning("not_together", stage=stage, ledgers=len(ledgers), error=str(error))
         return False
-    for ledger in ledgers:
-        if ledger.ledger_id in together.operations:
-            outcome.worked[ledger] = together.operations[ledger.ledger_id]
+    outcome.worked += [ledger for ledger in ledgers if ledger.ledger_id in together.worked]
     if together.more:
         outcome.more += ledgers
     return True
@@ -144,7 +149,7 @@ def work_alone(stage: str, ledger: LedgerRef, careful: bool, outcome: Outcome) -
     try:
         drained = drain(stage, ledger, careful=careful)
         if drained.runs:
-            outcome.worked[ledger] = drained.operations
+            outcome.worked.append(ledger)
         if drained.more:
             outcome.more.append(ledger)
     except Exception as error:

@@ -82,7 +82,7 @@ def test_a_bell_ends_before_its_task_is_killed(
     bank = Bank(new_ledger())
     bank.open("a")
     waiting = broker().llen(VALIDATE)
-    assert stages.work("validate", [list(bank.ledger)], careful=False).worked == {}
+    assert stages.work("validate", [list(bank.ledger)], careful=False).worked == []
     assert broker().llen(VALIDATE) == waiting + 1
     assert bank.rows("SELECT FROM runs WHERE ledger_id = :ledger") == []
 

@@ -97,7 +97,13 @@ BAD: dict[str, str] = {
     "permission denied for table accounts": "UPDATE accounts SET code = 'b'"
     " WHERE ledger_id = :ledger AND number = 2",
     "its last run ended at 5": "INSERT INTO runs (from_position, to_position, tenant_id,"
+    " ledger_id, stage) VALUES (7, 7, 1, :ledger, 'validate')",
+    "runs_pkey": "INSERT INTO runs (from_position, to_position, tenant_id,"
     " ledger_id, stage) VALUES (5, 5, 1, :ledger, 'validate')",
+    "validate begins at 2, but its last run ended at 3": "INSERT INTO runs (from_position,"
+    " to_position, tenant_id, ledger_id, stage) VALUES (2, 5, 1, :ledger, 'validate')",
+    "audit may not pass post": "INSERT INTO runs (from_position,"
+    " to_position, tenant_id, ledger_id, stage) VALUES (1, 1, 1, 999999, 'audit')",
     "validate may not pass accept": "INSERT INTO runs (from_position, to_position, tenant_id,"
     " ledger_id, stage) VALUES (6, 6, 1, :ledger, 'validate')",
     "post may not pass authorize": "INSERT INTO runs (from_position, to_position, tenant_id,"

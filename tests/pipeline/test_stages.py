@@ -161,7 +161,7 @@ def test_a_backlog_larger_than_a_run_is_drained(bank: Bank) -> None:
     bank.open("a")
     subs = [bank.submission("transfer", transfer("world", "a", 1)) for _ in range(RUN_OPERATIONS)]
     bank.accept(*subs)
-    assert drain("validate", bank.ledger)[::2] == (2, False)
+    assert drain("validate", bank.ledger) == (2, False)
 
 
 def test_a_journal_of_a_thousand_legs_posts(bank: Bank) -> None:

@@ -17,6 +17,50 @@ depends_on = None
 
 LAST_POSITION = "ALTER FUNCTION last_position SET enable_seqscan = off"
 
+# One look for all runs of a statement: it was one function call, and two in it, for each of them.
+RUNS_GUARD = """
+DROP TRIGGER runs_guard ON runs;
+CREATE OR REPLACE FUNCTION runs_guard() RETURNS trigger LANGUAGE plpgsql
+SET enable_seqscan = off AS $$
+DECLARE
+    stages constant text[] := '{accept,validate,authorize,post,audit,notify}';
+    bad record;
+BEGIN
+    SELECT n.stage, n.from_position, n.to_position, n.before,
+           coalesce(own.to_position, 0) AS done,
+           coalesce(accepted.position, before.to_position, 0) AS upto INTO bad
+      FROM (SELECT *, stages[array_position(stages, stage) - 1] AS before FROM new_rows) n
+      LEFT JOIN LATERAL (
+            SELECT to_position FROM runs r
+             WHERE r.tenant_id = n.tenant_id AND r.ledger_id = n.ledger_id AND r.stage = n.stage
+               AND r.from_position < n.from_position
+             ORDER BY r.from_position DESC LIMIT 1) own ON true
+      LEFT JOIN LATERAL (
+            SELECT to_position FROM runs r
+             WHERE r.tenant_id = n.tenant_id AND r.ledger_id = n.ledger_id AND r.stage = n.before
+             ORDER BY r.from_position DESC LIMIT 1) before ON true
+      LEFT JOIN LATERAL (
+            SELECT position FROM operations o
+             WHERE n.before = 'accept' AND o.tenant_id = n.tenant_id AND o.ledger_id = n.ledger_id
+             ORDER BY o.position DESC LIMIT 1) accepted ON true
+     WHERE n.from_position <> coalesce(own.to_position, 0) + 1
+        OR n.to_position > coalesce(accepted.position, before.to_position, 0)
+     LIMIT 1;
+    IF FOUND AND bad.from_position <> bad.done + 1 THEN
+        RAISE EXCEPTION 'runs: % begins at %, but its last run ended at %',
+            bad.stage, bad.from_position, bad.done USING ERRCODE = 'check_violation';
+    ELSIF FOUND THEN
+        RAISE EXCEPTION 'runs: % may not pass %', bad.stage, bad.before
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER runs_guard AFTER INSERT ON runs
+    REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION runs_guard();
+ALTER TABLE runs ENABLE ALWAYS TRIGGER runs_guard;
+"""
+
 # OFFSET 0 keeps the planner from joining a whole table where one index range per ledger is meant.
 REJECTIONS_GUARD = """
 CREATE OR REPLACE FUNCTION rejections_guard() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -157,6 +201,7 @@ END $$;
 
 def upgrade() -> None:
     op.execute(LAST_POSITION)
+    op.execute(RUNS_GUARD)
     op.execute(REJECTIONS_GUARD)
     op.execute(POSTINGS_GUARD)
 

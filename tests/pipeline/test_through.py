@@ -1,0 +1,131 @@
+"""Through all stages at once: the same outcome as stage by stage, in one transaction."""
+
+from collections.abc import Iterator
+
+import psycopg2
+import pytest
+
+from models.settings import settings
+from pipeline import audit
+from pipeline.drain import drain
+from pipeline.stage import LOCKS, STAGES
+from pipeline.through import FEW, through
+from pipeline.verify.verify import verify
+from tasks import stages
+from tests.bank import Bank, new_ledger, transfer
+
+
+@pytest.fixture
+def opened(bank: Bank) -> Bank:
+    """A ledger with world and a, through all stages."""
+    bank.open("world", type="asset", overdraft="unlimited")
+    bank.open("a")
+    through([bank.ledger])
+    return bank
+
+
+def transactions(bank: Bank, position: int) -> int:
+    """In how many transactions the stages worked the position."""
+    query = (
+        "SELECT count(DISTINCT xmin::text) FROM runs"
+        " WHERE ledger_id = :ledger AND :at BETWEEN from_position AND to_position"
+    )
+    return int(bank.rows(query, at=position)[0][0])
+
+
+def test_all_stages_are_one_transaction(opened: Bank) -> None:
+    """Posted, refused and wrong operations pass all stages together, each with its outcome."""
+    bank = opened
+    paid = bank.transfer("world", "a", 100)
+    poor = bank.transfer("a", "world", 500)
+    wrong = bank.submit("transfer", transfer("a", "a", 1))
+    banned = bank.submit("transfer", transfer("a", "world", 1), principal=b'{"roles": []}')
+    last = bank.transfer("a", "world", 30)
+    (span,) = through([bank.ledger])
+    assert (span.first, span.last) == (paid.position, last.position)
+    assert transactions(bank, last.position) == 1
+    found = [bank.rejection(one) for one in (paid, poor, wrong, banned, last)]
+    assert found == [None, "insufficient_funds", "same_account", "not_permitted", None]
+    assert bank.balance("a") == 70
+    findings = verify(bank.ledger)
+    assert all(finding.fault is None for finding in findings)
+
+
+def test_what_waits_between_stages_is_left_to_them(opened: Bank) -> None:
+    """Where a stage is ahead of another, or much waits, nothing is taken through."""
+    bank = opened
+    bank.transfer("world", "a", 1)
+    drain("validate", bank.ledger)
+    assert through([bank.ledger]) == []
+    bank.work()
+    body = transfer("world", "a", 1)
+    bank.accept(*(bank.submission("transfer", body) for _ in range(FEW + 1)))
+    assert through([bank.ledger]) == []
+    bank.work()
+    assert bank.balance("a") == FEW + 2
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_at_work_keeps_its_ledger(opened: Bank, stage: str) -> None:
+    """Who holds any of a ledger's stages is not disturbed, and other ledgers are taken through."""
+    other = Bank(new_ledger())
+    other.open("a")
+    opened.transfer("world", "a", 1)
+    connection = psycopg2.connect(settings().database_url)
+    try:
+        lock = "SELECT pg_advisory_xact_lock(%s, %s)"
+        connection.cursor().execute(lock, (LOCKS[stage], opened.ledger.ledger_id))
+        spans = through([opened.ledger, other.ledger])
+        assert [span.ledger_id for span in spans] == [other.ledger.ledger_id]
+    finally:
+        connection.close()
+    assert len(through([opened.ledger, other.ledger])) == 1
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Sealing fails, after everything else has been written."""
+
+    def seal(*_: object) -> str:
+        raise audit.AuditStopError("for a test")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(audit, "seal", seal)
+        yield
+
+
+def test_a_failure_leaves_nothing_behind(opened: Bank, broken: None) -> None:
+    """What fails at the end takes back what was written before, and the stages do what they can."""
+    bank = opened
+    paid = bank.transfer("world", "a", 100)
+    with pytest.raises(audit.AuditStopError):
+        through([bank.ledger])
+    assert bank.balance("a") == 0
+    assert bank.status(paid) == "accepted"
+    bell = [list(bank.ledger)]
+    assert stages.work_through(bell) == set()
+    stages.work("validate", bell, careful=False)
+    assert bank.status(paid) == "validated"
+
+
+def test_effects_are_those_of_the_stages(opened: Bank) -> None:
+    """The rows are the same as if each stage had worked by itself."""
+    bank, other = opened, Bank(new_ledger())
+    other.open("world", type="asset", overdraft="unlimited")
+    other.open("a")
+    other.work()
+    for each in (bank, other):
+        each.transfer("world", "a", 100)
+        each.transfer("a", "world", 101)
+        each.transfer("a", "world", 40)
+    through([bank.ledger])
+    other.work()
+    for table, columns in (
+        ("postings", "position, leg, account, version, pending, amount, balance_after, currency"),
+        ("rejections", "position, stage, code, detail::text"),
+        ("runs", "stage, from_position, to_position"),
+        ("accounts", "number, code, version, debits_posted, credits_posted"),
+        ("audit_blocks", "height, from_position, to_position, leaf_count"),
+    ):
+        query = f"SELECT {columns} FROM {table} WHERE ledger_id = :ledger ORDER BY 1, 2"
+        assert bank.rows(query) == other.rows(query), table
