@@ -22,6 +22,10 @@ from tasks.shown import drop_rest
 # has not had its turn by now is rung for again, and the chain goes on for the others.
 BELL_ENDS_AFTER_S = 15.0
 
+# Taking a bell's ledgers through all stages takes milliseconds. Where it takes longer, the stages
+# get what is left.
+THROUGH_ENDS_AFTER_S = 5.0
+
 log = structlog.get_logger("trident.stage")
 
 
@@ -42,75 +46,92 @@ def validate(self: Any, bell: Bell, careful: bool) -> None:
     clear_waiting([ledger_id for _, ledger_id, _ in bell])
     done = set() if careful else work_through(bell)
     outcome = work("validate", bell, careful)
-    if len(done) == len(bell) and not (outcome.worked or outcome.more):
+    outcome.raise_if_all_failed(bell)
+    if len(done) == len(bell) and not (outcome.worked or outcome.more or outcome.faults):
         drop_rest(self.request, began)
 
 
 @app.task(name=AUTHORIZE)
 def authorize(bell: Bell, careful: bool) -> None:
     """May these principals do this?"""
-    work("authorize", bell, careful)
+    work("authorize", bell, careful).raise_if_all_failed(bell)
 
 
 @app.task(name=POST)
 def post(bell: Bell, careful: bool) -> None:
     """Into the ledger."""
-    work("post", bell, careful)
+    work("post", bell, careful).raise_if_all_failed(bell)
 
 
 @app.task(name=AUDIT)
 def audit(bell: Bell, careful: bool) -> None:
     """Seal, and have the newest heads kept outside the database."""
-    for ledger in work("audit", bell, careful).worked:
+    outcome = work("audit", bell, careful)
+    for ledger in (*outcome.worked, *outcome.interrupted):
         keeper().add(ledger, 0)
+    outcome.raise_if_all_failed(bell)
 
 
 @app.task(name=NOTIFY)
 def notify(bell: Bell, careful: bool) -> None:
     """Tell those who wait."""
-    work("notify", bell, careful)
+    work("notify", bell, careful).raise_if_all_failed(bell)
 
 
 def work_through(bell: Bell) -> set[int]:
-    """Work all stages of the ledgers where little waits; which they were.
-
-    What came in meanwhile is worked as well, a few times: a busy ledger's next bell is on its way.
-    """
+    """Work all stages of the ledgers where little waits; which they were."""
     done: set[int] = set()
+    ends = time.monotonic() + THROUGH_ENDS_AFTER_S
     for ledgers in by_tenant(bell):
-        names = {ledger.ledger_id: ledger for ledger in ledgers}
-        for _ in range(ROUNDS_MAX):
-            try:
-                spans = through(ledgers)
-            except Exception as error:  # noqa: BLE001 - stage by stage shows whose fault it is
-                log.warning("not_through", ledgers=len(ledgers), error=str(error))
-                break
-            for span in spans:
-                done.add(span.ledger_id)
-                keeper().add(names[span.ledger_id], span.last)
-            if not spans:
-                break
+        try:
+            done |= through_rounds(ledgers, ends)
+        except Exception as error:  # noqa: BLE001 - stage by stage shows whose fault it is
+            log.warning("not_through", ledgers=len(ledgers), error=str(error))
+            for ledger in ledgers:
+                keeper().add(ledger, 0)  # whatever was committed before, or by the failing commit
+    return done
+
+
+def through_rounds(ledgers: list[LedgerRef], ends: float) -> set[int]:
+    """What came in meanwhile is worked as well, a few times: a busy ledger is rung for anyway."""
+    done: set[int] = set()
+    names = {ledger.ledger_id: ledger for ledger in ledgers}
+    for _ in range(ROUNDS_MAX):
+        spans = through(ledgers) if time.monotonic() < ends else []
+        if not spans:
+            break
+        for span in spans:
+            done.add(span.ledger_id)
+            keeper().add(names[span.ledger_id], span.last)
     return done
 
 
 @dataclass
 class Outcome:
-    """What came of a bell: who had work, who has more, and what failed."""
+    """What came of a bell: who had work, who has more, and what failed.
+
+    `interrupted`: a fault came in between, perhaps after runs that are committed.
+    """
 
     worked: list[LedgerRef] = field(default_factory=list)
     more: list[LedgerRef] = field(default_factory=list)
+    interrupted: list[LedgerRef] = field(default_factory=list)
     faults: list[Exception] = field(default_factory=list)
+
+    def raise_if_all_failed(self, bell: Bell) -> None:
+        """End the chain with the fault if it stopped every ledger of the bell."""
+        if self.faults and len(self.faults) == len(bell):
+            raise self.faults[0]
 
 
 def work(stage: str, bell: Bell, careful: bool) -> Outcome:
-    """Drain the stage for each ledger; what came of it.
-
-    One ledger's fault stops no other ledger; if all failed, the chain ends with the fault.
-    """
+    """Drain the stage for each ledger; what came of it. No fault stops another ledger."""
     outcome = Outcome()
     deadline = time.monotonic() + BELL_ENDS_AFTER_S
     for ledgers in by_tenant(bell):
-        if careful or len(ledgers) == 1 or not work_together(stage, ledgers, outcome):
+        if time.monotonic() > deadline:
+            outcome.more += ledgers
+        elif careful or len(ledgers) == 1 or not work_together(stage, ledgers, outcome):
             for ledger in ledgers:
                 if time.monotonic() > deadline:
                     outcome.more.append(ledger)
@@ -118,8 +139,6 @@ def work(stage: str, bell: Bell, careful: bool) -> Outcome:
                     work_alone(stage, ledger, careful, outcome)
     if outcome.more:
         ring_more(outcome.more, careful)
-    if outcome.faults and len(outcome.faults) == len(bell):
-        raise outcome.faults[0]
     return outcome
 
 
@@ -137,6 +156,7 @@ def work_together(stage: str, ledgers: list[LedgerRef], outcome: Outcome) -> boo
         together = drain_together(stage, ledgers)
     except Exception as error:  # noqa: BLE001 - each by itself shows whose fault it is
         log.warning("not_together", stage=stage, ledgers=len(ledgers), error=str(error))
+        outcome.interrupted += ledgers
         return False
     outcome.worked += [ledger for ledger in ledgers if ledger.ledger_id in together.worked]
     if together.more:
@@ -154,6 +174,7 @@ def work_alone(stage: str, ledger: LedgerRef, careful: bool, outcome: Outcome) -
             outcome.more.append(ledger)
     except Exception as error:
         log.exception("stage_failed", stage=stage, tenant=ledger.tenant_id, ledger=ledger.ledger_id)
+        outcome.interrupted.append(ledger)
         outcome.faults.append(error)
 
 

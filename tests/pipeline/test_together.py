@@ -1,12 +1,17 @@
 """Several ledgers of a tenant in one run: what each gets is what it would get alone."""
 
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
 import psycopg2
 import pytest
 
+from models.ledger import LedgerRef
 from models.settings import settings
 from pipeline import poison
 from pipeline.drain import EFFECTS, drain, drain_together
-from pipeline.stage import RUN_OPERATIONS, STAGES, Claim
+from pipeline.stage import RUN_OPERATIONS, STAGES, Claim, claim
 from tasks import stages
 from tests.bank import Bank, new_ledger
 
@@ -95,6 +100,66 @@ def test_one_ledgers_fault_leaves_the_others_alone(
             stages.work(stage, bell, careful=False)
     assert [bank.balance("a") for bank in banks] == [5, 0, 5]
     assert banks[1].rejection(receipts[1]) == "internal_error"
+
+
+def test_working_ahead_in_vain_ends_no_chain(
+    banks: list[Bank], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the ledgers that are worked ahead fail, the bell goes on for the others."""
+    work_together(banks)
+    banks[0].transfer("world", "a", 5)
+    for amount in (6, 7):
+        banks[1].transfer("world", "a", amount)
+
+    def authorize(_work: Claim) -> None:
+        raise psycopg2.OperationalError("the server is gone")
+
+    monkeypatch.setitem(EFFECTS, "authorize", authorize)
+    monkeypatch.setattr("tasks.stages.AHEAD_OPERATIONS", 1)
+    stages.work_on("validate", [list(bank.ledger) for bank in banks], careful=False)
+    with pytest.raises(psycopg2.OperationalError):
+        stages.work_on("authorize", [list(banks[0].ledger)], careful=False)
+
+
+@pytest.mark.parametrize("many", [1, 2])
+def test_what_was_sealed_before_a_fault_has_a_head_to_keep(
+    banks: list[Bank], monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    """Blocks of a run whose next look fails are remembered outside all the same."""
+    due: list[int] = []
+
+    class Keeper:
+        def add(self, ledger: LedgerRef, _upto: int) -> None:
+            due.append(ledger.ledger_id)
+
+    def fail(*_: Any) -> None:
+        raise psycopg2.OperationalError("the server is gone")
+
+    for bank in banks:
+        for stage in STAGES[:3]:
+            drain(stage, bank.ledger)
+    looks: Iterator[Any] = iter([claim, fail])
+
+    def look(*given: Any) -> Any:
+        return next(looks, claim)(*given)
+
+    monkeypatch.setattr(stages, "keeper", Keeper)
+    monkeypatch.setattr("pipeline.drain.claim", look)
+    with suppress(psycopg2.OperationalError):
+        stages.work_on("audit", [list(bank.ledger) for bank in banks[:many]], careful=False)
+    assert due == [bank.ledger.ledger_id for bank in banks[:many]]
+
+
+def test_a_bell_whose_time_is_up_is_rung_again(
+    banks: list[Bank], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ledgers whose turn came too late are not begun, alone or together."""
+    rung: list[LedgerRef] = []
+    monkeypatch.setattr(stages, "BELL_ENDS_AFTER_S", -1.0)
+    monkeypatch.setattr(stages, "ring_more", lambda more, _careful: rung.extend(more))
+    outcome = stages.work("validate", [list(bank.ledger) for bank in banks], careful=False)
+    assert rung == [bank.ledger for bank in banks]
+    assert not outcome.worked
 
 
 def test_a_ledger_that_somebody_else_works_is_left_out(banks: list[Bank]) -> None:
