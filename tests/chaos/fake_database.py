@@ -47,6 +47,12 @@ class LockTimeout(psycopg2.OperationalError):
     pgcode = "55P03"
 
 
+class UnknownStatement(psycopg2.ProgrammingError):
+    """Prepared statement does not exist."""
+
+    pgcode = "26000"
+
+
 class Hooks(Protocol):
     """What a world does about what it sees; any of them may raise, or never return."""
 
@@ -119,6 +125,7 @@ class Connection:
         self.tx: Transaction | None = None
         self.task: Task | None = None  # whose message the server is at
         self.tokens: list[tuple[Statement, Parameters]] = []
+        self.prepared: set[str] = set()  # the statements that the session knows by name
         database.connections.append(self)
 
     @property
@@ -174,15 +181,15 @@ class Connection:
             raise InFailedTransaction("current transaction is aborted")
         return self.tx
 
-    def see(self, parameters: Parameters) -> Books:
+    def see(self, given: Parameters, ledger: int) -> Books:
         """The rows of a ledger, as far as row-level security shows them."""
-        if self.within().tenant != parameters["tenant"]:
+        if self.within().tenant != given["tenant"]:
             return NOWHERE
-        return self.database.books.get((parameters["tenant"], parameters["ledger"]), NOWHERE)
+        return self.database.books.get((given["tenant"], ledger), NOWHERE)
 
-    def write(self, parameters: Parameters, *table: str) -> tuple[Transaction, Books]:
+    def write(self, given: Parameters, ledger: int, *table: str) -> tuple[Transaction, Books]:
         """As `see`, to insert into one table: two that insert the same rows wait for each other."""
-        books = self.see(parameters)
+        books = self.see(given, ledger)
         assert books is not NOWHERE, "a row of another tenant was written"
         self.lock((id(books), *table))
         return self.within(), books

@@ -6,6 +6,10 @@ effect. A statement reads everything at one moment, as with the snapshot that it
 
 import datetime as dt
 import hashlib
+from collections.abc import Iterable, Iterator
+from functools import lru_cache, partial
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -13,18 +17,19 @@ import orjson
 
 from pipeline import accept, audit, heads, notify, poison, post, stage
 from pipeline.ledger import Account, Posting
+from pipeline.prepared import Prepared
 from pipeline.verify import chain, runs
 from tasks import sweep
-from tests.chaos.fake_database import Connection, Parameters, Rows, Statement
+from tests.chaos.fake_database import Connection, Parameters, Rows, Statement, UnknownStatement
 from tests.chaos.fake_store import Attempt, Block, Rejected, Row
 
 SET_TENANT = "SELECT set_config('trident.tenant', :tenant, true)"
-LOCK_HEADS = "SELECT pg_advisory_xact_lock(%(lock)s, %(ledger)s)"
 
 
-def integers(literal: str) -> list[int]:
+@lru_cache(maxsize=1_000)
+def integers(literal: str) -> tuple[int, ...]:
     """`{1,2}`."""
-    return [int(part) for part in literal[1:-1].split(",")] if len(literal) > len("{}") else []
+    return tuple(map(int, literal[1:-1].split(","))) if len(literal) > len("{}") else ()
 
 
 def words(literal: str) -> list[str]:
@@ -54,19 +59,26 @@ def set_tenant(session: Connection, given: Parameters) -> None:
     session.within().tenant = int(given["tenant"])
 
 
-def lock(session: Connection, given: Parameters) -> None:
-    """An advisory lock, waited for."""
-    session.step("lock")
-    session.lock((given["lock"], given["ledger"]))
+def prepare_it(statement: Prepared, session: Connection, _: Parameters) -> None:
+    """PREPARE: the session knows the statement from now on."""
+    session.step("PREPARE")
+    session.prepared.add(statement.execute)
+
+
+def known(session: Connection, statement: Prepared) -> None:
+    """EXECUTE of a statement, which this very session must have prepared."""
+    if statement.execute not in session.prepared:
+        raise UnknownStatement("prepared statement does not exist")
 
 
 def look_up(session: Connection, given: Parameters) -> Rows:
-    """accept.LOOK_UP."""
+    """accept.BEGIN and accept.LOOK_UP."""
     session.begin().tenant = given["tenant"]
     session.step("accept: lock")
     session.lock((given["lock"], given["ledger"]))
     session.step("accept: look keys up")
-    books = session.see(given)
+    known(session, accept.LOOK_UP)
+    books = session.see(given, given["ledger"])
     now = session.database.now()
     if books.log:
         now = max(now, books.log[-1].accepted_at)
@@ -81,7 +93,8 @@ def look_up(session: Connection, given: Parameters) -> Rows:
 def insert_log(session: Connection, given: Parameters) -> None:
     """accept.INSERT and COMMIT."""
     session.step(f"accept: insert {given['positions']}")
-    tx, books = session.write(given, "log")
+    known(session, accept.INSERT)
+    tx, books = session.write(given, given["ledger"], "log")
     at: dt.datetime = given["at"]
     columns = zip(
         integers(given["positions"]),
@@ -100,77 +113,108 @@ def insert_log(session: Connection, given: Parameters) -> None:
 
 
 def look_and_lock(session: Connection, given: Parameters) -> Rows:
-    """stage.LOOK_AND_LOCK: the look and the try are one statement, the reading is the next."""
-    name = given["stage"]
+    """stage.LOOK_AND_LOCK: the look and the tries are one statement, the reading is the next."""
+    name, before = given["stage"], given["before"]
     tx = session.begin()
     tx.tenant = given["tenant"]
-    session.step(f"{name}: look")
-    books = session.see(given)
-    if books.last_position(given["before"]) <= books.last_position(name):
-        tx.claim = "idle"
-    else:
-        session.step(f"{name}: try lock")
-        tx.claim = "true" if session.try_lock((given["lock"], given["ledger"])) else "false"
-    session.step(f"{name}: read progress ({tx.claim})")
-    books = session.see(given)
-    return [(tx.claim, books.last_position(name), books.last_position(given["before"]))]
+    ledgers = integers(given["ledgers"])
+    session.step(f"{name}: look at {given['ledgers']}")
+    taken = []
+    for ledger in waiting_for(session, given, ledgers):
+        session.step(f"{name}: try to lock {ledger}")
+        if session.try_lock((given["lock"], ledger)):
+            taken.append(ledger)
+    session.step(f"{name}: read progress of {taken}")
+    seen = [(ledger, session.see(given, ledger)) for ledger in taken]
+    return [(id_, books.last_position(name), books.last_position(before)) for id_, books in seen]
+
+
+def waiting_for(session: Connection, given: Parameters, ledgers: Iterable[int]) -> list[int]:
+    """The ledgers at which the stage before is ahead, all seen at one moment."""
+    seen = [(ledger, session.see(given, ledger)) for ledger in ledgers]
+    return [
+        ledger
+        for ledger, books in seen
+        if books.last_position(given["before"]) > books.last_position(given["stage"])
+    ]
+
+
+def spans(given: Parameters) -> Iterator[tuple[int, int, int]]:
+    """The spans of a claim: ledger, first and last position."""
+    return zip(
+        integers(given["ledgers"]), integers(given["firsts"]), integers(given["lasts"]), strict=True
+    )
+
+
+def shown(given: Parameters) -> str:
+    """The spans, for the history."""
+    return f"{given['ledgers']} from {given['firsts']} to {given['lasts']}"
+
+
+def by_ledger(ledgers: str, rows: Iterable[Any]) -> Iterator[tuple[int, list[Any]]]:
+    """Rows that come with a column of their ledgers, those of a ledger together."""
+    pairs = zip(integers(ledgers), rows, strict=True)
+    for ledger, group in groupby(pairs, itemgetter(0)):
+        yield ledger, [row for _, row in group]
 
 
 def fetch(session: Connection, given: Parameters) -> Rows:
     """stage.FETCH."""
-    session.step(f"fetch {given['first']}-{given['last']}")
-    books = session.see(given)
+    session.step(f"fetch {shown(given)}")
     rows: Rows = []
-    size = 0
-    for o in books.log[given["first"] - 1 : given["last"]]:
-        size += len(o.body)
-        if size > given["bytes"] and rows:
-            break
-        rejected = o.position in books.rejections
-        rows.append((o.position, o.kind, o.body, o.accepted_at, o.principal, rejected))
+    for ledger, first, last in spans(given):
+        books = session.see(given, ledger)
+        size = 0
+        for o in books.log[first - 1 : last]:
+            size += len(o.body)
+            if size > given["bytes"] and o.position > first:
+                break
+            rejected = o.position in books.rejections
+            rows.append((ledger, o.position, o.kind, o.body, o.accepted_at, o.principal, rejected))
+    session.within().bodies = [row[3] for row in rows if not row[-1]]
     return rows
 
 
 def insert_rejections(session: Connection, given: Parameters) -> None:
     """stage.INSERT_REJECTIONS."""
+    session.step(f"{given['stage']}: reject {given['positions']} of {given['ledgers']}")
     positions = integers(given["positions"])
-    session.step(f"{given['stage']}: reject {positions}")
-    tx, books = session.within(), session.see(given)
-    rows = [
-        (position, Rejected(given["stage"], code, detail))
-        for position, code, detail in zip(
-            positions, words(given["codes"]), texts(given["details"]), strict=True
-        )
-    ]
-    session.database.guards.rejections(tx, books, rows)
-    tx.rejections += [(books, *row) for row in rows]
+    columns = zip(positions, words(given["codes"]), texts(given["details"]), strict=True)
+    new = ((p, Rejected(given["stage"], code, detail)) for p, code, detail in columns)
+    for ledger, rows in by_ledger(given["ledgers"], new):
+        tx, books = session.within(), session.see(given, ledger)
+        session.database.guards.rejections(tx, books, rows)
+        tx.rejections += [(books, *row) for row in rows]
 
 
-def insert_run(session: Connection, given: Parameters) -> None:
-    """stage.INSERT_RUN, its COMMIT included."""
-    name, first, last = given["stage"], given["first"], given["last"]
-    session.step(f"{name}: run {first}-{last}")
-    tx, books = session.write(given, "runs", name)
-    session.database.guards.run(books, name, first, last)
-    tx.runs.append((books, name, first, last))
+def insert_runs(session: Connection, given: Parameters) -> None:
+    """stage.INSERT_RUNS, its COMMIT included."""
+    name = given["stage"]
+    session.step(f"{name}: runs {shown(given)}")
+    for ledger, first, last in spans(given):
+        tx, books = session.write(given, ledger, "runs", name)
+        session.database.guards.run(books, name, first, last)
+        tx.runs.append((books, name, first, last))
     session.commit()
 
 
-def last_number(session: Connection, given: Parameters) -> Rows:
-    """post.LAST_NUMBER."""
-    session.step("post: last account number")
-    books = session.see(given)
-    log = books.log[given["first"] - 1 : given["last"]]
-    session.database.hooks.on_post(o.body for o in log if o.position not in books.rejections)
-    return [(max((a.number for a in session.see(given).accounts.values()), default=0),)]
+def last_numbers(session: Connection, given: Parameters) -> Rows:
+    """post.LAST_NUMBERS."""
+    session.step("post: last account numbers")
+    return [
+        (ledger, max((a.number for a in session.see(given, ledger).accounts.values()), default=0))
+        for ledger in integers(given["ledgers"])
+    ]
 
 
 def load_accounts(session: Connection, given: Parameters) -> Rows:
     """post.LOAD_ACCOUNTS."""
     session.step("post: load accounts")
-    books = session.see(given)
+    session.database.hooks.on_post(session.within().bodies)
+    pairs = zip(integers(given["ledgers"]), texts(given["codes"]), strict=True)
     return [
         (
+            ledger,
             a.number,
             a.code,
             a.type,
@@ -185,24 +229,25 @@ def load_accounts(session: Connection, given: Parameters) -> Rows:
             a.credits_pending,
             a.version,
         )
-        for code in sorted(texts(given["codes"]))
-        if (a := books.accounts.get(code))
+        for ledger, code in pairs
+        if (a := session.see(given, ledger).accounts.get(code))
     ]
 
 
 def insert_accounts(session: Connection, given: Parameters) -> None:
     """post.INSERT_ACCOUNTS."""
     session.step("post: open accounts")
-    tx, books = session.write(given, "accounts")
     columns = zip(
+        integers(given["ledgers"]),
         integers(given["numbers"]),
         texts(given["codes"]),
         words(given["types"]),
         words(given["currencies"]),
-        texts(f"{{{given['overdrafts'][1:-1]}}}"),
+        texts(given["overdrafts"]),
         strict=True,
     )
-    for number, code, type_, currency, overdraft in columns:
+    for ledger, number, code, type_, currency, overdraft in columns:
+        tx, books = session.write(given, ledger, "accounts")
         account = Account(number, code, type_, currency, overdraft)
         session.database.guards.account(books, account, new=True)
         tx.accounts[id(books), code] = books, account
@@ -211,115 +256,117 @@ def insert_accounts(session: Connection, given: Parameters) -> None:
 def update_accounts(session: Connection, given: Parameters) -> None:
     """post.UPDATE_TOTALS and post.UPDATE_ALL."""
     session.step("post: update accounts")
-    tx, books = session.write(given, "accounts")
-    by_number = {a.number: a for a in books.accounts.values()}
-    by_number |= {a.number: a for other, a in tx.accounts.values() if other is books}
-    numbers = integers(given["numbers"])
     debits, credits = integers(given["debits"]), integers(given["credits"])
     versions = integers(given["versions"])
     statuses = words(given["statuses"]) if "statuses" in given else None
     overdrafts = texts(given["overdrafts"]) if "overdrafts" in given else None
-    for at, number in enumerate(numbers):
-        a = by_number[number]
-        changed = Account(
-            number,
-            a.code,
-            a.type,
-            a.currency,
-            overdrafts[at] if overdrafts else a.overdraft,
-            statuses[at] if statuses else a.status,
-            a.name,
-            a.metadata,
-            debits[at],
-            credits[at],
-            0,
-            0,
-            versions[at],
-        )
-        session.database.guards.account(books, changed, new=False)
-        tx.accounts[id(books), a.code] = books, changed
+    for ledger, rows in by_ledger(given["ledgers"], enumerate(integers(given["numbers"]))):
+        tx, books = session.write(given, ledger, "accounts")
+        by_number = {a.number: a for a in books.accounts.values()}
+        by_number |= {a.number: a for other, a in tx.accounts.values() if other is books}
+        for at, number in rows:
+            a = by_number[number]
+            changed = Account(
+                number,
+                a.code,
+                a.type,
+                a.currency,
+                overdrafts[at] if overdrafts else a.overdraft,
+                statuses[at] if statuses else a.status,
+                a.name,
+                a.metadata,
+                debits[at],
+                credits[at],
+                0,
+                0,
+                versions[at],
+            )
+            session.database.guards.account(books, changed, new=False)
+            tx.accounts[id(books), a.code] = books, changed
 
 
 def insert_postings(session: Connection, given: Parameters) -> None:
     """post.INSERT_POSTINGS."""
-    positions = integers(given["positions"])
-    session.step(f"post: insert postings {positions[0]}-{positions[-1]}")
-    tx, books = session.write(given, "postings")
-    rows = [
-        Posting(position, leg, account, version, pending == "t", amount, balance, currency)
-        for position, leg, account, version, pending, amount, balance, currency in zip(
-            positions,
-            integers(given["legs"]),
-            integers(given["accounts"]),
-            integers(given["versions"]),
-            words(given["pending"]),
-            integers(given["amounts"]),
-            integers(given["balances"]),
-            words(given["currencies"]),
-            strict=True,
-        )
-    ]
-    session.database.guards.postings(tx, books, rows)
-    tx.postings.append((books, rows))
+    session.step(f"post: insert postings of {given['positions']}")
+    columns = zip(
+        integers(given["positions"]),
+        integers(given["legs"]),
+        integers(given["accounts"]),
+        integers(given["versions"]),
+        (pending == "t" for pending in words(given["pending"])),
+        integers(given["amounts"]),
+        integers(given["balances"]),
+        words(given["currencies"]),
+        strict=True,
+    )
+    for ledger, rows in by_ledger(given["ledgers"], map(Posting._make, columns)):
+        tx, books = session.write(given, ledger, "postings")
+        session.database.guards.postings(tx, books, rows)
+        tx.postings.append((books, rows))
 
 
 def leaves(session: Connection, given: Parameters) -> Rows:
     """audit.LEAVES: a hash over every field of the operation, its rejection and its postings."""
-    session.step(f"audit: leaves {given['first']}-{given['last']}")
-    books = session.see(given)
+    session.step(f"audit: leaves {shown(given)}")
     rows: Rows = []
-    for o in books.log[given["first"] - 1 : given["last"]]:
-        rejected = books.rejections.get(o.position, [])[:1]
-        legs = books.postings.get(o.position, [])
-        fields = [
-            o.position,
-            o.id.int,
-            o.accepted_at.timestamp(),
-            o.key,
-            o.kind,
-            o.body,
-            o.principal,
-        ]
-        leaf = hashlib.sha256(repr([*fields, *map(tuple, rejected), *map(tuple, legs)]).encode())
-        rows.append((o.position, o.kind, bool(rejected), len(legs), leaf.digest()))
+    for ledger, first, last in spans(given):
+        books = session.see(given, ledger)
+        for o in books.log[first - 1 : last]:
+            rejected = books.rejections.get(o.position, [])[:1]
+            legs = books.postings.get(o.position, [])
+            at = o.accepted_at.timestamp()
+            stored = o.position, o.id.int, at, o.key, o.kind, o.body, o.principal
+            every = [*stored, *map(tuple, rejected), *map(tuple, legs)]
+            leaf = hashlib.sha256(repr(every).encode())
+            rows.append((ledger, o.position, o.kind, bool(rejected), len(legs), leaf.digest()))
     return rows
 
 
-def head(session: Connection, given: Parameters) -> Rows:
-    """audit.HEAD."""
-    session.step("audit: head")
-    return [(b.height, b.last, b.hash) for b in session.see(given).blocks[-1:]]
+def read_heads(session: Connection, given: Parameters) -> Rows:
+    """audit.HEADS."""
+    session.step(f"audit: heads of {given['ledgers']}")
+    return [
+        (ledger, b.height, b.last, b.hash)
+        for ledger in integers(given["ledgers"])
+        for b in session.see(given, ledger).blocks[-1:]
+    ]
 
 
-def insert_block(session: Connection, given: Parameters) -> None:
-    """audit.INSERT_BLOCK."""
-    session.step(f"audit: block {given['first']}-{given['last']}")
-    tx, books = session.write(given, "blocks")
-    block = Block(
-        given["height"],
-        given["first"],
-        given["last"],
-        given["leaves"],
-        given["previous"],
-        given["root"],
-        given["hash"],
+def insert_blocks(session: Connection, given: Parameters) -> None:
+    """audit.INSERT_BLOCKS."""
+    session.step(f"audit: blocks {shown(given)}")
+    columns = zip(
+        spans(given),
+        integers(given["heights"]),
+        *(map(bytes.fromhex, words(given[name])) for name in ("previous", "roots", "hashes")),
+        strict=True,
     )
-    session.database.guards.block(books, block)
-    tx.blocks.append((books, block))
+    for (ledger, first, last), height, previous, root, hash_ in columns:
+        tx, books = session.write(given, ledger, "blocks")
+        block = Block(height, first, last, last - first + 1, previous, root, hash_)
+        session.database.guards.block(books, block)
+        tx.blocks.append((books, block))
+
+
+def take_turns(session: Connection, given: Parameters) -> Rows:
+    """heads.TAKE_TURNS."""
+    session.step(f"take turns at the heads of {given['ledgers']}")
+    ledgers = integers(given["ledgers"])
+    return [(ledger,) for ledger in ledgers if session.try_lock((given["lock"], ledger))]
 
 
 def tell(session: Connection, given: Parameters) -> None:
     """notify.TELL: heard when the transaction commits."""
     session.step("notify: tell")
     told = session.database.told
-    session.within().acts.append(lambda: told.append(given["word"]))
+    session.within().acts.append(lambda: told.extend(words(given["words"])))
 
 
 def record(session: Connection, given: Parameters) -> None:
     """poison.RECORD: a transaction of its own."""
     session.begin().tenant = given["tenant"]
     session.step(f"{given['stage']}: record an attempt")
-    attempts = session.see(given).attempts
+    attempts = session.see(given, given["ledger"]).attempts
     start = session.database.starts
     row = Attempt(given["stage"], given["first"], given["last"], start)
     session.within().acts.append(lambda: attempts.append(row))
@@ -330,7 +377,7 @@ def forget(session: Connection, given: Parameters) -> None:
     """poison.FORGET: a transaction of its own."""
     session.begin().tenant = given["tenant"]
     session.step(f"{given['stage']}: forget an attempt")
-    attempts = session.see(given).attempts
+    attempts = session.see(given, given["ledger"]).attempts
     wanted = given["stage"], given["first"], given["last"]
     newest = [row for row in attempts if row[:3] == wanted][-1:]
     for row in newest:
@@ -347,7 +394,7 @@ def forget(session: Connection, given: Parameters) -> None:
 def clear(session: Connection, given: Parameters) -> None:
     """poison.CLEAR."""
     session.step(f"{given['stage']}: clear attempts")
-    attempts = session.see(given).attempts
+    attempts = session.see(given, given["ledger"]).attempts
     name, last = given["stage"], given["last"]
     gone = [row for row in attempts if row.stage == name and row.first <= last]
     for row in gone:
@@ -364,7 +411,7 @@ def failed(session: Connection, given: Parameters) -> Rows:
     session.step(f"{given['stage']}: failed attempts")
     wanted = given["stage"], given["first"]
     start = session.database.starts
-    rows = session.see(given).attempts
+    rows = session.see(given, given["ledger"]).attempts
     lasts = [row.last for row in rows if row[:2] == wanted and row.start == start]
     return [(min(lasts), lasts.count(min(lasts)))] if lasts else []
 
@@ -372,7 +419,7 @@ def failed(session: Connection, given: Parameters) -> Rows:
 def recent_rejections(session: Connection, given: Parameters) -> Rows:
     """poison.RECENT_REJECTIONS."""
     session.step(f"{given['stage']}: recent rejections")
-    rejections = session.see(given).rejections
+    rejections = session.see(given, given["ledger"]).rejections
     recent = range(given["first"] - given["many"], given["first"])
     return [(sum(r.code == "internal_error" for p in recent for r in rejections.get(p, ())),)]
 
@@ -380,7 +427,7 @@ def recent_rejections(session: Connection, given: Parameters) -> Rows:
 def rejected(session: Connection, given: Parameters) -> Rows:
     """poison.REJECTED."""
     session.step(f"{given['stage']}: rejected?")
-    return [()] * len(session.see(given).rejections.get(given["first"], ()))
+    return [()] * len(session.see(given, given["ledger"]).rejections.get(given["first"], ()))
 
 
 def lagging(session: Connection, _: Parameters) -> Rows:
@@ -396,13 +443,14 @@ def lagging(session: Connection, _: Parameters) -> Rows:
 
 def blocks(session: Connection, given: Parameters) -> Rows:
     """verify.chain.BLOCKS."""
-    found = [b for b in session.see(given).blocks if b.height > given["after"]]
+    blocks_of = session.see(given, given["ledger"]).blocks
+    found = [b for b in blocks_of if b.height > given["after"]]
     return list(found[: given["limit"]])
 
 
 def runs_of(session: Connection, given: Parameters) -> Rows:
     """verify.runs.RUNS."""
-    found = session.see(given).runs[given["stage"]]
+    found = session.see(given, given["ledger"]).runs[given["stage"]]
     return [run for run in found if run[0] > given["after"]][: given["limit"]]
 
 
@@ -410,22 +458,23 @@ STATEMENTS: dict[str, Statement] = {
     "ROLLBACK": rollback,
     "COMMIT": commit,
     SET_TENANT: set_tenant,
-    LOCK_HEADS: lock,
-    accept.LOOK_UP: look_up,
-    accept.INSERT + "COMMIT": insert_log,
+    **{one._prepare: partial(prepare_it, one) for one in (accept.LOOK_UP, accept.INSERT)},
+    accept.BEGIN + accept.LOOK_UP.execute: look_up,
+    accept.INSERT.execute + "COMMIT": insert_log,
     stage.LOOK_AND_LOCK: look_and_lock,
     stage.FETCH: fetch,
     stage.INSERT_REJECTIONS: insert_rejections,
-    stage.INSERT_RUN: insert_run,
-    post.LAST_NUMBER: last_number,
+    stage.INSERT_RUNS: insert_runs,
+    post.LAST_NUMBERS: last_numbers,
     post.LOAD_ACCOUNTS: load_accounts,
     post.INSERT_ACCOUNTS: insert_accounts,
     post.UPDATE_TOTALS: update_accounts,
     post.UPDATE_ALL: update_accounts,
     post.INSERT_POSTINGS: insert_postings,
     audit.LEAVES: leaves,
-    audit.HEAD: head,
-    audit.INSERT_BLOCK: insert_block,
+    audit.HEADS: read_heads,
+    audit.INSERT_BLOCKS: insert_blocks,
+    heads.TAKE_TURNS: take_turns,
     notify.TELL: tell,
     poison.RECORD: record,
     poison.FORGET: forget,

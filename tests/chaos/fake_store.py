@@ -117,7 +117,7 @@ class Transaction:
     def __init__(self, task: Any) -> None:
         self.task = task  # whose transaction it is
         self.tenant: int | None = None
-        self.claim = ""
+        self.bodies: list[str] = []  # of the operations that it works on
         self.failed = False
         self.locks: list[tuple[int, int]] = []
         self.log: list[tuple[Books, Row, str]] = []

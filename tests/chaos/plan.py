@@ -13,7 +13,13 @@ LOSSES = frozenset(
     {"drop", "kill", "cut", "cancel", "memory", "unknown", "restart", "flush", "away"}
 )
 POISONED = 0.04  # of the plans: finding such an operation takes many runs
-LEDGERS = [LedgerRef(1, 7, "main"), LedgerRef(2, 8, "other")]
+# The first two are of one tenant: they may share a run.
+LEDGERS = [
+    LedgerRef(1, 7, "main"),
+    LedgerRef(1, 8, "second"),
+    LedgerRef(2, 9, "other"),
+    LedgerRef(1, 10, "third"),
+]
 
 
 @dataclass(frozen=True)
@@ -31,8 +37,11 @@ class Plan:
     workers: int = 3
     group_max: int = 8
     pause_max_s: float = 0.02  # between two groups of a client
+    broker_s: float = 0.0  # how long a command to the broker takes: meanwhile ledgers gather
     switch_chance: float = 0.5  # that a switch point lets another go on
     run_operations: int = 10_000  # pipeline.stage.RUN_OPERATIONS
+    ahead_operations: int = 200  # tasks.stages.AHEAD_OPERATIONS
+    bells_enough: int = 4  # tasks.ring.BELLS_ENOUGH
     max_lag: int = 10_000
     run_bytes: int = 2 * 1024 * 1024  # pipeline.stage.RUN_BYTES
     careful_after: int = 3  # tasks.sweep.CAREFUL_AFTER
@@ -64,14 +73,17 @@ def plan_of(seed: int) -> Plan:
         losses_max=0 if quiet else rng.choice((1, 4, 16, 40)),
         sweeper=not quiet,
         loss_chance=rng.choice((0.001, 0.002, 0.01)),
-        ledgers=rng.choice((1, 1, 2)),
+        ledgers=rng.choice((1, 2, 2, 3, 4)),
         clients=rng.choice((1, 3, 5)),
         workers=rng.choice((2, 3, 4)),
         group_max=rng.choice((4, 8, 16)),
         pause_max_s=rng.choice((0.0, 0.02, 0.1)),
+        broker_s=rng.choice((0.0, 0.002, 0.02, 0.05)),
         switch_chance=rng.choice((0.1, 0.3, 0.6, 0.9)),
         run_operations=rng.choice((10_000, 10_000, 24, 5)),
         run_bytes=rng.choice((2 * 1024 * 1024, 2 * 1024 * 1024, 500)),
+        ahead_operations=rng.choice((200, 200, 20, 3, 0)),
+        bells_enough=rng.choice((4, 4, 1)),
         max_lag=rng.choice((10_000, 10_000, 40)),
         poison=not quiet and rng.random() < POISONED,
         careful_after=rng.choice((3, 3, 1)),

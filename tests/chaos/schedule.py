@@ -98,7 +98,8 @@ class Scheduler:
         """Let virtual time pass."""
         task = self.current
         turn = task.turn
-        self.at(self.now + seconds, lambda: self.wake(task, turn))
+        # No clock is finer: who waits for the rest that rounding left would wait for ever.
+        self.at(self.now + max(seconds, STEP_S), lambda: self.wake(task, turn))
         self.wait()
 
     def wait(self) -> None:

@@ -13,6 +13,7 @@ import pipeline.drain
 import pipeline.heads
 import pipeline.poison
 import pipeline.stage
+import tasks.errands
 import tasks.ring
 import tasks.stages
 import tasks.sweep
@@ -56,12 +57,20 @@ def set_environment() -> None:
 def put_in(world: Any) -> None:
     """Lead the code under test to the world's fakes."""
     log = Recorder(world.events)
-    for module in (api.writer, pipeline.drain, tasks.stages, tasks.ring, tasks.sweep):
+    for module in (
+        api.writer,
+        pipeline.drain,
+        pipeline.heads,
+        tasks.errands,
+        tasks.stages,
+        tasks.sweep,
+    ):
         put(module, time=world.clock)
     for module in (
         api.writer,
         pipeline.drain,
         pipeline.heads,
+        tasks.errands,
         tasks.ring,
         tasks.stages,
         tasks.sweep,
@@ -76,9 +85,12 @@ def put_in(world: Any) -> None:
     put(models.db, app_engine=world.engine)
     put(models.operation, secrets=Randomness(world.rng))
     put(tasks.sweep, CAREFUL_AFTER=world.plan.careful_after)
+    put(tasks.sweep, BELLS_ENOUGH=world.plan.bells_enough)
+    put(tasks.ring, BELLS_ENOUGH=world.plan.bells_enough)
+    put(tasks.stages, AHEAD_OPERATIONS=world.plan.ahead_operations, keeper=world.keeper)
     put(tasks.sweep, sweeper_engine=world.engine, broker=lambda: world.broker)
     put(tasks.ring, broker=lambda: world.broker, ring_chain=world.broker.ring_chain)
-    put(tasks.ring, threading=world.threading)
+    put(tasks.errands, threading=world.threading)
     put(api.parcel, threading=world.threading)
     # A class keeps a bound method as it is, so the thread itself comes as its only argument.
     put(api.writer._Thread, start=lambda thread: world.start_writer(thread))  # noqa: PLW0108

@@ -3,6 +3,7 @@
 The code that runs in its tasks is Trident's own; a plan says what happens to it.
 """
 
+import json
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
@@ -13,6 +14,7 @@ import psycopg2
 import redis
 from kombu.exceptions import OperationalError
 
+import tasks.keep
 import tasks.ring
 import tasks.stages
 import tasks.sweep
@@ -51,6 +53,13 @@ STEPS_MAX = 300_000  # a hundred times what a run takes: beyond it something tur
 def body_of(stage: str) -> Callable[[Any, bool], None]:
     """The function behind the stage's Celery task. Asking for it reads Celery's settings."""
     body: Callable[[Any, bool], None] = getattr(tasks.stages, stage).run
+    return body
+
+
+@lru_cache
+def sweep_body() -> Callable[[], None]:
+    """The function behind beat's Celery task."""
+    body: Callable[[], None] = tasks.sweep.sweep_task.run
     return body
 
 
@@ -118,6 +127,10 @@ class World:
         if not self.all_final():
             how = "with the sweeper" if self.plan.sweeper else "without losses and sweeper"
             raise Violated("all becomes final", f"{how}, it stays at {self.standing()}")
+        if not self.plan.losses_max:
+            self.scheduler.run(lambda: self.all_kept() or self.scheduler.now > end_s)
+            if not self.all_kept():
+                raise Violated("heads", "the newest head is not kept, though nothing was lost")
 
     def hopeless(self) -> bool:
         """Whether the run has gone wrong already, or turns in circles."""
@@ -133,6 +146,17 @@ class World:
             books.last_position("accept") == books.last_position("notify")
             for books in self.database.books.values()
         )
+
+    def all_kept(self) -> bool:
+        """Whether the newest block of each ledger is known outside."""
+        newest = {
+            f"{scope[0]}-{scope[1]}.json": books.blocks[-1].height
+            for scope, books in self.database.books.items()
+            if books.blocks
+        }
+        return newest == {
+            name: json.loads(kept)["height"] for name, kept in self.heads.kept.items()
+        }
 
     def standing(self) -> str:
         """How far each ledger has come."""
@@ -204,9 +228,16 @@ class World:
         made = self.scheduler.current.process.made
         if "writer" not in made:
             engine: Any = self.engine()
-            ring = tasks.ring.Ringer().ring
-            made["writer"] = Writer(engine, ring, self.plan.max_lag, threads=WRITERS)
+            ringer = tasks.ring.ringer.__wrapped__()
+            made["writer"] = Writer(engine, ringer.add, self.plan.max_lag, threads=WRITERS)
         return made["writer"]
+
+    def keeper(self) -> Any:
+        """The keeper of heads of the process, made on first use."""
+        made = self.scheduler.current.process.made
+        if "keeper" not in made:
+            made["keeper"] = tasks.keep.keeper.__wrapped__()
+        return made["keeper"]
 
     def start_writer(self, thread: Any) -> None:
         """What `start` of a writer's thread does here."""
@@ -230,7 +261,7 @@ class World:
         while True:
             self.scheduler.sleep(SWEEP_S)
             try:
-                tasks.sweep.sweep()
+                sweep_body()()
             except (psycopg2.Error, redis.RedisError, OperationalError, MemoryError):
                 continue
 
@@ -263,6 +294,8 @@ class World:
     def on_command(self, what: str) -> None:
         """A command to the broker is about to be sent."""
         self.scheduler.pause()
+        if self.plan.broker_s:
+            self.scheduler.sleep(self.plan.broker_s)
         self.note(what)
         if self.losses_left:
             self.strike(None)

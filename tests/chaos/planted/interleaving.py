@@ -1,6 +1,7 @@
 """Bugs that only some interleavings show: planted into the simulation, which must find them."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,10 +17,10 @@ import pipeline.stage
 import pipeline.validate
 import tasks.stages
 from models.ledger import LedgerRef
-from pipeline.drain import Drained, run_once
+from pipeline.drain import Drained, Together, run_once
 from pipeline.stage import RUN_OPERATIONS, Claim, mogrify
 from tests.chaos.fake_database import Connection, Parameters, Rows
-from tests.chaos.fake_statements import STATEMENTS
+from tests.chaos.fake_statements import STATEMENTS, integers
 from tests.chaos.plan import Plan
 
 STAGE_MODULES = (
@@ -53,12 +54,13 @@ def anything(plan: Plan) -> Plan:
 
 def only_bells(plan: Plan) -> Plan:
     """No sweeper, and nothing is lost: bells alone must do."""
-    return replace(plan, sweeper=False, losses_max=0)
+    return replace(plan, sweeper=False, losses_max=0, poison=False)
 
 
 def flushed(plan: Plan) -> Plan:
     """Nothing is lost, except what FLUSHALL takes."""
-    return replace(plan, faults=frozenset({"flush"}), losses_max=40, loss_chance=0.02, sweeper=True)
+    flush = frozenset({"flush"})
+    return replace(plan, faults=flush, losses_max=40, loss_chance=0.02, sweeper=True, poison=False)
 
 
 def flushed_without_sweeper(plan: Plan) -> Plan:
@@ -71,10 +73,11 @@ def flushed_without_sweeper(plan: Plan) -> Plan:
 READ_THEN_LOCK = """
 BEGIN;
 SELECT set_config('trident.tenant', %(tenant)s::text, true);
-SELECT CASE WHEN upto <= done THEN 'idle'
-            ELSE pg_try_advisory_xact_lock(%(lock)s, %(ledger)s)::text END, done, upto
-  FROM (SELECT last_position(%(tenant)s, %(ledger)s, %(stage)s) AS done,
-               last_position(%(tenant)s, %(ledger)s, %(before)s) AS upto) progress
+SELECT ledger, done, upto
+  FROM (SELECT ledger, last_position(%(tenant)s, ledger, %(stage)s) AS done,
+               last_position(%(tenant)s, ledger, %(before)s) AS upto
+          FROM unnest(%(ledgers)s::integer[]) ledger) progress
+ WHERE done < upto AND pg_try_advisory_xact_lock(%(lock)s, ledger)
 """
 
 
@@ -83,13 +86,15 @@ def read_then_lock(session: Connection, given: Parameters) -> Rows:
     name = given["stage"]
     session.begin().tenant = given["tenant"]
     session.step(f"{name}: read progress")
-    books = session.see(given)
-    done, upto = books.last_position(name), books.last_position(given["before"])
-    if upto <= done:
-        return [("idle", done, upto)]
-    session.step(f"{name}: try lock")
-    taken = session.try_lock((given["lock"], given["ledger"]))
-    return [("true" if taken else "false", done, upto)]
+    seen = [(ledger, session.see(given, ledger)) for ledger in integers(given["ledgers"])]
+    rows = [(id_, b.last_position(name), b.last_position(given["before"])) for id_, b in seen]
+    taken = []
+    for row in rows:
+        if row[1] < row[2]:
+            session.step(f"{name}: try to lock {row[0]}")
+            if session.try_lock((given["lock"], row[0])):
+                taken.append(row)
+    return taken
 
 
 @contextmanager
@@ -119,8 +124,8 @@ def begin_again(session: Connection, given: Parameters) -> None:
 def commit_twice(work: Claim, statements: Iterable[str] = ()) -> None:
     """First the effect, then, in another transaction, the run."""
     work.cursor.execute("".join(statements) + "COMMIT")
-    run = mogrify(work, pipeline.stage.INSERT_RUN, stage=work.stage)
-    work.cursor.execute(mogrify(work, BEGIN_AGAIN) + run)
+    runs = mogrify(work, pipeline.stage.INSERT_RUNS, stage=work.stage)
+    work.cursor.execute(mogrify(work, BEGIN_AGAIN) + runs)
 
 
 @contextmanager
@@ -150,16 +155,21 @@ def ring_before_commit() -> AbstractContextManager[Any]:
 # The look after the commit left out.
 
 
-def drain_without_a_second_look(stage: str, ledger: LedgerRef, *, careful: bool) -> Drained:
+def drain_once(stage: str, ledger: LedgerRef, *, careful: bool) -> Drained:
     """One run, and content with it."""
-    return Drained(
-        int(run_once(pipeline.drain.app_engine(), stage, ledger, RUN_OPERATIONS, careful)), False
-    )
+    done = run_once(pipeline.drain.app_engine(), stage, [ledger], RUN_OPERATIONS, careful)
+    return Drained(len(done), sum(span.operations for span in done), more=False)
+
+
+def drain_together_once(stage: str, ledgers: Sequence[LedgerRef]) -> Together:
+    """One run at each ledger, and content with it."""
+    done = run_once(pipeline.drain.app_engine(), stage, ledgers, RUN_OPERATIONS, careful=False)
+    return Together(Counter({span.ledger_id: span.operations for span in done}), more=False)
 
 
 def no_second_look() -> AbstractContextManager[Any]:
     """Who worked goes away without looking again."""
-    return mock.patch.object(tasks.stages, "drain", drain_without_a_second_look)
+    return mock.patch.multiple(tasks.stages, drain=drain_once, drain_together=drain_together_once)
 
 
 PLANTED = (
