@@ -5,7 +5,7 @@
 #   make test    the whole test suite; it starts the servers that it needs
 #   make check   style, types and the direction of imports
 #   make bench   what it costs, and what others cost (BENCH_ARGS: scenarios and sizes, or --help)
-#   make chaos   faults of every kind under load, for minutes; then everything must add up
+#   make chaos   simulations, planted bugs and faults of every kind under load: for minutes
 #   make lock    resolve the dependencies anew
 #   make clean   remove what make made; the data in .trident is kept
 

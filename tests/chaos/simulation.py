@@ -13,11 +13,12 @@ import multiprocessing
 import resource
 import sys
 import time
-from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
+from rich.console import Console
+from rich.table import Table
 
 from tests.chaos import seams
 from tests.chaos.checks import check, check_money
@@ -25,6 +26,7 @@ from tests.chaos.plan import Plan, plan_of
 from tests.chaos.world import Violated, World
 
 SEEDS = 10_000
+MILLISECONDS = 1_000
 CHUNK = 25  # seeds that a process takes at a time
 # Greenlets that never end make cycles of each world: collected when so many have piled up.
 COLLECT_EVERY = 50
@@ -75,27 +77,23 @@ def prepare() -> None:
     gc.disable()
 
 
-def run_seeds(
-    seeds: Iterable[int], processes: int | None
-) -> Iterator[tuple[int, str | None, int, int]]:
-    """Many seeds on every core, in no particular order."""
-    with multiprocessing.get_context("spawn").Pool(processes, prepare) as pool:
-        yield from pool.imap_unordered(run_seed, seeds, CHUNK)
+def pool(processes: int | None = None) -> Any:
+    """Processes that simulate: what they replace is replaced nowhere else. Default: the cores."""
+    return multiprocessing.get_context("spawn").Pool(processes, prepare)
 
 
-def show_failure(seed: int) -> None:
+def failure_of(seed: int) -> str:
     """The seed again, and the shortest history that breaks the same promise."""
     from tests.chaos.shrink import shrink  # noqa: PLC0415 - needed by a failure alone
 
     plan = plan_of(seed)
     outcome = simulate(plan)
-    click.echo(f"seed {seed}: {outcome.violated or 'all promises hold'} ({outcome.steps} steps)")
+    said = f"seed {seed}: {outcome.violated or 'all promises hold'} ({outcome.steps} steps)"
     if outcome.violated is None:
-        return
+        return said
     smallest = shrink(plan, outcome.violated.invariant)
-    click.echo(f"shrunk to: {smallest.plan}")
-    click.echo("\n".join(smallest.trace))
-    click.echo(f"=> {smallest.violated}")
+    shrunk = f"shrunk to: {smallest.plan}"
+    return "\n".join([said, shrunk, *smallest.trace, f"=> {smallest.violated}"])
 
 
 def main() -> int:
@@ -111,34 +109,43 @@ def main() -> int:
         prepare()
         if given.trace:
             click.echo("\n".join(simulate(plan_of(given.seed), traced=True).trace))
-            return 0
-        show_failure(given.seed)
+        else:
+            click.echo(failure_of(given.seed))
         return 0
-    return run_all(range(given.first, given.first + given.seeds), given.processes)
+    seeds = range(given.first, given.first + given.seeds)
+    return 0 if run_all(Console(), seeds, given.processes) else 1
 
 
-def run_all(seeds: range, processes: int | None) -> int:
-    """Run them, say what came of them; 1 if one failed."""
-    start = time.monotonic()
-    failed: list[tuple[int, str]] = []
+def run_all(console: Console, seeds: range, processes: int | None = None) -> bool:
+    """Run them in no particular order, and say what came of them; whether none failed."""
+    start, cpu_before = time.monotonic(), cpu_of_children_s()
+    failed: list[int] = []
     steps = operations = 0
-    for seed, violated, its_steps, its_operations in run_seeds(seeds, processes):
-        steps += its_steps
-        operations += its_operations
-        if violated is not None:
-            failed.append((seed, violated))
-            click.echo(f"seed {seed}: {violated}")
-    cpu = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu_ms = (cpu.ru_utime + cpu.ru_stime) * 1_000 / len(seeds)
-    click.echo(
-        f"{len(seeds)} seeds, {len(failed)} failed; {operations:,} operations,"
-        f" {steps:,} switch points; {time.monotonic() - start:.1f} s,"
-        f" {cpu_ms:.1f} ms of CPU a seed"
-    )
+    with pool(processes) as simulators:
+        for seed, violated, its_steps, its_operations in simulators.imap_unordered(
+            run_seed, seeds, CHUNK
+        ):
+            steps += its_steps
+            operations += its_operations
+            if violated is not None:
+                failed.append(seed)
+                click.echo(f"seed {seed}: {violated}")
+    table = Table("operations", "switch points", "seconds", "CPU a seed")
+    table.title = f"{len(seeds)} seeds, {len(failed)} failed"
+    cpu_ms = (cpu_of_children_s() - cpu_before) * MILLISECONDS / len(seeds)
+    seconds = time.monotonic() - start
+    table.add_row(f"{operations:,}", f"{steps:,}", f"{seconds:.1f}", f"{cpu_ms:.1f} ms")
+    console.print(table)
     if failed:
-        prepare()
-        show_failure(min(failed)[0])
-    return 1 if failed else 0
+        with pool(1) as simulator:
+            click.echo(simulator.apply(failure_of, (min(failed),)))
+    return not failed
+
+
+def cpu_of_children_s() -> float:
+    """What the processes that ended have used."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 if __name__ == "__main__":
