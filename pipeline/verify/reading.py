@@ -88,7 +88,11 @@ def chunks(cursor: Any, ledger: LedgerRef) -> Iterator[Chunk]:
 
 def _read_logged(cursor: Any, scope: dict[str, Any]) -> list[Logged]:
     cursor.execute(OPERATIONS, {**scope, "limit": CHUNK_OPERATIONS, "bytes": RUN_BYTES})
-    return [Logged(Operation._make((*row[:5], False)), row[5], row[6]) for row in cursor.fetchall()]
+    ledger_id = scope["ledger"]
+    return [
+        Logged(Operation._make((ledger_id, *row[:5], False)), row[5], row[6])
+        for row in cursor.fetchall()
+    ]
 
 
 def _read_rejections(cursor: Any, scope: dict[str, Any]) -> dict[int, Rejection]:
