@@ -8,6 +8,8 @@ import re
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import psycopg2
+
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 
 # By connection, the names that it knows. A connection that is lost takes its statements along.
@@ -31,6 +33,11 @@ class Prepared:
         """
         known = _known.setdefault(cursor.connection, set())
         if self._name not in known:
-            cursor.execute(self._prepare)
+            try:
+                cursor.execute(self._prepare)
+            except psycopg2.Error:
+                # Whether the server knows it now cannot be told, and it refuses to learn it twice.
+                cursor.connection.close()
+                raise
             known.add(self._name)
         return self.execute

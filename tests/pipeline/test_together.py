@@ -102,25 +102,6 @@ def test_one_ledgers_fault_leaves_the_others_alone(
     assert banks[1].rejection(receipts[1]) == "internal_error"
 
 
-def test_working_ahead_in_vain_ends_no_chain(
-    banks: list[Bank], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where the ledgers that are worked ahead fail, the bell goes on for the others."""
-    work_together(banks)
-    banks[0].transfer("world", "a", 5)
-    for amount in (6, 7):
-        banks[1].transfer("world", "a", amount)
-
-    def authorize(_work: Claim) -> None:
-        raise psycopg2.OperationalError("the server is gone")
-
-    monkeypatch.setitem(EFFECTS, "authorize", authorize)
-    monkeypatch.setattr("tasks.stages.AHEAD_OPERATIONS", 1)
-    stages.work_on("validate", [list(bank.ledger) for bank in banks], careful=False)
-    with pytest.raises(psycopg2.OperationalError):
-        stages.work_on("authorize", [list(banks[0].ledger)], careful=False)
-
-
 @pytest.mark.parametrize("many", [1, 2])
 def test_what_was_sealed_before_a_fault_has_a_head_to_keep(
     banks: list[Bank], monkeypatch: pytest.MonkeyPatch, many: int
@@ -146,7 +127,7 @@ def test_what_was_sealed_before_a_fault_has_a_head_to_keep(
     monkeypatch.setattr(stages, "keeper", Keeper)
     monkeypatch.setattr("pipeline.drain.claim", look)
     with suppress(psycopg2.OperationalError):
-        stages.work_on("audit", [list(bank.ledger) for bank in banks[:many]], careful=False)
+        stages.audit([list(bank.ledger) for bank in banks[:many]], careful=False)
     assert due == [bank.ledger.ledger_id for bank in banks[:many]]
 
 
