@@ -6,7 +6,8 @@ by the same code as by itself, and one commit makes all of it true. That is a fi
 trips and of the synced commits.
 
     look     without a lock: where does little wait, before stages that stand side by side?
-    try      the locks of all five stages; where one is held, the stages are left to themselves
+    try      the locks of all five stages: the first is held: that one will look again;
+             another is held: the ledger is left to the stages
     read     THEN, in a second statement, how far log and stages have come
 
 Whatever fails here is rolled back and left to the stages by themselves (drain.py), which find out
@@ -14,7 +15,7 @@ whose fault it is.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from models.db import app_engine, raw_connection
 from models.ledger import LedgerRef
@@ -51,15 +52,21 @@ LAST = """
 LOOK_AND_LOCK = Prepared(
     "through_look_and_lock",
     """
-SELECT set_config('trident.claim', coalesce(string_agg(ledger::text, ',') FILTER (WHERE CASE
-           WHEN accepted - validated NOT BETWEEN 1 AND %(few)s OR validated <> notified THEN false
-           ELSE pg_try_advisory_xact_lock(1, ledger) AND pg_try_advisory_xact_lock(2, ledger)
-                AND pg_try_advisory_xact_lock(3, ledger) AND pg_try_advisory_xact_lock(4, ledger)
-                AND pg_try_advisory_xact_lock(5, ledger) END), ''), true)
-  FROM (SELECT ledger,"""  # noqa: S608 - put together from constants
+SELECT set_config('trident.taken', coalesce(string_agg(ledger::text, ',')
+                                            FILTER (WHERE state = 'taken'), ''), true),
+       set_config('trident.left', coalesce(string_agg(ledger::text, ',')
+                                           FILTER (WHERE state = 'left'), ''), true)
+  FROM (SELECT ledger, CASE
+               WHEN validated <> notified OR accepted - validated > %(few)s THEN 'left'
+               WHEN accepted = validated THEN 'idle'
+               WHEN NOT pg_try_advisory_xact_lock(1, ledger) THEN 'held'
+               WHEN pg_try_advisory_xact_lock(2, ledger) AND pg_try_advisory_xact_lock(3, ledger)
+                AND pg_try_advisory_xact_lock(4, ledger) AND pg_try_advisory_xact_lock(5, ledger)
+               THEN 'taken' ELSE 'left' END AS state
+          FROM (SELECT ledger,"""  # noqa: S608 - put together from constants
     + LAST
     + """
-          FROM unnest(%(ledgers)s) ledger OFFSET 0) looked
+                  FROM unnest(%(ledgers)s) ledger OFFSET 0) looked OFFSET 0) tried
 """,
     tenant="integer",
     ledgers="integer[]",
@@ -68,42 +75,56 @@ SELECT set_config('trident.claim', coalesce(string_agg(ledger::text, ',') FILTER
 
 READ = Prepared(
     "through_read",
-    "SELECT ledger,"
+    "SELECT ledger, taken,"  # noqa: S608 - put together from constants
     + LAST
-    + "FROM unnest(string_to_array(current_setting('trident.claim'), ',')::integer[]) ledger",
+    + """
+  FROM (SELECT unnest(string_to_array(current_setting('trident.taken'), ',')::integer[]), true
+         UNION ALL
+        SELECT unnest(string_to_array(current_setting('trident.left'), ',')::integer[]), false)
+       AS known (ledger, taken)
+""",
     tenant="integer",
 )
 
 
-def through(ledgers: Sequence[LedgerRef]) -> list[Span]:
-    """Take a few operations of each of a tenant's ledgers through all stages; which they were.
+class Through(NamedTuple):
+    """What went through, and the numbers of the ledgers that are left to the stages."""
 
-    Raises whatever fails, with nothing done.
+    spans: list[Span]
+    left: set[int]
+
+
+def through(ledgers: Sequence[LedgerRef]) -> Through:
+    """Take a few operations of each of a tenant's ledgers through all stages.
+
+    Where somebody else holds the first stage nothing is done and nothing is left: that one looks
+    again after its commit. Raises whatever fails, with nothing done.
     """
     with raw_connection(app_engine()) as connection:
         try:
-            work = claim_all(connection, ledgers)
-            if work is None:
-                return []
+            work, left = claim_all(connection, ledgers)
+            if not work.spans:
+                return Through([], left)
             write(work)
-            return work.spans
+            return Through(work.spans, left)
         finally:
             rollback(connection)
 
 
-def claim_all(connection: Any, ledgers: Sequence[LedgerRef]) -> Claim | None:
-    """What waits, behind the locks of all stages, in an open transaction."""
+def claim_all(connection: Any, ledgers: Sequence[LedgerRef]) -> tuple[Claim, set[int]]:
+    """What waits, behind the locks of all stages, in an open transaction; and who is left."""
     tenant_id = ledgers[0].tenant_id
     asked = arrays.integers(ledger.ledger_id for ledger in ledgers)
     cursor = connection.cursor()
     statements = BEGIN + LOOK_AND_LOCK.on(cursor) + READ.on(cursor)
     cursor.execute(statements, {"tenant": tenant_id, "ledgers": asked, "few": FEW})
-    spans = [
-        Span(ledger_id, notified + 1, min(accepted, notified + FEW))
-        for ledger_id, accepted, validated, notified in cursor.fetchall()
-        if notified == validated < accepted
-    ]
-    return Claim(cursor, STAGES[0], tenant_id, spans) if spans else None
+    spans, left = [], set()
+    for ledger_id, taken, accepted, validated, notified in cursor.fetchall():
+        if not taken or validated != notified:
+            left.add(ledger_id)
+        elif notified < accepted:
+            spans.append(Span(ledger_id, notified + 1, min(accepted, notified + FEW)))
+    return Claim(cursor, STAGES[0], tenant_id, spans), left
 
 
 def write(work: Claim) -> None:

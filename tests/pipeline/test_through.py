@@ -5,11 +5,12 @@ from collections.abc import Iterator
 import psycopg2
 import pytest
 
+from models.ledger import LedgerRef
 from models.settings import settings
 from pipeline import audit
-from pipeline.drain import drain
+from pipeline.drain import ROUNDS_MAX, drain
 from pipeline.stage import LOCKS, STAGES
-from pipeline.through import FEW, through
+from pipeline.through import FEW, Through, through
 from pipeline.verify.verify import verify
 from tasks import stages
 from tests.bank import Bank, new_ledger, transfer
@@ -41,7 +42,7 @@ def test_all_stages_are_one_transaction(opened: Bank) -> None:
     wrong = bank.submit("transfer", transfer("a", "a", 1))
     banned = bank.submit("transfer", transfer("a", "world", 1), principal=b'{"roles": []}')
     last = bank.transfer("a", "world", 30)
-    (span,) = through([bank.ledger])
+    (span,) = through([bank.ledger]).spans
     assert (span.first, span.last) == (paid.position, last.position)
     assert transactions(bank, last.position) == 1
     found = [bank.rejection(one) for one in (paid, poor, wrong, banned, last)]
@@ -56,18 +57,21 @@ def test_what_waits_between_stages_is_left_to_them(opened: Bank) -> None:
     bank = opened
     bank.transfer("world", "a", 1)
     drain("validate", bank.ledger)
-    assert through([bank.ledger]) == []
+    assert through([bank.ledger]) == ([], {bank.ledger.ledger_id})
     bank.work()
     body = transfer("world", "a", 1)
     bank.accept(*(bank.submission("transfer", body) for _ in range(FEW + 1)))
-    assert through([bank.ledger]) == []
+    assert through([bank.ledger]) == ([], {bank.ledger.ledger_id})
     bank.work()
     assert bank.balance("a") == FEW + 2
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_at_work_keeps_its_ledger(opened: Bank, stage: str) -> None:
-    """Who holds any of a ledger's stages is not disturbed, and other ledgers are taken through."""
+    """Who holds any of a ledger's stages is not disturbed, and other ledgers are taken through.
+
+    The holder of the first stage will look again; else the ledger is left to the stages.
+    """
     other = Bank(new_ledger())
     other.open("a")
     opened.transfer("world", "a", 1)
@@ -75,11 +79,12 @@ def test_a_stage_at_work_keeps_its_ledger(opened: Bank, stage: str) -> None:
     try:
         lock = "SELECT pg_advisory_xact_lock(%s, %s)"
         connection.cursor().execute(lock, (LOCKS[stage], opened.ledger.ledger_id))
-        spans = through([opened.ledger, other.ledger])
+        spans, left = through([opened.ledger, other.ledger])
         assert [span.ledger_id for span in spans] == [other.ledger.ledger_id]
+        assert left == (set() if stage == STAGES[0] else {opened.ledger.ledger_id})
     finally:
         connection.close()
-    assert len(through([opened.ledger, other.ledger])) == 1
+    assert len(through([opened.ledger, other.ledger]).spans) == 1
 
 
 @pytest.fixture
@@ -103,7 +108,7 @@ def test_a_failure_leaves_nothing_behind(opened: Bank, broken: None) -> None:
     assert bank.balance("a") == 0
     assert bank.status(paid) == "accepted"
     bell = [list(bank.ledger)]
-    assert stages.work_through(bell) == set()
+    assert stages.work_through(bell) == bell
     stages.work("validate", bell, careful=False)
     assert bank.status(paid) == "validated"
 
@@ -129,3 +134,24 @@ def test_effects_are_those_of_the_stages(opened: Bank) -> None:
     ):
         query = f"SELECT {columns} FROM {table} WHERE ledger_id = :ledger ORDER BY 1, 2"
         assert bank.rows(query) == other.rows(query), table
+
+
+def test_a_ledger_that_is_never_done_is_rung_for(
+    opened: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Operations that keep coming in wait for another bell, and what is left is left."""
+    apart = Bank(new_ledger())
+    apart.open("a")
+    drain("validate", apart.ledger)
+    rung: list[LedgerRef] = []
+    monkeypatch.setattr(stages, "ring_more", lambda more, careful: rung.extend(more))
+
+    def busy(ledgers: list[LedgerRef]) -> Through:
+        opened.transfer("world", "a", 1)
+        return through(ledgers)
+
+    monkeypatch.setattr(stages, "through", busy)
+    left = stages.work_through([list(opened.ledger), list(apart.ledger)])
+    assert left == [list(apart.ledger)]
+    assert rung == [opened.ledger]
+    assert opened.balance("a") == ROUNDS_MAX
