@@ -8,7 +8,9 @@ trips and of the synced commits.
     look     without a lock: where does little wait, before stages that stand side by side?
     try      the locks of all five stages: the first is held: that one will look again;
              another is held: the ledger is left to the stages
-    read     THEN, in a second statement, how far log and stages have come
+    read     THEN, in a second statement, how far log and stages have come. Has somebody been
+             there between our look and our locks, the ledger is left to the stages as well: who
+             met those locks has gone away, and the stages are looked at again
 
 Whatever fails here is rolled back and left to the stages by themselves (drain.py), which find out
 whose fault it is.
@@ -120,10 +122,10 @@ def claim_all(connection: Any, ledgers: Sequence[LedgerRef]) -> tuple[Claim, set
     cursor.execute(statements, {"tenant": tenant_id, "ledgers": asked, "few": FEW})
     spans, left = [], set()
     for ledger_id, taken, accepted, validated, notified in cursor.fetchall():
-        if not taken or validated != notified:
-            left.add(ledger_id)
-        elif notified < accepted:
+        if taken and notified == validated < accepted:
             spans.append(Span(ledger_id, notified + 1, min(accepted, notified + FEW)))
+        else:
+            left.add(ledger_id)
     return Claim(cursor, STAGES[0], tenant_id, spans), left
 
 
