@@ -11,7 +11,7 @@ NUL = "\x00"
 
 def integers(values: Iterable[int | None]) -> str:
     """`{1,2,NULL}` for a bigint[], integer[] or smallint[]."""
-    return "{" + ",".join(["NULL" if v is None else str(v) for v in values]) + "}"
+    return "{" + ",".join(["NULL" if v is None else f"{v}" for v in values]) + "}"
 
 
 def words(values: Iterable[str]) -> str:
