@@ -82,6 +82,7 @@ def test_a_stage_at_work_keeps_its_ledger(opened: Bank, stage: str) -> None:
         spans, left = through([opened.ledger, other.ledger])
         assert [span.ledger_id for span in spans] == [other.ledger.ledger_id]
         assert left == (set() if stage == STAGES[0] else {opened.ledger.ledger_id})
+        connection.rollback()
     finally:
         connection.close()
     assert len(through([opened.ledger, other.ledger]).spans) == 1
