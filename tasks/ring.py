@@ -27,8 +27,9 @@ SAME_LEDGER_MIN_S = 0.025
 # More than a few operations go stage by stage anyway: the larger their runs, the less each costs.
 BULK_LEDGER_MIN_S = 0.1
 # With so many bells in the first queue another one would only wait there; meanwhile the ledgers
-# that become due gather for larger bells, which cost the workers far less.
-BELLS_ENOUGH = 4
+# that become due gather for larger bells, which cost the workers far less. 1,000 ledgers with an
+# operation a second each: with four, p99 of accepted to posted was 2.4 s, with two 0.2 s.
+BELLS_ENOUGH = 2
 # The key that says "a bell for this ledger waits" outlives the worst wait in the queue.
 WAITING_S = 30
 WAITING_KEY = "trident:waiting:{}"
