@@ -34,6 +34,8 @@ EXPECTED = {
     "errand_failed",
     "heads_not_kept",
     "ledgers_stand_still",
+    "not_shown",
+    "not_through",
     "not_together",
     "operation_poisoned",
     "ring_failed",

@@ -40,7 +40,7 @@ class Plan:
     broker_s: float = 0.0  # how long a command to the broker takes: meanwhile ledgers gather
     switch_chance: float = 0.5  # that a switch point lets another go on
     run_operations: int = 10_000  # pipeline.stage.RUN_OPERATIONS
-    ahead_operations: int = 200  # tasks.stages.AHEAD_OPERATIONS
+    few: int = 200  # pipeline.through.FEW; with 0 nothing goes through all stages at once
     bells_enough: int = 4  # tasks.ring.BELLS_ENOUGH
     max_lag: int = 10_000
     run_bytes: int = 2 * 1024 * 1024  # pipeline.stage.RUN_BYTES
@@ -82,7 +82,7 @@ def plan_of(seed: int) -> Plan:
         switch_chance=rng.choice((0.1, 0.3, 0.6, 0.9)),
         run_operations=rng.choice((10_000, 10_000, 24, 5)),
         run_bytes=rng.choice((2 * 1024 * 1024, 2 * 1024 * 1024, 500)),
-        ahead_operations=rng.choice((200, 200, 20, 3, 0)),
+        few=rng.choice((200, 200, 20, 3, 1, 0)),
         bells_enough=rng.choice((4, 4, 1)),
         max_lag=rng.choice((10_000, 10_000, 40)),
         poison=not quiet and rng.random() < POISONED,

@@ -8,6 +8,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from functools import lru_cache, partial
+from types import MethodType, SimpleNamespace
 from typing import Any
 
 import psycopg2
@@ -23,7 +24,7 @@ from api.writer import Writer
 from pipeline.accept import Behind
 from pipeline.stage import STAGES
 from tests.chaos import seams
-from tests.chaos.fake_broker import FakeBroker
+from tests.chaos.fake_broker import FakeBroker, request_of
 from tests.chaos.fake_database import Connection, Database, Engine
 from tests.chaos.fake_statements import STATEMENTS
 from tests.chaos.fake_store import BadData, Cancelled, Guards
@@ -50,10 +51,15 @@ STEPS_MAX = 300_000  # a hundred times what a run takes: beyond it something tur
 
 
 @lru_cache
-def body_of(stage: str) -> Callable[[Any, bool], None]:
-    """The function behind the stage's Celery task. Asking for it reads Celery's settings."""
-    body: Callable[[Any, bool], None] = getattr(tasks.stages, stage).run
-    return body
+def body_of(stage: str) -> Callable[[Any, Any, bool], None]:
+    """The function behind the stage's Celery task, with the task as its first argument.
+
+    Asking for it reads Celery's settings.
+    """
+    body = getattr(tasks.stages, stage).run
+    if isinstance(body, MethodType):  # a bound task
+        return body.__func__
+    return lambda _, bell, careful: body(bell, careful)
 
 
 @lru_cache
@@ -249,12 +255,14 @@ class World:
         while True:
             message = self.broker.take()
             try:
-                body_of(message.stage)(message.bell, message.careful)
+                request = request_of(message)
+                task = SimpleNamespace(request=request)
+                body_of(message.stage)(task, message.bell, message.careful)
             except Exception as error:  # noqa: BLE001 - as Celery does: the chain ends here
                 if not isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
                     self.events[f"{message.stage} raised {type(error).__name__}"] += 1
                 continue
-            self.broker.publish_next(message)
+            self.broker.publish_next(message, request.chain)
 
     def sweep(self) -> None:
         """Beat and the sweeper's task."""
