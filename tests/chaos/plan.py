@@ -12,7 +12,7 @@ BENIGN = frozenset({"double", "delay", "reorder"})
 LOSSES = frozenset(
     {"drop", "kill", "cut", "cancel", "memory", "unknown", "restart", "flush", "away"}
 )
-POISONED = 0.04  # of the plans: finding such an operation takes many runs
+POISONED = 0.02  # of the plans: finding such an operation takes many runs
 # The first two are of one tenant: they may share a run.
 LEDGERS = [
     LedgerRef(1, 7, "main"),
