@@ -9,12 +9,16 @@ trips and of the synced commits.
     try      the locks of all five stages; where one is held, the stages are left to themselves
     read     THEN, in a second statement, how far log and stages have come
 
+Between the look and the tries another may have validated what waits. Then our locks are held in
+vain, and whoever meets them in the stages after it is turned away: such a ledger is crossed, and
+who called must see to it that its stages are looked at again.
+
 Whatever fails here is rolled back and left to the stages by themselves (drain.py), which find out
 whose fault it is.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from models.db import app_engine, raw_connection
 from models.ledger import LedgerRef
@@ -51,11 +55,12 @@ LAST = """
 LOOK_AND_LOCK = Prepared(
     "through_look_and_lock",
     """
-SELECT set_config('trident.claim', coalesce(string_agg(ledger::text, ',') FILTER (WHERE CASE
-           WHEN accepted - validated NOT BETWEEN 1 AND %(few)s OR validated <> notified THEN false
-           ELSE pg_try_advisory_xact_lock(1, ledger) AND pg_try_advisory_xact_lock(2, ledger)
+SELECT set_config('trident.claim', coalesce(string_agg(CASE
+           WHEN accepted - validated NOT BETWEEN 1 AND %(few)s OR validated <> notified THEN NULL
+           WHEN pg_try_advisory_xact_lock(1, ledger) AND pg_try_advisory_xact_lock(2, ledger)
                 AND pg_try_advisory_xact_lock(3, ledger) AND pg_try_advisory_xact_lock(4, ledger)
-                AND pg_try_advisory_xact_lock(5, ledger) END), ''), true)
+                AND pg_try_advisory_xact_lock(5, ledger) THEN ledger::text
+           ELSE '-' || ledger END, ','), ''), true)
   FROM (SELECT ledger,"""  # noqa: S608 - put together from constants
     + LAST
     + """
@@ -66,44 +71,56 @@ SELECT set_config('trident.claim', coalesce(string_agg(ledger::text, ',') FILTER
     few="integer",
 )
 
+# Also of the ledgers of which some lock was held, which have a minus: others of it may be ours.
 READ = Prepared(
     "through_read",
-    "SELECT ledger,"
+    "SELECT ledger, locked,"  # noqa: S608 - put together from constants
     + LAST
-    + "FROM unnest(string_to_array(current_setting('trident.claim'), ',')::integer[]) ledger",
+    + """
+  FROM (SELECT abs(tried) AS ledger, tried > 0 AS locked
+          FROM unnest(string_to_array(current_setting('trident.claim'), ',')::integer[]) tried) one
+""",
     tenant="integer",
 )
 
 
-def through(ledgers: Sequence[LedgerRef]) -> list[Span]:
+class Through(NamedTuple):
+    """What went through, and the ledgers where another stood between the stages when tried."""
+
+    spans: list[Span]
+    crossed: set[int]
+
+
+def through(ledgers: Sequence[LedgerRef]) -> Through:
     """Take a few operations of each of a tenant's ledgers through all stages; which they were.
 
     Raises whatever fails, with nothing done.
     """
     with raw_connection(app_engine()) as connection:
         try:
-            work = claim_all(connection, ledgers)
-            if work is None:
-                return []
-            write(work)
-            return work.spans
+            work, crossed = claim_all(connection, ledgers)
+            if work.spans:
+                write(work)
+            return Through(work.spans, crossed)
         finally:
             rollback(connection)
 
 
-def claim_all(connection: Any, ledgers: Sequence[LedgerRef]) -> Claim | None:
-    """What waits, behind the locks of all stages, in an open transaction."""
+def claim_all(connection: Any, ledgers: Sequence[LedgerRef]) -> tuple[Claim, set[int]]:
+    """What waits, behind the locks of all stages, in an open transaction; and who is crossed."""
     tenant_id = ledgers[0].tenant_id
     asked = arrays.integers(ledger.ledger_id for ledger in ledgers)
     cursor = connection.cursor()
     statements = BEGIN + LOOK_AND_LOCK.on(cursor) + READ.on(cursor)
     cursor.execute(statements, {"tenant": tenant_id, "ledgers": asked, "few": FEW})
+    tried = cursor.fetchall()
     spans = [
         Span(ledger_id, notified + 1, min(accepted, notified + FEW))
-        for ledger_id, accepted, validated, notified in cursor.fetchall()
-        if notified == validated < accepted
+        for ledger_id, locked, accepted, validated, notified in tried
+        if locked and notified == validated < accepted
     ]
-    return Claim(cursor, STAGES[0], tenant_id, spans) if spans else None
+    crossed = {row[0] for row in tried if row[3] != row[4]}
+    return Claim(cursor, STAGES[0], tenant_id, spans), crossed
 
 
 def write(work: Claim) -> None:

@@ -93,11 +93,17 @@ def work_through(bell: Bell) -> set[int]:
 
 
 def through_rounds(ledgers: list[LedgerRef], ends: float) -> set[int]:
-    """What came in meanwhile is worked as well, a few times: a busy ledger is rung for anyway."""
+    """What came in meanwhile is worked as well, a few times: a busy ledger is rung for anyway.
+
+    A ledger that was crossed is not done, whatever went through before: its chain must go on.
+    """
     done: set[int] = set()
     names = {ledger.ledger_id: ledger for ledger in ledgers}
     for _ in range(ROUNDS_MAX):
-        spans = through(ledgers) if time.monotonic() < ends else []
+        if time.monotonic() >= ends:
+            break
+        spans, crossed = through(ledgers)
+        done -= crossed
         if not spans:
             break
         for span in spans:

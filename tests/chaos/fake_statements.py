@@ -144,23 +144,21 @@ def through_look(session: Connection, given: Parameters) -> Rows:
     session.begin().tenant = given["tenant"]
     session.step(f"through: look at {given['ledgers']}")
     known(session, through.LOOK_AND_LOCK)
-    looked = [through_row(session, given, ledger) for ledger in integers(given["ledgers"])]
-    locked = [
-        ledger
-        for ledger, accepted, validated, notified in looked
-        if validated == notified
-        and 1 <= accepted - validated <= given["few"]
-        and all(map(partial(try_stage, session, ledger), stage.STAGES))
-    ]
-    session.step(f"through: read progress of {locked}")
+    looked = [(id_, lasts(session, given, id_)) for id_ in integers(given["ledgers"])]
+    tried = {
+        ledger: all(map(partial(try_stage, session, ledger), stage.STAGES))
+        for ledger, (accepted, validated, notified) in looked
+        if validated == notified and 1 <= accepted - validated <= given["few"]
+    }
+    session.step(f"through: read progress of {list(tried)}")
     known(session, through.READ)
-    return [through_row(session, given, ledger) for ledger in locked]
+    return [(ledger, locked, *lasts(session, given, ledger)) for ledger, locked in tried.items()]
 
 
-def through_row(session: Connection, given: Parameters, ledger: int) -> tuple[int, ...]:
+def lasts(session: Connection, given: Parameters, ledger: int) -> list[int]:
     """through.LAST of one ledger."""
     books = session.see(given, ledger)
-    return ledger, *map(books.last_position, ("accept", "validate", "notify"))
+    return [books.last_position(name) for name in ("accept", "validate", "notify")]
 
 
 def try_stage(session: Connection, ledger: int, name: str) -> bool:
