@@ -23,6 +23,10 @@ from tasks import sweep
 from tests.chaos.fake_database import Connection, Parameters, Rows, Statement, UnknownStatement
 from tests.chaos.fake_store import Attempt, Block, Rejected, Row
 
+# Switch points between the look at the first of many ledgers and the tries for its locks: there is
+# time for another's whole run.
+LOOKING = 6
+
 SET_TENANT = "SELECT set_config('trident.tenant', :tenant, true)"
 
 
@@ -145,11 +149,14 @@ def through_look(session: Connection, given: Parameters) -> Rows:
     session.step(f"through: look at {given['ledgers']}")
     known(session, through.LOOK_AND_LOCK)
     looked = [(id_, lasts(session, given, id_)) for id_ in integers(given["ledgers"])]
-    tried = {
-        ledger: all(map(partial(try_stage, session, ledger), stage.STAGES))
+    waiting = [
+        ledger
         for ledger, (accepted, validated, notified) in looked
         if validated == notified and 1 <= accepted - validated <= given["few"]
-    }
+    ]
+    for _ in range(LOOKING if waiting else 0):
+        session.step("through: still looking")
+    tried = {id_: all(map(partial(try_stage, session, id_), stage.STAGES)) for id_ in waiting}
     session.step(f"through: read progress of {list(tried)}")
     known(session, through.READ)
     return [(ledger, locked, *lasts(session, given, ledger)) for ledger, locked in tried.items()]
