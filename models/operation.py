@@ -6,6 +6,7 @@ no index, and knowing one id does not let anybody guess another.
 """
 
 import secrets
+from array import array
 from typing import NamedTuple
 from uuid import UUID
 
@@ -13,6 +14,8 @@ import uuid_utils
 from typeid import TypeID
 
 RANDOM_BITS = 50
+# As they are drawn: in whole machine words, of which the upper bits are used.
+WORD_BITS = 64
 PREFIX = "op"
 
 
@@ -23,8 +26,14 @@ class Address(NamedTuple):
     position: int
 
 
-def make_id(ledger_id: int, position: int) -> UUID:
-    """A new id for the operation at this position."""
+def draw(count: int) -> list[int]:
+    """The random bits of so many ids, by one call of the system for all of them."""
+    drawn = secrets.randbits(WORD_BITS * count).to_bytes(WORD_BITS // 8 * count, "big")
+    return [word >> (WORD_BITS - RANDOM_BITS) for word in array("Q", drawn)]
+
+
+def make_id(ledger_id: int, position: int, drawn: int) -> UUID:
+    """A new id for the operation at this position, with random bits of its own (`draw`)."""
     high, middle, low = position >> 24, (position >> 12) & 0xFFF, position & 0xFFF
     return UUID(
         int=ledger_id << 96
@@ -33,7 +42,7 @@ def make_id(ledger_id: int, position: int) -> UUID:
         | middle << 64
         | 0b10 << 62  # variant of RFC 9562
         | low << RANDOM_BITS
-        | secrets.randbits(RANDOM_BITS)
+        | drawn
     )
 
 

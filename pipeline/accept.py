@@ -11,7 +11,7 @@ positions, insert them with their keys, commit. Whoever calls rings the bell aft
 
 import datetime as dt
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -21,7 +21,7 @@ import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from models.ledger import LedgerRef
-from models.operation import make_id
+from models.operation import draw, make_id
 from pipeline import arrays
 from pipeline.crash import crash_point
 from pipeline.prepared import Prepared
@@ -198,23 +198,25 @@ def _accept(
     look_up, insert = LOOK_UP.on(cursor), INSERT.on(cursor)
     cursor.execute(BEGIN + look_up, {**scope, "hashes": arrays.words(hashes.values())})
     rows = cursor.fetchall()
-    log = _Log(ledger.ledger_id, *rows[0][6:])
+    last, posted, now = rows[0][6:]
+    log = _Log(ledger.ledger_id, last, posted, now, iter(draw(len(submissions))))
     known = {row[3]: _stored(row) for row in rows if row[0] is not None}
     receipts = [_receive(submission, known, log, max_lag) for submission in submissions]
     if not log.fresh:
         cursor.execute("ROLLBACK")
         return receipts
     crash_point("accept.before_commit")
-    fresh = [submission for submission, _ in log.fresh]
+    fresh = [submission for submission, _ in log.fresh.values()]
+    accepted = [receipt for _, receipt in log.fresh.values()]
     columns = {
         "at": log.now,
-        "positions": arrays.integers(accepted.position for _, accepted in log.fresh),
-        "ids": arrays.words(accepted.id.hex for _, accepted in log.fresh),
-        "hashes": arrays.words(hashes[s.key] for s in fresh),
-        "keys": arrays.texts(s.key for s in fresh),
-        "kinds": arrays.words(s.kind for s in fresh),
-        "bodies": arrays.texts(s.body.decode() for s in fresh),
-        "principals": arrays.texts(s.principal.decode() for s in fresh),
+        "positions": arrays.integers([receipt.position for receipt in accepted]),
+        "ids": arrays.words([receipt.id.hex for receipt in accepted]),
+        "hashes": arrays.words([hashes[key] for key in log.fresh]),
+        "keys": arrays.texts(log.fresh),
+        "kinds": arrays.words([s.kind for s in fresh]),
+        "bodies": arrays.texts([s.body.decode() for s in fresh]),
+        "principals": arrays.texts([s.principal.decode() for s in fresh]),
     }
     try:
         cursor.execute(insert + "COMMIT", {**scope, **columns})
@@ -227,13 +229,14 @@ def _accept(
 
 @dataclass(slots=True)
 class _Log:
-    """Where the log ends, under its lock, and what this group adds to it."""
+    """Where the log ends, under its lock, and what this group adds to it, by key."""
 
     ledger_id: int
     last: int
     posted: int
     now: dt.datetime  # never before the last operation's accepted_at
-    fresh: list[tuple[Submission, Accepted]] = field(default_factory=list)
+    drawn: Iterator[int]  # the random bits of ids, enough for the group
+    fresh: dict[str, tuple[Submission, Accepted]] = field(default_factory=dict)
 
     @property
     def lag(self) -> int:
@@ -243,22 +246,23 @@ class _Log:
     def append(self, submission: Submission) -> Accepted:
         """The submission at the next position."""
         position = self.last + len(self.fresh) + 1
-        accepted = Accepted(position, make_id(self.ledger_id, position), self.now, replayed=False)
-        self.fresh.append((submission, accepted))
+        id_ = make_id(self.ledger_id, position, next(self.drawn))
+        accepted = Accepted(position, id_, self.now, replayed=False)
+        self.fresh[submission.key] = submission, accepted
         return accepted
 
 
 def _receive(submission: Submission, known: dict[str, Stored], log: _Log, max_lag: int) -> Receipt:
-    stored = known.get(submission.key)
-    if stored is not None:
+    key = submission.key
+    if key in known:
+        return _replay(known[key], submission)
+    if key in log.fresh:  # an equal key earlier in this group: as if it were stored
+        first, accepted = log.fresh[key]
+        stored = Stored(key, first.kind, first.body, accepted._replace(replayed=True))
         return _replay(stored, submission)
     if log.lag >= max_lag:
         return Behind(log.lag)
-    accepted = log.append(submission)
-    # An equal key later in the same group meets this one as if it were stored.
-    replay = accepted._replace(replayed=True)
-    known[submission.key] = Stored(submission.key, submission.kind, submission.body, replay)
-    return accepted
+    return log.append(submission)
 
 
 def _stored(row: tuple[Any, ...]) -> Stored:

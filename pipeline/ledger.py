@@ -6,7 +6,7 @@ It knows no database, clock, random number or queue, so the same log always give
 Amounts are integers in minor units. A posting's amount is credit +, debit -.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -93,54 +93,71 @@ class Books:
         self.altered[account.code] = account
 
 
-class Leg(NamedTuple):
-    """What an operation asks of one account: credit +, debit -."""
-
-    account: str
-    amount: int
-    currency: str
-
+# What an operation asks of one account: its code, the amount (credit +, debit -), the currency.
+Leg = tuple[str, int, str]
 
 Effect = list[Posting] | Refusal
 
 
-def enter(books: Books, position: int, legs: Iterable[Leg]) -> Effect:
+def enter(books: Books, position: int, legs: Sequence[Leg]) -> Effect:
     """Post the legs together or refuse them together.
 
     The guards stand in the order of precedence; each runs over all legs before the next one does.
     An account's limit is judged on what all legs together do to it.
     """
-    legs = list(legs)
-    refusal = _refuse_entry(books, legs)
+    refusal = _refuse_accounts(books.accounts, legs) or _refuse_totals(books.accounts, legs)
     if refusal is not None:
         return refusal
-    return [_write(books, position, number, leg) for number, leg in enumerate(legs)]
+    postings = []
+    for number, (code, amount, _currency) in enumerate(legs):
+        account = books.accounts[code]
+        _move(account, amount)
+        books.moved[code] = account
+        postings.append(
+            Posting(
+                position,
+                number,
+                account.number,
+                account.version,
+                False,
+                amount,
+                account.credits_posted - account.debits_posted,
+                account.currency,
+            )
+        )
+    return postings
 
 
-def _refuse_entry(books: Books, legs: list[Leg]) -> Refusal | None:
-    accounts = books.accounts
-    for leg in legs:
-        if leg.account not in accounts:
-            return refuse("unknown_account", account=leg.account)
-    for leg in legs:
-        account = accounts[leg.account]
-        if account.currency != leg.currency:
+def _move(account: Account, amount: int) -> None:
+    if amount < 0:
+        account.debits_posted -= amount
+    else:
+        account.credits_posted += amount
+    account.version += 1
+
+
+def _refuse_accounts(accounts: dict[str, Account], legs: Sequence[Leg]) -> Refusal | None:
+    for code, _amount, _currency in legs:
+        if code not in accounts:
+            return refuse("unknown_account", account=code)
+    for code, _amount, currency in legs:
+        if accounts[code].currency != currency:
             return refuse(
                 "currency_mismatch",
-                account=account.code,
-                account_currency=account.currency,
-                currency=leg.currency,
+                account=code,
+                account_currency=accounts[code].currency,
+                currency=currency,
             )
-    for leg in legs:
-        if accounts[leg.account].status == "closed":
-            return refuse("account_closed", account=leg.account)
-    for leg in legs:
-        if accounts[leg.account].status == "frozen":
-            return refuse("account_frozen", account=leg.account)
-    return _refuse_totals(accounts, legs)
+    for code, _amount, _currency in legs:
+        if accounts[code].status == "closed":
+            return refuse("account_closed", account=code)
+    for code, _amount, _currency in legs:
+        if accounts[code].status == "frozen":
+            return refuse("account_frozen", account=code)
+    return None
 
 
-def _refuse_totals(accounts: dict[str, Account], legs: list[Leg]) -> Refusal | None:
+def _refuse_totals(accounts: dict[str, Account], legs: Sequence[Leg]) -> Refusal | None:
     debits: dict[str, int] = {}
     credits: dict[str, int] = {}
     for code, amount, _currency in legs:
@@ -166,23 +183,3 @@ def _refuse_totals(accounts: dict[str, Account], legs: list[Leg]) -> Refusal | N
                     "insufficient_funds", account=code, available=available, amount=wanted
                 )
     return None
-
-
-def _write(books: Books, position: int, number: int, leg: Leg) -> Posting:
-    account = books.accounts[leg.account]
-    if leg.amount < 0:
-        account.debits_posted -= leg.amount
-    else:
-        account.credits_posted += leg.amount
-    account.version += 1
-    books.moved[account.code] = account
-    return Posting(
-        position,
-        number,
-        account.number,
-        account.version,
-        False,
-        leg.amount,
-        account.credits_posted - account.debits_posted,
-        account.currency,
-    )

@@ -15,7 +15,7 @@ statements, the round trips and the commit, and each has a run of its own.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, starmap
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -132,12 +132,14 @@ SELECT s.ledger, o.position, o.kind, o.body, o.accepted_at, o.principal,
        AS s (ledger, first, last)
  CROSS JOIN LATERAL (
        SELECT position, kind, body::text AS body, accepted_at, principal::text AS principal,
-              sum(octet_length(body::text)) OVER (ORDER BY position) AS bytes
-         FROM (SELECT *, sum(pg_column_size(body)) OVER (ORDER BY position) AS stored_bytes
+              sum(octet_length(body::text)) OVER running AS bytes
+         FROM (SELECT *, sum(pg_column_size(body)) OVER running AS stored_bytes
                  FROM operations
                 WHERE tenant_id = %(tenant)s AND ledger_id = s.ledger
-                  AND position BETWEEN s.first AND s.last) stored
-        WHERE stored_bytes <= %(bytes)s OR position = s.first) o
+                  AND position BETWEEN s.first AND s.last
+               WINDOW running AS (ORDER BY position ROWS UNBOUNDED PRECEDING)) stored
+        WHERE stored_bytes <= %(bytes)s OR position = s.first
+       WINDOW running AS (ORDER BY position ROWS UNBOUNDED PRECEDING)) o
  WHERE o.bytes <= %(bytes)s OR o.position = s.first
  ORDER BY s.ledger, o.position
 """
@@ -190,7 +192,7 @@ def claim(connection: Any, stage: str, ledgers: Sequence[LedgerRef], limit: int)
 def operations(work: Claim) -> list[Operation]:
     """The claimed operations by ledger and position. Shortens each span to its share of bytes."""
     work.cursor.execute(FETCH, {**work.scope, "bytes": RUN_BYTES // len(work.spans)})
-    rows = [Operation._make(row) for row in work.cursor.fetchall()]
+    rows = list(starmap(Operation, work.cursor.fetchall()))
     found = {ledger_id: list(these) for ledger_id, these in groupby(rows, LEDGER_OF)}
     work.spans = [_seen(work, span, found.get(span.ledger_id, [])) for span in work.spans]
     return rows

@@ -6,12 +6,11 @@ by the same code as by itself, and one commit makes all of it true. That is a fi
 trips and of the synced commits.
 
     look     without a lock: where does little wait, before stages that stand side by side?
-    try      the locks of all five stages; where one is held, the stages are left to themselves
-    read     THEN, in a second statement, how far log and stages have come
-
-Between the look and the tries another may have validated what waits. Then our locks are held in
-vain, and whoever meets them in the stages after it is turned away: such a ledger is crossed, and
-who called must see to it that its stages are looked at again.
+    try      the locks of all five stages: the first is held: that one will look again;
+             another is held: the ledger is left to the stages
+    read     THEN, in a second statement, how far log and stages have come. Has somebody been
+             there between our look and our locks, the ledger is left to the stages as well: who
+             met those locks has gone away, and the stages are looked at again
 
 Whatever fails here is rolled back and left to the stages by themselves (drain.py), which find out
 whose fault it is.
@@ -55,72 +54,79 @@ LAST = """
 LOOK_AND_LOCK = Prepared(
     "through_look_and_lock",
     """
-SELECT set_config('trident.claim', coalesce(string_agg(CASE
-           WHEN accepted - validated NOT BETWEEN 1 AND %(few)s OR validated <> notified THEN NULL
-           WHEN pg_try_advisory_xact_lock(1, ledger) AND pg_try_advisory_xact_lock(2, ledger)
-                AND pg_try_advisory_xact_lock(3, ledger) AND pg_try_advisory_xact_lock(4, ledger)
-                AND pg_try_advisory_xact_lock(5, ledger) THEN ledger::text
-           ELSE '-' || ledger END, ','), ''), true)
-  FROM (SELECT ledger,"""  # noqa: S608 - put together from constants
+SELECT set_config('trident.taken', coalesce(string_agg(ledger::text, ',')
+                                            FILTER (WHERE state = 'taken'), ''), true),
+       set_config('trident.left', coalesce(string_agg(ledger::text, ',')
+                                           FILTER (WHERE state = 'left'), ''), true)
+  FROM (SELECT ledger, CASE
+               WHEN validated <> notified OR accepted - validated > %(few)s THEN 'left'
+               WHEN accepted = validated THEN 'idle'
+               WHEN NOT pg_try_advisory_xact_lock(1, ledger) THEN 'held'
+               WHEN pg_try_advisory_xact_lock(2, ledger) AND pg_try_advisory_xact_lock(3, ledger)
+                AND pg_try_advisory_xact_lock(4, ledger) AND pg_try_advisory_xact_lock(5, ledger)
+               THEN 'taken' ELSE 'left' END AS state
+          FROM (SELECT ledger,"""  # noqa: S608 - put together from constants
     + LAST
     + """
-          FROM unnest(%(ledgers)s) ledger OFFSET 0) looked
+                  FROM unnest(%(ledgers)s) ledger OFFSET 0) looked OFFSET 0) tried
 """,
     tenant="integer",
     ledgers="integer[]",
     few="integer",
 )
 
-# Also of the ledgers of which some lock was held, which have a minus: others of it may be ours.
 READ = Prepared(
     "through_read",
-    "SELECT ledger, locked,"  # noqa: S608 - put together from constants
+    "SELECT ledger, taken,"  # noqa: S608 - put together from constants
     + LAST
     + """
-  FROM (SELECT abs(tried) AS ledger, tried > 0 AS locked
-          FROM unnest(string_to_array(current_setting('trident.claim'), ',')::integer[]) tried) one
+  FROM (SELECT unnest(string_to_array(current_setting('trident.taken'), ',')::integer[]), true
+         UNION ALL
+        SELECT unnest(string_to_array(current_setting('trident.left'), ',')::integer[]), false)
+       AS known (ledger, taken)
 """,
     tenant="integer",
 )
 
 
 class Through(NamedTuple):
-    """What went through, and the ledgers where another stood between the stages when tried."""
+    """What went through, and the numbers of the ledgers that are left to the stages."""
 
     spans: list[Span]
-    crossed: set[int]
+    left: set[int]
 
 
 def through(ledgers: Sequence[LedgerRef]) -> Through:
-    """Take a few operations of each of a tenant's ledgers through all stages; which they were.
+    """Take a few operations of each of a tenant's ledgers through all stages.
 
-    Raises whatever fails, with nothing done.
+    Where somebody else holds the first stage nothing is done and nothing is left: that one looks
+    again after its commit. Raises whatever fails, with nothing done.
     """
     with raw_connection(app_engine()) as connection:
         try:
-            work, crossed = claim_all(connection, ledgers)
-            if work.spans:
-                write(work)
-            return Through(work.spans, crossed)
+            work, left = claim_all(connection, ledgers)
+            if not work.spans:
+                return Through([], left)
+            write(work)
+            return Through(work.spans, left)
         finally:
             rollback(connection)
 
 
 def claim_all(connection: Any, ledgers: Sequence[LedgerRef]) -> tuple[Claim, set[int]]:
-    """What waits, behind the locks of all stages, in an open transaction; and who is crossed."""
+    """What waits, behind the locks of all stages, in an open transaction; and who is left."""
     tenant_id = ledgers[0].tenant_id
     asked = arrays.integers(ledger.ledger_id for ledger in ledgers)
     cursor = connection.cursor()
     statements = BEGIN + LOOK_AND_LOCK.on(cursor) + READ.on(cursor)
     cursor.execute(statements, {"tenant": tenant_id, "ledgers": asked, "few": FEW})
-    tried = cursor.fetchall()
-    spans = [
-        Span(ledger_id, notified + 1, min(accepted, notified + FEW))
-        for ledger_id, locked, accepted, validated, notified in tried
-        if locked and notified == validated < accepted
-    ]
-    crossed = {row[0] for row in tried if row[3] != row[4]}
-    return Claim(cursor, STAGES[0], tenant_id, spans), crossed
+    spans, left = [], set()
+    for ledger_id, taken, accepted, validated, notified in cursor.fetchall():
+        if taken and notified == validated < accepted:
+            spans.append(Span(ledger_id, notified + 1, min(accepted, notified + FEW)))
+        else:
+            left.add(ledger_id)
+    return Claim(cursor, STAGES[0], tenant_id, spans), left
 
 
 def write(work: Claim) -> None:

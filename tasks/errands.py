@@ -8,6 +8,7 @@ one at once. What is left is tried again after a pause.
 import threading
 import time
 from collections.abc import Callable, Collection
+from typing import NamedTuple
 
 import structlog
 
@@ -17,21 +18,33 @@ CLOSE_S = 3.0  # a closing process gives its last errands this long
 
 # Takes ledgers with their newest positions; gives back those that are still due.
 Errand = Callable[[dict[LedgerRef, int]], Collection[LedgerRef]]
+# The least time between two turns of a ledger, by how many positions came in since the last one.
+Interval = Callable[[int], float]
 
 log = structlog.get_logger("trident.errands")
+
+
+class Turn(NamedTuple):
+    """A ledger's last turn: when (time.monotonic()), and its newest position then."""
+
+    at: float
+    upto: int
 
 
 class Errands:
     """A thread with one errand. `add` returns at once and never raises."""
 
-    def __init__(self, name: str, errand: Errand, *, every_s: float, pause_s: float) -> None:
-        """`every_s`: the least time between two turns of a ledger; `pause_s`: after a failure."""
+    def __init__(
+        self, name: str, errand: Errand, *, every_s: Interval, rest_s: float, pause_s: float
+    ) -> None:
+        """`rest_s`: the rest after an errand that left ledgers due; `pause_s`: after a failure."""
         self._name = name
         self._errand = errand
         self._every_s = every_s
+        self._rest_s = rest_s
         self._pause_s = pause_s
         self._due: dict[LedgerRef, int] = {}
-        self._last_turn: dict[LedgerRef, float] = {}
+        self._turns: dict[LedgerRef, Turn] = {}
         self._paused_until = 0.0
         self._closing = False
         self._wake = threading.Condition()
@@ -55,7 +68,7 @@ class Errands:
         while (due := self._take()) is not None:
             try:
                 left = self._errand(due)
-                pause_s = self._every_s
+                pause_s = self._rest_s
             except Exception as error:  # noqa: BLE001 - no fault of an errand may end the thread
                 log.warning("errand_failed", errand=self._name, error=str(error), ledgers=len(due))
                 left, pause_s = due, self._pause_s
@@ -79,19 +92,19 @@ class Errands:
                 ready = {
                     ledger: upto
                     for ledger, upto in self._due.items()
-                    if self._closing or now >= self._ready_at(ledger)
+                    if self._closing or now >= self._ready_at(ledger, upto)
                 }
                 if ready:
                     break
                 if self._closing:
                     return None
-                self._wake.wait(
-                    min((self._ready_at(ledger) - now for ledger in self._due), default=None)
-                )
-            for ledger in ready:
+                waits = (self._ready_at(*due) - now for due in self._due.items())
+                self._wake.wait(min(waits, default=None))
+            for ledger, upto in ready.items():
                 del self._due[ledger]
-                self._last_turn[ledger] = now
+                self._turns[ledger] = Turn(now, upto)
             return ready
 
-    def _ready_at(self, ledger: LedgerRef) -> float:
-        return self._last_turn.get(ledger, float("-inf")) + self._every_s
+    def _ready_at(self, ledger: LedgerRef, upto: int) -> float:
+        last = self._turns.get(ledger)
+        return float("-inf") if last is None else last.at + self._every_s(upto - last.upto)

@@ -28,4 +28,10 @@ def keep_all(due: dict[LedgerRef, int]) -> list[LedgerRef]:
 @lru_cache
 def keeper() -> Errands:
     """The process's keeper of heads. Made on first use, so never before a fork."""
-    return Errands("keeper", keep_all, every_s=SAME_LEDGER_MIN_S, pause_s=PAUSE_S)
+    return Errands(
+        "keeper",
+        keep_all,
+        every_s=lambda _many: SAME_LEDGER_MIN_S,
+        rest_s=SAME_LEDGER_MIN_S,
+        pause_s=PAUSE_S,
+    )

@@ -14,6 +14,7 @@ import structlog
 
 from models.ledger import LedgerRef
 from models.settings import settings
+from pipeline.through import FEW
 from tasks.chain import VALIDATE, describe, ring_chain
 from tasks.errands import Errands
 
@@ -23,6 +24,8 @@ BELL_MAX = 50
 # A busy ledger is rung at most this often: its operations pile up meanwhile and are worked
 # together. An idle ledger is rung at once.
 SAME_LEDGER_MIN_S = 0.025
+# More than a few operations go stage by stage anyway: the larger their runs, the less each costs.
+BULK_LEDGER_MIN_S = 0.1
 # With so many bells in the first queue another one would only wait there; meanwhile the ledgers
 # that become due gather for larger bells, which cost the workers far less.
 BELLS_ENOUGH = 4
@@ -91,7 +94,14 @@ def ring_due(due: dict[LedgerRef, int]) -> Collection[LedgerRef]:
     return ()
 
 
+def ring_every_s(many: int) -> float:
+    """How often a ledger is rung at the most while so many operations come in between."""
+    return SAME_LEDGER_MIN_S if many <= FEW else BULK_LEDGER_MIN_S
+
+
 @lru_cache
 def ringer() -> Errands:
     """The process's ringing thread. Made on first use, so never before a fork."""
-    return Errands("ringer", ring_due, every_s=SAME_LEDGER_MIN_S, pause_s=BREAKER_S)
+    return Errands(
+        "ringer", ring_due, every_s=ring_every_s, rest_s=SAME_LEDGER_MIN_S, pause_s=BREAKER_S
+    )

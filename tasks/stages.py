@@ -44,11 +44,11 @@ def validate(self: Any, bell: Bell, careful: bool) -> None:
     """
     began = time.time()
     clear_waiting([ledger_id for _, ledger_id, _ in bell])
-    done = set() if careful else work_through(bell)
-    outcome = work("validate", bell, careful)
-    outcome.raise_if_all_failed(bell)
-    if len(done) == len(bell) and not (outcome.worked or outcome.more or outcome.faults):
+    left = bell if careful else work_through(bell)
+    if not left:
         drop_rest(self.request, began)
+        return
+    work("validate", left, careful).raise_if_all_failed(left)
 
 
 @app.task(name=AUTHORIZE)
@@ -78,38 +78,38 @@ def notify(bell: Bell, careful: bool) -> None:
     work("notify", bell, careful).raise_if_all_failed(bell)
 
 
-def work_through(bell: Bell) -> set[int]:
-    """Work all stages of the ledgers where little waits; which they were."""
-    done: set[int] = set()
+def work_through(bell: Bell) -> Bell:
+    """Work all stages of the ledgers where little waits; which are left to the stages."""
+    left: list[LedgerRef] = []
     ends = time.monotonic() + THROUGH_ENDS_AFTER_S
     for ledgers in by_tenant(bell):
         try:
-            done |= through_rounds(ledgers, ends)
+            left += through_rounds(ledgers, ends)
         except Exception as error:  # noqa: BLE001 - stage by stage shows whose fault it is
             log.warning("not_through", ledgers=len(ledgers), error=str(error))
+            left += ledgers
             for ledger in ledgers:
                 keeper().add(ledger, 0)  # whatever was committed before, or by the failing commit
-    return done
+    return [list(ledger) for ledger in left]
 
 
-def through_rounds(ledgers: list[LedgerRef], ends: float) -> set[int]:
-    """What came in meanwhile is worked as well, a few times: a busy ledger is rung for anyway.
+def through_rounds(ledgers: list[LedgerRef], ends: float) -> list[LedgerRef]:
+    """Until a look without locks finds nothing more; which ledgers are left to the stages.
 
-    A ledger that was crossed is not done, whatever went through before: its chain must go on.
+    Where operations keep coming in, another bell is rung: other ledgers get their turn before it.
     """
-    done: set[int] = set()
-    names = {ledger.ledger_id: ledger for ledger in ledgers}
+    by_id = {ledger.ledger_id: ledger for ledger in ledgers}
+    if time.monotonic() > ends:
+        return ledgers
     for _ in range(ROUNDS_MAX):
-        if time.monotonic() >= ends:
-            break
-        spans, crossed = through(ledgers)
-        done -= crossed
+        spans, left = through(ledgers)
+        for span in spans:
+            keeper().add(by_id[span.ledger_id], span.last)
         if not spans:
             break
-        for span in spans:
-            done.add(span.ledger_id)
-            keeper().add(names[span.ledger_id], span.last)
-    return done
+    else:
+        ring_more([by_id[span.ledger_id] for span in spans], careful=False)
+    return [by_id[ledger_id] for ledger_id in left]
 
 
 @dataclass

@@ -39,8 +39,8 @@ class Schema(fields.OperationSchema):
 def check(body: Body) -> Refusal | None:
     """What is wrong with a journal whatever the books say."""
     sums: dict[str, int] = {}
-    for leg in legs(body):
-        sums[leg.currency] = sums.get(leg.currency, 0) + leg.amount
+    for _account, amount, currency in legs(body):
+        sums[currency] = sums.get(currency, 0) + amount
     for currency, total in sums.items():
         if total != 0:
             return refuse("unbalanced_journal", currency=currency, credits_less_debits=total)
@@ -50,7 +50,7 @@ def check(body: Body) -> Refusal | None:
 def legs(body: Body) -> list[Leg]:
     """Its legs with signed amounts."""
     return [
-        Leg(
+        (
             leg["account"],
             leg["amount"] if leg["direction"] == "credit" else -leg["amount"],
             leg["currency"],

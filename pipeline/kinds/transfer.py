@@ -6,7 +6,7 @@ the source's balance falls and the destination's rises.
 
 from pipeline.kinds import fields
 from pipeline.kinds.kind import SUBMITTERS, Body, Kind
-from pipeline.ledger import Books, Effect, Leg, enter
+from pipeline.ledger import Books, Effect, enter
 from pipeline.refusal import Refusal, refuse
 
 
@@ -44,11 +44,8 @@ def accounts(body: Body) -> tuple[str, ...]:
 def apply(books: Books, position: int, body: Body) -> Effect:
     """Its postings, or why not."""
     amount, currency = body["amount"], body["currency"]
-    return enter(
-        books,
-        position,
-        (Leg(body["source"], -amount, currency), Leg(body["destination"], amount, currency)),
-    )
+    legs = ((body["source"], -amount, currency), (body["destination"], amount, currency))
+    return enter(books, position, legs)
 
 
 KIND = Kind(

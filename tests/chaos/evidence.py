@@ -93,7 +93,7 @@ def _read_log(connection: Connection, evidence: Evidence) -> None:
         "SELECT position, kind, body::text, accepted_at, principal::text, id, idempotency_key"
         f" FROM operations {OF_LEDGER} ORDER BY position",
     ):
-        operation = Operation._make((*row[:5], False))
+        operation = Operation._make((evidence.ledger.ledger_id, *row[:5], False))
         evidence.log.append(Stored(operation, show_id(row.id), row.idempotency_key))
     keys = f"SELECT position FROM idempotency_keys {OF_LEDGER} ORDER BY position"
     evidence.keys = [row.position for row in _rows(connection, evidence, keys)]

@@ -149,17 +149,23 @@ def through_look(session: Connection, given: Parameters) -> Rows:
     session.step(f"through: look at {given['ledgers']}")
     known(session, through.LOOK_AND_LOCK)
     looked = [(id_, lasts(session, given, id_)) for id_ in integers(given["ledgers"])]
-    waiting = [
-        ledger
-        for ledger, (accepted, validated, notified) in looked
-        if validated == notified and 1 <= accepted - validated <= given["few"]
-    ]
+    waiting, left = [], []
+    for ledger, (accepted, validated, notified) in looked:
+        if validated != notified or accepted - validated > given["few"]:
+            left.append(ledger)
+        elif accepted > validated:
+            waiting.append(ledger)
     for _ in range(LOOKING if waiting else 0):
         session.step("through: still looking")
-    tried = {id_: all(map(partial(try_stage, session, id_), stage.STAGES)) for id_ in waiting}
-    session.step(f"through: read progress of {list(tried)}")
+    taken = []
+    for ledger in waiting:
+        if try_stage(session, ledger, stage.STAGES[0]):
+            all_five = all(try_stage(session, ledger, name) for name in stage.STAGES[1:])
+            (taken if all_five else left).append(ledger)
+    session.step(f"through: read progress of {taken} and {left}")
     known(session, through.READ)
-    return [(ledger, locked, *lasts(session, given, ledger)) for ledger, locked in tried.items()]
+    tried = [(ledger, True) for ledger in taken] + [(ledger, False) for ledger in left]
+    return [(id_, locked, *lasts(session, given, id_)) for id_, locked in tried]
 
 
 def lasts(session: Connection, given: Parameters, ledger: int) -> list[int]:

@@ -1,7 +1,10 @@
 """The stages on a real database: exactly once, in order, whoever calls them how often."""
 
+import gc
 import threading
+from contextlib import nullcontext
 
+import psycopg2
 import pytest
 
 from models.db import app_engine, raw_connection
@@ -256,3 +259,25 @@ def _opening(code: str) -> dict[str, object]:
 
 def _runs(bank: Bank) -> int:
     return len(bank.rows("SELECT FROM runs WHERE ledger_id = :ledger"))
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_collector_of_cycles_rests_during_a_run_and_no_longer(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    """No collection of cycles interrupts a run; afterwards they go on, if it failed, too."""
+    during = []
+    good = EFFECTS["validate"]
+
+    def validated(work: Claim) -> None:
+        during.append(gc.isenabled())
+        if fails:
+            raise psycopg2.OperationalError("The surroundings failed.")
+        good(work)
+
+    monkeypatch.setitem(EFFECTS, "validate", validated)
+    bank.open("a")
+    with pytest.raises(psycopg2.OperationalError) if fails else nullcontext():
+        drain("validate", bank.ledger)
+    assert during == [False]
+    assert gc.isenabled()

@@ -1,24 +1,19 @@
 """Through all stages at once: the same outcome as stage by stage, in one transaction."""
 
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import psycopg2
 import pytest
 
+from models.ledger import LedgerRef
 from models.settings import settings
-from pipeline import audit, stage
-from pipeline.drain import drain
+from pipeline import audit
+from pipeline.drain import ROUNDS_MAX, drain
 from pipeline.stage import LOCKS, STAGES
-from pipeline.through import FEW, LOOK_AND_LOCK, through
+from pipeline.through import FEW, Through, through
 from pipeline.verify.verify import verify
 from tasks import stages
 from tests.bank import Bank, new_ledger, transfer
-
-# Between the look at a ledger and the tries for its locks, where a test slows that statement down.
-SLOW_LOOK_S = 0.5
-WITHIN_S = 10.0
 
 
 @pytest.fixture
@@ -62,18 +57,21 @@ def test_what_waits_between_stages_is_left_to_them(opened: Bank) -> None:
     bank = opened
     bank.transfer("world", "a", 1)
     drain("validate", bank.ledger)
-    assert through([bank.ledger]).spans == []
+    assert through([bank.ledger]) == ([], {bank.ledger.ledger_id})
     bank.work()
     body = transfer("world", "a", 1)
     bank.accept(*(bank.submission("transfer", body) for _ in range(FEW + 1)))
-    assert through([bank.ledger]).spans == []
+    assert through([bank.ledger]) == ([], {bank.ledger.ledger_id})
     bank.work()
     assert bank.balance("a") == FEW + 2
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_at_work_keeps_its_ledger(opened: Bank, stage: str) -> None:
-    """Who holds any of a ledger's stages is not disturbed, and other ledgers are taken through."""
+    """Who holds any of a ledger's stages is not disturbed, and other ledgers are taken through.
+
+    The holder of the first stage will look again; else the ledger is left to the stages.
+    """
     other = Bank(new_ledger())
     other.open("a")
     opened.transfer("world", "a", 1)
@@ -81,8 +79,10 @@ def test_a_stage_at_work_keeps_its_ledger(opened: Bank, stage: str) -> None:
     try:
         lock = "SELECT pg_advisory_xact_lock(%s, %s)"
         connection.cursor().execute(lock, (LOCKS[stage], opened.ledger.ledger_id))
-        spans = through([opened.ledger, other.ledger]).spans
+        spans, left = through([opened.ledger, other.ledger])
         assert [span.ledger_id for span in spans] == [other.ledger.ledger_id]
+        assert left == (set() if stage == STAGES[0] else {opened.ledger.ledger_id})
+        connection.rollback()
     finally:
         connection.close()
     assert len(through([opened.ledger, other.ledger]).spans) == 1
@@ -109,7 +109,7 @@ def test_a_failure_leaves_nothing_behind(opened: Bank, broken: None) -> None:
     assert bank.balance("a") == 0
     assert bank.status(paid) == "accepted"
     bell = [list(bank.ledger)]
-    assert stages.work_through(bell) == set()
+    assert stages.work_through(bell) == bell
     stages.work("validate", bell, careful=False)
     assert bank.status(paid) == "validated"
 
@@ -137,60 +137,22 @@ def test_effects_are_those_of_the_stages(opened: Bank) -> None:
         assert bank.rows(query) == other.rows(query), table
 
 
-@pytest.fixture
-def slow_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some time passes between the look and the tries."""
-    old, slow = LOOK_AND_LOCK._name, "through_slow_look"
-    prepare = LOOK_AND_LOCK._prepare.replace(old, slow)
-    prepare = prepare.replace(") looked", f") looked, pg_sleep({SLOW_LOOK_S})")
-    assert "pg_sleep" in prepare
-    monkeypatch.setattr(LOOK_AND_LOCK, "_name", slow)
-    monkeypatch.setattr(LOOK_AND_LOCK, "_prepare", prepare)
-    monkeypatch.setattr(LOOK_AND_LOCK, "execute", LOOK_AND_LOCK.execute.replace(old, slow))
-
-
-def wait_for_slow_look() -> None:
-    """Until a session is between look and tries."""
-    connection = psycopg2.connect(settings().database_url)
-    connection.autocommit = True
-    deadline = time.monotonic() + WITHIN_S
-    try:
-        with connection.cursor() as cursor:
-            while True:
-                cursor.execute("SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
-                if cursor.rowcount:
-                    return
-                assert time.monotonic() < deadline, "no session looks slowly"
-    finally:
-        connection.close()
-
-
-def test_a_ledger_validated_after_the_look_is_crossed(opened: Bank, slow_look: None) -> None:
-    """What another validated before the locks were tried is not taken, and is told apart."""
-    opened.transfer("world", "a", 1)
-    with ThreadPoolExecutor(1) as pool:
-        taken = pool.submit(through, [opened.ledger])
-        wait_for_slow_look()
-        drain("validate", opened.ledger)
-        assert taken.result() == ([], {opened.ledger.ledger_id})
-
-
-def test_who_crossed_a_ledger_works_its_later_stages(
-    opened: Bank, slow_look: None, monkeypatch: pytest.MonkeyPatch
+def test_a_ledger_that_is_never_done_is_rung_for(
+    opened: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A ledger that went through and was crossed in the next round is not done.
+    """Operations that keep coming in wait for another bell, and what is left is left."""
+    apart = Bank(new_ledger())
+    apart.open("a")
+    drain("validate", apart.ledger)
+    rung: list[LedgerRef] = []
+    monkeypatch.setattr(stages, "ring_more", lambda more, careful: rung.extend(more))
 
-    Whoever validated it met locks that were held in vain: unless this chain goes on, nobody works
-    the stages after.
-    """
-    monkeypatch.setattr(stage, "RUN_BYTES", 1)  # a round takes one operation
-    first, second = (opened.transfer("world", "a", 1) for _ in range(2))
-    with ThreadPoolExecutor(1) as pool:
-        done = pool.submit(stages.work_through, [list(opened.ledger)])
-        deadline = time.monotonic() + WITHIN_S
-        while opened.status(first) != "posted":
-            assert time.monotonic() < deadline, "the first round takes nothing through"
-        wait_for_slow_look()
-        drain("validate", opened.ledger)
-        assert done.result() == set()
-    assert opened.status(second) == "validated"
+    def busy(ledgers: list[LedgerRef]) -> Through:
+        opened.transfer("world", "a", 1)
+        return through(ledgers)
+
+    monkeypatch.setattr(stages, "through", busy)
+    left = stages.work_through([list(opened.ledger), list(apart.ledger)])
+    assert left == [list(apart.ledger)]
+    assert rung == [opened.ledger]
+    assert opened.balance("a") == ROUNDS_MAX

@@ -1,9 +1,7 @@
 """Bugs that only some interleavings show: planted into the simulation, which must find them."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
@@ -20,8 +18,6 @@ import tasks.stages
 from models.ledger import LedgerRef
 from pipeline.drain import Drained, Together, run_once
 from pipeline.stage import RUN_OPERATIONS, Claim, mogrify
-from tasks.chain import Bell
-from tasks.stages import Outcome, work, work_through
 from tests.chaos.fake_database import Connection, Parameters, Rows
 from tests.chaos.fake_statements import STATEMENTS, integers
 from tests.chaos.plan import Plan
@@ -170,22 +166,12 @@ def drain_together_once(stage: str, ledgers: Sequence[LedgerRef]) -> Together:
     return Together({span.ledger_id for span in done}, more=False)
 
 
-# What the present task has taken through all stages. Each greenlet has its own.
-went = ContextVar[AbstractSet[int]]("went", default=frozenset())
-
-
-def through_once(bell: Bell) -> set[int]:
-    """Remembers what went through, so that nobody looks at it again."""
-    done = work_through(bell)
-    went.set(done)
-    return done
-
-
-def work_the_rest(stage: str, bell: Bell, careful: bool) -> Outcome:
-    """The stage, except for the ledgers that the same task has just taken through."""
-    done = went.get()
-    went.set(frozenset())
-    return work(stage, [one for one in bell if one[1] not in done], careful)
+def through_once(ledgers: list[LedgerRef], _ends: float) -> list[LedgerRef]:
+    """One round, and content with it; which ledgers are left to the stages."""
+    spans, left = tasks.stages.through(ledgers)
+    for span in spans:
+        tasks.stages.keeper().add(next(one for one in ledgers if one[1] == span.ledger_id), 0)
+    return [ledger for ledger in ledgers if ledger.ledger_id in left]
 
 
 def no_second_look() -> AbstractContextManager[Any]:
@@ -194,9 +180,7 @@ def no_second_look() -> AbstractContextManager[Any]:
         tasks.stages,
         drain=drain_once,
         drain_together=drain_together_once,
-        ROUNDS_MAX=1,
-        work_through=through_once,
-        work=work_the_rest,
+        through_rounds=through_once,
     )
 
 
