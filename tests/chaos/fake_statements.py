@@ -157,7 +157,7 @@ def through_look(session: Connection, given: Parameters) -> Rows:
             waiting.append(ledger)
     for _ in range(LOOKING if waiting else 0):
         session.step("through: still looking")
-    taken = []
+    taken: list[int] = []
     for ledger in waiting:
         if try_stage(session, ledger, stage.STAGES[0]):
             all_five = all(try_stage(session, ledger, name) for name in stage.STAGES[1:])
