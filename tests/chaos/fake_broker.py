@@ -2,10 +2,13 @@
 
 A message may be dropped, doubled, delayed and overtaken, all of it may be flushed, and the server
 may be away for a while. A chain's next message is published when its task has ended, by whoever ran
-it. A message is acknowledged before it is worked: who dies takes it along.
+it, unless the task has dropped the rest of it. A message is acknowledged before it is worked: who
+dies takes it along.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import redis
@@ -24,6 +27,12 @@ class Message(NamedTuple):
     stage: str
     bell: list[list[Any]]
     careful: bool
+
+
+def request_of(message: Message) -> Any:
+    """What Celery gives a bound task: the rest of its chain, the next one last, is its to drop."""
+    rest = STAGES[STAGES.index(message.stage) + 1 :]
+    return SimpleNamespace(chain=list(reversed(rest)))
 
 
 class FakeBroker:
@@ -80,18 +89,25 @@ class FakeBroker:
             else:
                 self._arrive(message)
 
-    def publish_next(self, message: Message) -> None:
-        """The chain goes on. Without a broker it ends here."""
-        at = STAGES.index(message.stage) + 1
-        if at < len(STAGES):
+    def publish_next(self, message: Message, chain: list[str] | None) -> None:
+        """The chain goes on, if anything is left of it. Without a broker it ends here."""
+        if chain:
             try:
-                self.publish(message._replace(stage=STAGES[at]))
+                self.publish(message._replace(stage=chain[-1]))
             except OperationalError:
                 return
 
     def ring_chain(self, bell: list[list[Any]], _says: str, *, careful: bool = False) -> None:
         """tasks.chain.ring_chain."""
         self.publish(Message(STAGES[0], bell, careful))
+
+    @contextmanager
+    def connection_for_write(self) -> Iterator[None]:
+        """What Flower is told goes through here."""
+        self._step("show what is done")
+        if self._scheduler.now < self.away_until:
+            raise OperationalError("the broker is away")
+        yield
 
     def _arrive(self, message: Message) -> None:
         self._queues[message.stage].append(message)

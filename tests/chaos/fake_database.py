@@ -160,7 +160,8 @@ class Connection:
         """The switch point before a statement takes effect."""
         self.database.scheduler.pause()
         self.database.hooks.on_statement(self, what)
-        self.check()
+        if self.severed:
+            self.check()
 
     def check(self) -> None:
         """Raise what psycopg2 does when the other side is gone."""

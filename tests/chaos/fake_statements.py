@@ -15,13 +15,17 @@ from uuid import UUID
 
 import orjson
 
-from pipeline import accept, audit, heads, notify, poison, post, stage
+from pipeline import accept, audit, heads, notify, poison, post, stage, through
 from pipeline.ledger import Account, Posting
 from pipeline.prepared import Prepared
 from pipeline.verify import chain, runs
 from tasks import sweep
 from tests.chaos.fake_database import Connection, Parameters, Rows, Statement, UnknownStatement
 from tests.chaos.fake_store import Attempt, Block, Rejected, Row
+
+# Switch points between the look at the first of many ledgers and the tries for its locks: there is
+# time for another's whole run.
+LOOKING = 6
 
 SET_TENANT = "SELECT set_config('trident.tenant', :tenant, true)"
 
@@ -139,6 +143,43 @@ def waiting_for(session: Connection, given: Parameters, ledgers: Iterable[int]) 
     ]
 
 
+def through_look(session: Connection, given: Parameters) -> Rows:
+    """through.BEGIN, LOOK_AND_LOCK and READ: what is locked was seen before, and is read anew."""
+    session.begin().tenant = given["tenant"]
+    session.step(f"through: look at {given['ledgers']}")
+    known(session, through.LOOK_AND_LOCK)
+    looked = [(id_, lasts(session, given, id_)) for id_ in integers(given["ledgers"])]
+    waiting, left = [], []
+    for ledger, (accepted, validated, notified) in looked:
+        if validated != notified or accepted - validated > given["few"]:
+            left.append(ledger)
+        elif accepted > validated:
+            waiting.append(ledger)
+    for _ in range(LOOKING if waiting else 0):
+        session.step("through: still looking")
+    taken: list[int] = []
+    for ledger in waiting:
+        if try_stage(session, ledger, stage.STAGES[0]):
+            all_five = all(try_stage(session, ledger, name) for name in stage.STAGES[1:])
+            (taken if all_five else left).append(ledger)
+    session.step(f"through: read progress of {taken} and {left}")
+    known(session, through.READ)
+    tried = [(ledger, True) for ledger in taken] + [(ledger, False) for ledger in left]
+    return [(id_, locked, *lasts(session, given, id_)) for id_, locked in tried]
+
+
+def lasts(session: Connection, given: Parameters, ledger: int) -> list[int]:
+    """through.LAST of one ledger."""
+    books = session.see(given, ledger)
+    return [books.last_position(name) for name in ("accept", "validate", "notify")]
+
+
+def try_stage(session: Connection, ledger: int, name: str) -> bool:
+    """One of the five tries."""
+    session.step(f"through: try to lock {name} of {ledger}")
+    return session.try_lock((stage.LOCKS[name], ledger))
+
+
 def spans(given: Parameters) -> Iterator[tuple[int, int, int]]:
     """The spans of a claim: ledger, first and last position."""
     return zip(
@@ -188,14 +229,13 @@ def insert_rejections(session: Connection, given: Parameters) -> None:
 
 
 def insert_runs(session: Connection, given: Parameters) -> None:
-    """stage.INSERT_RUNS, its COMMIT included."""
+    """stage.INSERT_RUNS."""
     name = given["stage"]
     session.step(f"{name}: runs {shown(given)}")
     for ledger, first, last in spans(given):
         tx, books = session.write(given, ledger, "runs", name)
-        session.database.guards.run(books, name, first, last)
+        session.database.guards.run(tx, books, name, first, last)
         tx.runs.append((books, name, first, last))
-    session.commit()
 
 
 def last_numbers(session: Connection, given: Parameters) -> Rows:
@@ -310,10 +350,11 @@ def leaves(session: Connection, given: Parameters) -> Rows:
     session.step(f"audit: leaves {shown(given)}")
     rows: Rows = []
     for ledger, first, last in spans(given):
-        books = session.see(given, ledger)
+        tx, books = session.within(), session.see(given, ledger)
+        rejections, postings = tx.rejections_of(books), tx.postings_of(books)
         for o in books.log[first - 1 : last]:
-            rejected = books.rejections.get(o.position, [])[:1]
-            legs = books.postings.get(o.position, [])
+            rejected = rejections.get(o.position, [])[:1]
+            legs = postings.get(o.position, [])
             at = o.accepted_at.timestamp()
             stored = o.position, o.id.int, at, o.key, o.kind, o.body, o.principal
             every = [*stored, *map(tuple, rejected), *map(tuple, legs)]
@@ -454,14 +495,16 @@ def runs_of(session: Connection, given: Parameters) -> Rows:
     return [run for run in found if run[0] > given["after"]][: given["limit"]]
 
 
+PREPARED = accept.LOOK_UP, accept.INSERT, through.LOOK_AND_LOCK, through.READ
 STATEMENTS: dict[str, Statement] = {
     "ROLLBACK": rollback,
     "COMMIT": commit,
     SET_TENANT: set_tenant,
-    **{one._prepare: partial(prepare_it, one) for one in (accept.LOOK_UP, accept.INSERT)},
+    **{one._prepare: partial(prepare_it, one) for one in PREPARED},
     accept.BEGIN + accept.LOOK_UP.execute: look_up,
     accept.INSERT.execute + "COMMIT": insert_log,
     stage.LOOK_AND_LOCK: look_and_lock,
+    through.BEGIN + through.LOOK_AND_LOCK.execute + through.READ.execute: through_look,
     stage.FETCH: fetch,
     stage.INSERT_REJECTIONS: insert_rejections,
     stage.INSERT_RUNS: insert_runs,

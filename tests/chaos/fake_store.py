@@ -128,6 +128,24 @@ class Transaction:
         self.blocks: list[tuple[Books, Block]] = []
         self.acts: list[Callable[[], None]] = []  # what else happens at the commit
 
+    def last_position(self, books: Books, stage: str) -> int:
+        """The database's function of that name, as this transaction sees it."""
+        mine = [last for other, name, _, last in self.runs if other is books and name == stage]
+        return mine[-1] if mine else books.last_position(stage)
+
+    def rejections_of(self, books: Books) -> dict[int, list[Rejected]]:
+        """The rejections by position, as this transaction sees them."""
+        mine = {p: [row] for other, p, row in self.rejections if other is books}
+        return books.rejections | mine if mine else books.rejections
+
+    def postings_of(self, books: Books) -> dict[int, list[Posting]]:
+        """The postings by position, as this transaction sees them."""
+        mine: dict[int, list[Posting]] = {}
+        for other, postings in self.postings:
+            for posting in postings if other is books else ():
+                mine.setdefault(posting.position, []).append(posting)
+        return books.postings | mine if mine else books.postings
+
     def apply(self) -> None:
         """Make everything visible to everybody, at one moment."""
         for books, row, key_hash in self.log:
@@ -176,23 +194,23 @@ class Guards:
             if key_hash in books.keys:
                 self._refuse("idempotency_keys: the key is taken")
 
-    def run(self, books: Books, stage: str, first: int, last: int) -> None:
+    def run(self, tx: Transaction, books: Books, stage: str, first: int, last: int) -> None:
         """Runs join up and never pass the stage before."""
-        done = books.last_position(stage)
+        done = tx.last_position(books, stage)
         if self.on and first != done + 1:
             self._refuse(f"runs: {stage} begins at {first}, but its last run ended at {done}")
-        if self.on and last > books.last_position(BEFORE[stage]):
+        if self.on and last > tx.last_position(books, BEFORE[stage]):
             self._refuse(f"runs: {stage} may not pass {BEFORE[stage]}")
 
     def rejections(self, tx: Transaction, books: Books, rows: list[tuple[int, Rejected]]) -> None:
         """One outcome for each position."""
         if not self.on:
             return
-        posted = {p.position for other, ps in tx.postings if other is books for p in ps}
+        posted, rejected = tx.postings_of(books), tx.rejections_of(books)
         for position, _ in rows:
-            if position in books.rejections:
+            if position in rejected:
                 self._refuse(f"rejections: position {position} is rejected already")
-            if position in books.postings or position in posted:
+            if position in posted:
                 self._refuse(f"rejections: position {position} has postings")
             if position > books.last_position("accept"):
                 self._refuse(f"rejections: position {position} is not in the log")
@@ -201,14 +219,15 @@ class Guards:
         """Authorized, whole, balanced, not rejected; each continues its account."""
         if not self.on:
             return
-        if rows[-1].position > books.last_position("authorize"):
+        if rows[-1].position > tx.last_position(books, "authorize"):
             self._refuse(f"postings: position {rows[-1].position} is not authorized")
+        rejected = tx.rejections_of(books)
         ends = dict[tuple[int, bool], Posting]()
         sums = dict[tuple[int, str], int]()
         for row in rows:
             if row.position in books.postings:
                 self._refuse(f"postings: position {row.position} is posted already")
-            if row.position in books.rejections:
+            if row.position in rejected:
                 self._refuse(f"postings: position {row.position} was rejected")
             of = row.account, row.pending
             end = ends.get(of) or books.ends.get(of)

@@ -13,8 +13,10 @@ import pipeline.drain
 import pipeline.heads
 import pipeline.poison
 import pipeline.stage
+import pipeline.through
 import tasks.errands
 import tasks.ring
+import tasks.shown
 import tasks.stages
 import tasks.sweep
 
@@ -62,6 +64,7 @@ def put_in(world: Any) -> None:
         pipeline.drain,
         pipeline.heads,
         tasks.errands,
+        tasks.shown,
         tasks.stages,
         tasks.sweep,
     ):
@@ -72,6 +75,7 @@ def put_in(world: Any) -> None:
         pipeline.heads,
         tasks.errands,
         tasks.ring,
+        tasks.shown,
         tasks.stages,
         tasks.sweep,
     ):
@@ -87,7 +91,9 @@ def put_in(world: Any) -> None:
     put(tasks.sweep, CAREFUL_AFTER=world.plan.careful_after)
     put(tasks.sweep, BELLS_ENOUGH=world.plan.bells_enough)
     put(tasks.ring, BELLS_ENOUGH=world.plan.bells_enough)
-    put(tasks.stages, AHEAD_OPERATIONS=world.plan.ahead_operations, keeper=world.keeper)
+    put(tasks.stages, keeper=world.keeper)
+    put(pipeline.through, FEW=world.plan.few, app_engine=world.engine)
+    put(tasks.shown, app=world.broker, show=lambda *_: None)
     put(tasks.sweep, sweeper_engine=world.engine, broker=lambda: world.broker)
     put(tasks.ring, broker=lambda: world.broker, ring_chain=world.broker.ring_chain)
     put(tasks.errands, threading=world.threading)

@@ -1,19 +1,25 @@
 """Through all stages at once: the same outcome as stage by stage, in one transaction."""
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg2
 import pytest
 
 from models.ledger import LedgerRef
 from models.settings import settings
-from pipeline import audit
+from pipeline import audit, stage
 from pipeline.drain import ROUNDS_MAX, drain
 from pipeline.stage import LOCKS, STAGES
-from pipeline.through import FEW, Through, through
+from pipeline.through import FEW, LOOK_AND_LOCK, Through, through
 from pipeline.verify.verify import verify
 from tasks import stages
 from tests.bank import Bank, new_ledger, transfer
+
+# Between the look at a ledger and the tries for its locks, where a test slows that statement down.
+SLOW_LOOK_S = 0.5
+WITHIN_S = 10.0
 
 
 @pytest.fixture
@@ -156,3 +162,62 @@ def test_a_ledger_that_is_never_done_is_rung_for(
     assert left == [list(apart.ledger)]
     assert rung == [opened.ledger]
     assert opened.balance("a") == ROUNDS_MAX
+
+
+@pytest.fixture
+def slow_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some time passes between the look and the tries."""
+    old, slow = LOOK_AND_LOCK._name, "through_slow_look"
+    prepare = LOOK_AND_LOCK._prepare.replace(old, slow)
+    prepare = prepare.replace(") looked OFFSET", f") looked, pg_sleep({SLOW_LOOK_S}) OFFSET")
+    assert "pg_sleep" in prepare
+    monkeypatch.setattr(LOOK_AND_LOCK, "_name", slow)
+    monkeypatch.setattr(LOOK_AND_LOCK, "_prepare", prepare)
+    monkeypatch.setattr(LOOK_AND_LOCK, "execute", LOOK_AND_LOCK.execute.replace(old, slow))
+
+
+def wait_for_slow_look() -> None:
+    """Until a session is between look and tries."""
+    connection = psycopg2.connect(settings().database_url)
+    connection.autocommit = True
+    deadline = time.monotonic() + WITHIN_S
+    try:
+        with connection.cursor() as cursor:
+            while True:
+                cursor.execute("SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
+                if cursor.rowcount:
+                    return
+                assert time.monotonic() < deadline, "no session looks slowly"
+    finally:
+        connection.close()
+
+
+def test_a_ledger_validated_after_the_look_is_left(opened: Bank, slow_look: None) -> None:
+    """What another validated before the locks were tried is left to the stages."""
+    opened.transfer("world", "a", 1)
+    with ThreadPoolExecutor(1) as pool:
+        taken = pool.submit(through, [opened.ledger])
+        wait_for_slow_look()
+        drain("validate", opened.ledger)
+        assert taken.result() == ([], {opened.ledger.ledger_id})
+
+
+def test_locks_held_in_vain_leave_the_ledger_to_the_stages(
+    opened: Bank, slow_look: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where an earlier round took some of it through.
+
+    Whoever validated it met locks that were held in vain: unless this chain goes on, nobody works
+    the stages after.
+    """
+    monkeypatch.setattr(stage, "RUN_BYTES", 1)  # a round takes one operation
+    first, second = (opened.transfer("world", "a", 1) for _ in range(2))
+    with ThreadPoolExecutor(1) as pool:
+        left = pool.submit(stages.work_through, [list(opened.ledger)])
+        deadline = time.monotonic() + WITHIN_S
+        while opened.status(first) != "posted":
+            assert time.monotonic() < deadline, "the first round takes nothing through"
+        wait_for_slow_look()
+        drain("validate", opened.ledger)
+        assert left.result() == [list(opened.ledger)]
+    assert opened.status(second) == "validated"

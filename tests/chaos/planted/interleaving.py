@@ -124,7 +124,7 @@ def commit_twice(work: Claim, statements: Iterable[str] = ()) -> None:
     """First the effect, then, in another transaction, the run."""
     work.cursor.execute("".join(statements) + "COMMIT")
     runs = mogrify(work, pipeline.stage.INSERT_RUNS, stage=work.stage)
-    work.cursor.execute(mogrify(work, BEGIN_AGAIN) + runs)
+    work.cursor.execute(mogrify(work, BEGIN_AGAIN) + runs + "COMMIT")
 
 
 @contextmanager
@@ -166,9 +166,22 @@ def drain_together_once(stage: str, ledgers: Sequence[LedgerRef]) -> Together:
     return Together({span.ledger_id for span in done}, more=False)
 
 
+def through_once(ledgers: list[LedgerRef], _ends: float) -> list[LedgerRef]:
+    """One round, and content with it; which ledgers are left to the stages."""
+    spans, left = tasks.stages.through(ledgers)
+    for span in spans:
+        tasks.stages.keeper().add(next(one for one in ledgers if one[1] == span.ledger_id), 0)
+    return [ledger for ledger in ledgers if ledger.ledger_id in left]
+
+
 def no_second_look() -> AbstractContextManager[Any]:
     """Who worked goes away without looking again."""
-    return mock.patch.multiple(tasks.stages, drain=drain_once, drain_together=drain_together_once)
+    return mock.patch.multiple(
+        tasks.stages,
+        drain=drain_once,
+        drain_together=drain_together_once,
+        through_rounds=through_once,
+    )
 
 
 PLANTED = (

@@ -298,10 +298,10 @@ def row_count_unchecked(template: Path | None) -> str:
     with servers(template):
         bank = prepared()
         bad = bank.submit("transfer", transfer("a", "b", 10, currency="ZZZ"))
-        # The check alone, and the database's guard alone, where the tenant stays wrong.
+        # The check alone, and the database's policy alone, where the tenant stays wrong.
         for read, refusal in (
             (under_wrong_tenant(operations), MissingOperationsError),
-            (under_wrong_tenant(unchecked, back=False), psycopg2.errors.CheckViolation),
+            (under_wrong_tenant(unchecked, back=False), psycopg2.errors.InsufficientPrivilege),
         ):
             try:
                 validate_once(bank, read)
