@@ -12,7 +12,7 @@ from tasks.errands import Errands
 
 # A busy ledger seals many blocks in a second, and its newest head covers them all. What a process
 # that is killed leaves unkept is at most this old.
-SAME_LEDGER_MIN_S = 5.0
+SAME_LEDGER_MIN_S = 20.0
 # How long a store that failed is left alone.
 PAUSE_S = 5.0
 
