@@ -13,12 +13,21 @@ from cli import stack
 from cli.stack.home import HOME_MODE
 from models import db, settings
 from models.logs import set_up_logs
+from tasks.keep import keeper
+from tasks.ring import ringer
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _logs() -> None:
-    """Log as the processes do: structlog's own rendering of a traceback takes seconds."""
+def _logs() -> Iterator[None]:
+    """Log as the processes do: structlog's own rendering of a traceback takes seconds.
+
+    Threads that still try to reach a test's servers end before what they write to does.
+    """
     set_up_logs("INFO")
+    yield
+    for errands in (ringer, keeper):
+        if errands.cache_info().currsize:
+            errands().close()
 
 
 @pytest.fixture
