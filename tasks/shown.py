@@ -15,6 +15,8 @@ from tasks.app import app
 
 # All events of a chain leave in one message: three for each of four tasks.
 EVENTS_MAX = 100
+# A pool child publishes one thing at a time: it never waits for a connection of its own pool.
+POOL_WAIT_S = 0.5
 
 log = structlog.get_logger("trident.shown")
 
@@ -23,7 +25,7 @@ def drop_rest(request: Any, began_s: float) -> None:
     """Send no further message of the request's chain, and show its tasks as done since then."""
     rest, request.chain = list(reversed(request.chain or ())), None
     try:
-        with app.connection_for_write() as connection:
+        with app.pool.acquire(block=True, timeout=POOL_WAIT_S) as connection:
             show(connection, request, rest, time.time() - began_s)
     except Exception as error:  # noqa: BLE001 - what people see of the work must not undo it
         log.warning("not_shown", error=str(error))

@@ -9,7 +9,7 @@ dies takes it along.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import redis
 from kombu.exceptions import OperationalError
@@ -101,8 +101,13 @@ class FakeBroker:
         """tasks.chain.ring_chain."""
         self.publish(Message(STAGES[0], bell, careful))
 
+    @property
+    def pool(self) -> Self:
+        """Celery's pool of connections to the broker."""
+        return self
+
     @contextmanager
-    def connection_for_write(self) -> Iterator[None]:
+    def acquire(self, block: bool, timeout: float) -> Iterator[None]:
         """What Flower is told goes through here."""
         self._step("show what is done")
         if self._scheduler.now < self.away_until:
