@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.planted import servers
+from tests.chaos.planted import scenarios
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 240
@@ -29,7 +29,7 @@ def test_the_simulation_finds_what_is_planted() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", [name for name in servers.SCENARIOS if name != SLOW])
+@pytest.mark.parametrize("name", [name for name in scenarios.SCENARIOS if name != SLOW])
 def test_real_servers_show_what_is_planted(template: Path, name: str) -> None:
     """Each layer alone holds; without both the harm is done, and it is seen."""
-    assert servers.catch(name, template).by
+    assert scenarios.catch(name, template).by

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from models.logs import set_up_logs
-from tests.chaos.planted import hunt, servers
+from tests.chaos.planted import hunt, scenarios
 from tests.chaos.planted.interleaving import PLANTED
 from tests.chaos.planted.report import Caught, EscapedError
 from tests.chaos.simulation import pool
@@ -21,7 +21,7 @@ def plant(console: Console, only: str | None = None) -> bool:
     set_up_logs("FATAL")  # alarms are what is expected here
     rows: list[Caught] = []
     if only != "simulated":
-        rows += [attempt(name, partial(servers.catch, name)) for name in servers.SCENARIOS]
+        rows += [attempt(name, partial(scenarios.catch, name)) for name in scenarios.SCENARIOS]
     if only != "servers":
         with pool() as simulators:
             rows += simulators.map(hunt_for, NUMBERS, 1)

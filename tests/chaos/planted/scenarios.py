@@ -1,0 +1,28 @@
+"""The bugs that need real servers to show, by name."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.chaos.planted.durability import synchronous_commit_off
+from tests.chaos.planted.keys import keys_only_in_redis, unique_keys_dropped
+from tests.chaos.planted.report import Caught
+from tests.chaos.planted.tenants import row_count_unchecked, tenant_filter_removed
+
+# Scenarios, by the bug's name; each returns what caught it.
+Scenario = Callable[[Path | None], str]
+
+SCENARIOS: dict[str, Scenario] = {
+    "unique keys dropped, and accept's look-up": unique_keys_dropped,
+    "keys kept only in Redis": keys_only_in_redis,
+    "tenant filter and policy removed": tenant_filter_removed,
+    "row count unchecked under a wrong tenant": row_count_unchecked,
+    "synchronous_commit=off, Postgres killed": synchronous_commit_off,
+}
+
+
+def catch(name: str, template: Path | None = None) -> Caught:
+    """Play the scenario; raises EscapedError."""
+    start = time.monotonic()
+    by = SCENARIOS[name](template)
+    return Caught(name, by, f"{time.monotonic() - start:.0f} s")
