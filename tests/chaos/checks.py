@@ -19,7 +19,7 @@ from pipeline.verify.reading import Chunk, Logged, Rejection
 from pipeline.verify.replay import ReplayCheck
 from pipeline.verify.runs import check_runs
 from pipeline.verify.walk import LogCheck, PostingsCheck, VersionsCheck, check_legs
-from tests.chaos.fake_database import Connection
+from tests.chaos.fake_driver import Connection
 from tests.chaos.fake_store import Books
 from tests.chaos.plan import LEDGERS
 from tests.chaos.schedule import Process
@@ -50,7 +50,7 @@ def check(world: World) -> None:
     """Everything; raises Violated."""
     world.scheduler.freeze()
     for ledger in LEDGERS[: world.plan.ledgers]:
-        books = world.database.books[ledger[:2]]
+        books = world.servers.database.books[ledger[:2]]
         check_once(books)
         try:
             check_books(world, ledger, books)
@@ -65,7 +65,7 @@ def check(world: World) -> None:
 def check_money(world: World) -> None:
     """What must hold even while a stage cannot go on: nothing twice, and balances add up."""
     world.scheduler.freeze()
-    for scope, books in world.database.books.items():
+    for scope, books in world.servers.database.books.items():
         check_once(books)
         versions = VersionsCheck()
         try:
@@ -107,8 +107,8 @@ def check_books(world: World, ledger: LedgerRef, books: Books) -> None:
         replay.check_account(account)
     rows.check_no_more()
     replay.check_no_more_accounts()
-    connection = Connection(world.database, Process("check"))
-    connection.begin().tenant = ledger.tenant_id
+    connection = Connection(world.servers.database, Process("check"))
+    connection.session.begin().tenant = ledger.tenant_id
     check_runs(connection.cursor(), ledger, reached)
     ChainCheck(connection.cursor(), ledger, reached).check()
 
@@ -135,22 +135,22 @@ def chunk_of(ledger_id: int, books: Books) -> Chunk:
 
 def check_outside(world: World, ledger: LedgerRef, books: Books) -> None:
     """The kept head is one of the blocks, and those who wait were told of the end."""
-    kept = world.heads.kept.get(f"{ledger.tenant_id}-{ledger.ledger_id}.json")
+    kept = world.servers.heads.kept.get(f"{ledger.tenant_id}-{ledger.ledger_id}.json")
     if kept is not None:
         head = json.loads(kept)
         block = books.blocks[head["height"] - 1]
         if (block.last, block.hash.hex()) != (head["last"], head["hash"]):
             raise Violated("heads", f"block {head['height']} is not the one kept outside")
     word = f"{ledger.tenant_id}:{ledger.ledger_id}:{len(books.log)}"
-    if books.log and word not in world.database.told:
+    if books.log and word not in world.servers.database.told:
         raise Violated("notify", f"nobody was told {word}")
 
 
 def check_receipts(world: World) -> None:
     """What was acknowledged is there, once, with its content, in the order of acknowledgement."""
     reached: dict[tuple[int, int], int] = {}  # by client and ledger
-    for group, receipts in world.receipts:
-        books = world.database.books[group.ledger[:2]]
+    for group, receipts in world.processes.receipts:
+        books = world.servers.database.books[group.ledger[:2]]
         of = group.client, group.ledger.ledger_id
         for submission, receipt in zip(group.submissions, receipts, strict=True):
             (position,) = books.keys.get(key_hash(submission.key), [0])
@@ -179,7 +179,7 @@ def check_receipts(world: World) -> None:
 def check_events(world: World) -> None:
     """Nothing was logged or raised that the plan's faults do not explain."""
     expected = EXPECTED if world.plan.losses_max else set()
-    for event in world.events:
+    for event in world.processes.events:
         without_memory = event == "group_failed" or event.endswith(" raised MemoryError")
         if without_memory and "memory" in world.plan.faults:
             continue
@@ -191,7 +191,7 @@ def check_events(world: World) -> None:
 
 def check_poison(world: World) -> None:
     """Who breaks its run is rejected for it, and nobody else is."""
-    for books in world.database.books.values():
+    for books in world.servers.database.books.values():
         for row in books.log:
             rejected = books.rejections.get(row.position)
             given_up = rejected is not None and rejected[0].code == "internal_error"

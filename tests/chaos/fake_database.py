@@ -1,23 +1,16 @@
-"""A stand-in for Postgres at the level of psycopg2: it knows the statements that Trident sends.
+"""A stand-in for Postgres: its sessions, their transactions and the locks they wait for.
 
-Statements are recognised by their text and do in memory what they mean (fake_statements.py), under
-READ COMMITTED: each sees what was committed when it began, and what its own transaction wrote. Each
-is a switch point, also within a message of several; so is the moment between a commit that others
-can see and the release of its locks.
+A statement is a function of its session (statements/), under READ COMMITTED: each sees what was
+committed when it began, and what its own transaction wrote. Each is a switch point, also within a
+message of several; so is the moment between a commit that others can see and the release of its
+locks.
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import psycopg2
-from psycopg2.extensions import (
-    TRANSACTION_STATUS_IDLE,
-    TRANSACTION_STATUS_INERROR,
-    TRANSACTION_STATUS_INTRANS,
-    TRANSACTION_STATUS_UNKNOWN,
-)
 
 from models.db import LOCK_TIMEOUT_MS
 from tests.chaos.fake_store import (
@@ -33,11 +26,9 @@ from tests.chaos.schedule import EPOCH_S, Condition, Process, Scheduler, Task
 
 Parameters = dict[str, Any]
 Rows = list[tuple[Any, ...]]
-Statement = Callable[["Connection", Parameters], Rows | None]
+Statement = Callable[["Session", Parameters], Rows | None]
 Lock = tuple[Any, ...]
 
-# What mogrify answers, between these two, until `execute` finds the statement again.
-TOKEN = "\x01"
 MILLISECONDS = 1_000
 
 
@@ -59,13 +50,13 @@ class Hooks(Protocol):
     def on_send(self) -> None:
         """A message is about to be sent."""
 
-    def on_statement(self, connection: "Connection", what: str) -> None:
+    def on_statement(self, session: "Session", what: str) -> None:
         """A statement is about to take effect."""
 
     def on_post(self, bodies: Iterable[str]) -> None:
         """`post` is about to work on these operations."""
 
-    def on_committed(self, connection: "Connection") -> None:
+    def on_committed(self, session: "Session") -> None:
         """A transaction is committed, and its client does not know it yet."""
 
 
@@ -89,7 +80,7 @@ class Database:
         self.starts = 1
         self.over = False
         self.waits_for_itself: list[str] = []
-        self.connections: list[Connection] = []
+        self.sessions: list[Session] = []
         self.locks: dict[Lock, Transaction] = {}
         self.waiting: dict[Lock, Condition] = {}
 
@@ -104,52 +95,26 @@ class Database:
         return dt.datetime.fromtimestamp(EPOCH_S + self.scheduler.now, dt.UTC)
 
     def restart(self) -> None:
-        """Every connection and transaction ends; attempts, which do not wait for the disk, too."""
+        """Every session and transaction ends; attempts, which do not wait for the disk, too."""
         self.starts += 1
-        for connection in self.connections:
-            connection.sever()
-        self.connections.clear()
+        for session in self.sessions:
+            session.sever()
+        self.sessions.clear()
         for books in self.books.values():
             del books.attempts[-1:]
 
 
-class Connection:
-    """A psycopg2 connection and the server's session behind it."""
+class Session:
+    """The server's side of a connection, and its transaction."""
 
     def __init__(self, database: Database, process: Process) -> None:
         self.database = database
         self.process = process
-        self.closed = 0
-        self.autocommit = False
         self.severed = False
         self.tx: Transaction | None = None
         self.task: Task | None = None  # whose message the server is at
-        self.tokens: list[tuple[Statement, Parameters]] = []
         self.prepared: set[str] = set()  # the statements that the session knows by name
-        database.connections.append(self)
-
-    @property
-    def info(self) -> "Connection":
-        """Where psycopg2 keeps the status."""
-        return self
-
-    @property
-    def transaction_status(self) -> int:
-        """As libpq says it."""
-        if self.closed:
-            return TRANSACTION_STATUS_UNKNOWN
-        if self.tx is None:
-            return TRANSACTION_STATUS_IDLE
-        return TRANSACTION_STATUS_INERROR if self.tx.failed else TRANSACTION_STATUS_INTRANS
-
-    def cursor(self) -> "Cursor":
-        """A cursor."""
-        return Cursor(self)
-
-    def close(self) -> None:
-        """Hang up."""
-        self.sever()
-        self.closed = 1
+        database.sessions.append(self)
 
     def sever(self) -> None:
         """The server's side ends: what was not committed is undone."""
@@ -166,8 +131,12 @@ class Connection:
     def check(self) -> None:
         """Raise what psycopg2 does when the other side is gone."""
         if self.severed:
-            self.closed = 2
             raise BrokenConnection("server closed the connection unexpectedly")
+
+    def check_prepared(self, execute: str) -> None:
+        """EXECUTE of a statement, which this very session must have prepared."""
+        if execute not in self.prepared:
+            raise UnknownStatement("prepared statement does not exist")
 
     def begin(self) -> Transaction:
         """BEGIN."""
@@ -242,148 +211,3 @@ class Connection:
             del self.database.locks[lock]
             if lock in self.database.waiting:
                 self.database.waiting.pop(lock).notify_all()
-
-
-class Cursor:
-    """A psycopg2 cursor."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self._rows: Rows = []
-
-    def __enter__(self) -> "Cursor":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing to free."""
-
-    def mogrify(self, statement: str, parameters: Parameters) -> bytes:
-        """A token for the statement with its parameters."""
-        tokens = self.connection.tokens
-        tokens.append((self.connection.database.statements[statement], parameters))
-        return f"{TOKEN}{len(tokens) - 1}{TOKEN}".encode()
-
-    def execute(self, message: str, parameters: Parameters | None = None) -> None:
-        """Send a message of one statement or several, and wait for the answer."""
-        connection, database = self.connection, self.connection.database
-        if connection.closed or database.over:
-            raise psycopg2.InterfaceError("connection already closed")
-        database.hooks.on_send()
-        task = database.scheduler.current
-        task.in_message, connection.task = True, task
-        try:
-            for statement, given in self._read(message, parameters or {}):
-                self._rows = statement(connection, given) or []
-        except psycopg2.Error:
-            connection.fail()
-            self._answered(task)
-            raise
-        self._answered(task)
-
-    def fetchone(self) -> Any:
-        """The first row, or None."""
-        return self._rows[0] if self._rows else None
-
-    def fetchall(self) -> Rows:
-        """All rows."""
-        return self._rows
-
-    def _answered(self, task: Task) -> None:
-        connection = self.connection
-        task.in_message, connection.task = False, None
-        if task.lingers:  # the server sees only now that nobody is there to hear the answer
-            connection.sever()
-            connection.database.scheduler.bury(task)
-
-    def _read(self, message: str, parameters: Parameters) -> list[tuple[Statement, Parameters]]:
-        statements = self.connection.database.statements
-        if message in statements:
-            return [(statements[message], parameters)]
-        parts = message.split(TOKEN)
-        found = []
-        for at, part in enumerate(parts):
-            if at % 2:
-                found.append(self.connection.tokens[int(part)])
-            elif part:
-                found.append((statements[part], parameters))
-        self.connection.tokens.clear()
-        return found
-
-
-class Pooled:
-    """What SQLAlchemy's pool hands out."""
-
-    def __init__(self, engine: "Engine") -> None:
-        self._engine = engine
-        self.driver_connection = engine.idle.pop() if engine.idle else engine.connect_anew()
-
-    def invalidate(self) -> None:
-        """Throw it away."""
-        self.driver_connection.close()
-
-    def close(self) -> None:
-        """Give it back."""
-        connection = self.driver_connection
-        if not connection.closed:
-            assert connection.tx is None, "a connection came back within a transaction"
-            self._engine.idle.append(connection)
-
-
-class Engine:
-    """The pool of one process."""
-
-    def __init__(self, database: Database, process: Process) -> None:
-        self._database = database
-        self._process = process
-        self.idle: list[Connection] = []
-
-    def raw_connection(self) -> Pooled:
-        """A connection from the pool."""
-        return Pooled(self)
-
-    def connect_anew(self) -> Connection:
-        """A connection; after the end of the world there is none."""
-        if self._database.over:
-            raise BrokenConnection("the server is gone")
-        return Connection(self._database, self._process)
-
-    def dispose(self) -> None:
-        """Close what is idle."""
-        while self.idle:
-            self.idle.pop().close()
-
-    @contextmanager
-    def begin(self) -> Iterator["Session"]:
-        """A transaction as SQLAlchemy's connections make it."""
-        pooled = Pooled(self)
-        connection = pooled.driver_connection
-        try:
-            connection.begin()
-            yield Session(connection)
-            connection.cursor().execute("COMMIT")
-        except BaseException:
-            pooled.invalidate()
-            raise
-        finally:
-            pooled.close()
-
-    def connect(self) -> Any:
-        """The same; the sweeper only reads."""
-        return self.begin()
-
-
-class Session:
-    """A SQLAlchemy connection: `text` statements, and the driver's cursor."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self._cursor = connection.cursor()
-
-    def execute(self, statement: Any, parameters: Parameters | None = None) -> "Session":
-        """One statement."""
-        self._cursor.execute(statement.text, parameters)
-        return self
-
-    def all(self) -> Rows:
-        """All rows."""
-        return self._cursor.fetchall()

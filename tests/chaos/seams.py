@@ -58,7 +58,8 @@ def set_environment() -> None:
 
 def put_in(world: Any) -> None:
     """Lead the code under test to the world's fakes."""
-    log = Recorder(world.events)
+    servers, processes = world.servers, world.processes
+    log = Recorder(processes.events)
     for module in (
         api.writer,
         pipeline.drain,
@@ -83,23 +84,23 @@ def put_in(world: Any) -> None:
     for module in (pipeline.stage, pipeline.poison, pipeline.audit):
         put(module, alert=log)
     pipeline.drain.learned.clear()
-    put(pipeline.drain, RUN_OPERATIONS=world.plan.run_operations, app_engine=world.engine)
+    put(pipeline.drain, RUN_OPERATIONS=world.plan.run_operations, app_engine=processes.engine)
     put(pipeline.stage, RUN_BYTES=world.plan.run_bytes)
-    put(pipeline.heads, store=lambda: world.heads)
-    put(models.db, app_engine=world.engine)
+    put(pipeline.heads, store=lambda: servers.heads)
+    put(models.db, app_engine=processes.engine)
     put(models.operation, secrets=Randomness(world.rng))
     put(tasks.sweep, CAREFUL_AFTER=world.plan.careful_after)
     put(tasks.sweep, BELLS_ENOUGH=world.plan.bells_enough)
     put(tasks.ring, BELLS_ENOUGH=world.plan.bells_enough)
-    put(tasks.stages, keeper=world.keeper)
-    put(pipeline.through, FEW=world.plan.few, app_engine=world.engine)
-    put(tasks.shown, app=world.broker, show=lambda *_: None)
-    put(tasks.sweep, sweeper_engine=world.engine, broker=lambda: world.broker)
-    put(tasks.ring, broker=lambda: world.broker, ring_chain=world.broker.ring_chain)
+    put(tasks.stages, keeper=processes.keeper)
+    put(pipeline.through, FEW=world.plan.few, app_engine=processes.engine)
+    put(tasks.shown, app=servers.broker, show=lambda *_: None)
+    put(tasks.sweep, sweeper_engine=processes.engine, broker=lambda: servers.broker)
+    put(tasks.ring, broker=lambda: servers.broker, ring_chain=servers.broker.ring_chain)
     put(tasks.errands, threading=world.threading)
     put(api.parcel, threading=world.threading)
     # A class keeps a bound method as it is, so the thread itself comes as its only argument.
-    put(api.writer._Thread, start=lambda thread: world.start_writer(thread))  # noqa: PLW0108
+    put(api.writer._Thread, start=lambda thread: processes.start_writer(thread))  # noqa: PLW0108
     put(api.writer._Thread, is_alive=lambda _: True)
 
 

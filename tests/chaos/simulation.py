@@ -58,7 +58,7 @@ def simulate(plan: Plan, *, traced: bool = False, money_alone: bool = False) -> 
         violated = error
     finally:
         world.end()
-    operations = sum(len(books.log) for books in world.database.books.values())
+    operations = sum(len(books.log) for books in world.servers.database.books.values())
     outcome = Outcome(plan, violated, world.scheduler.steps, operations, world.trace or [])
     world.forget()
     return outcome

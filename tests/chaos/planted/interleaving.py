@@ -18,9 +18,10 @@ import tasks.stages
 from models.ledger import LedgerRef
 from pipeline.drain import Drained, Together, run_once
 from pipeline.stage import RUN_OPERATIONS, Claim, mogrify
-from tests.chaos.fake_database import Connection, Parameters, Rows
-from tests.chaos.fake_statements import STATEMENTS, integers
+from tests.chaos.fake_database import Parameters, Rows, Session
 from tests.chaos.plan import Plan
+from tests.chaos.statements.arguments import integers
+from tests.chaos.statements.table import STATEMENTS
 
 STAGE_MODULES = (
     pipeline.validate,
@@ -80,7 +81,7 @@ SELECT ledger, done, upto
 """
 
 
-def read_then_lock(session: Connection, given: Parameters) -> Rows:
+def read_then_lock(session: Session, given: Parameters) -> Rows:
     """READ_THEN_LOCK: one snapshot for both, as old as the wait for the lock."""
     name = given["stage"]
     session.begin().tenant = given["tenant"]
@@ -114,7 +115,7 @@ SELECT set_config('trident.tenant', %(tenant)s::text, true);
 """
 
 
-def begin_again(session: Connection, given: Parameters) -> None:
+def begin_again(session: Session, given: Parameters) -> None:
     """BEGIN_AGAIN."""
     session.step("BEGIN again")
     session.begin().tenant = given["tenant"]

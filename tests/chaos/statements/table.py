@@ -1,0 +1,82 @@
+"""Which function a statement's text stands for, and those that belong to any session."""
+
+from functools import partial
+
+from pipeline import accept, audit, heads, notify, poison, post, stage, through
+from pipeline.prepared import Prepared
+from pipeline.verify import chain, runs
+from tasks import sweep
+from tests.chaos.fake_database import Parameters, Session, Statement
+from tests.chaos.statements.audit import blocks, insert_blocks, leaves, read_heads, take_turns
+from tests.chaos.statements.claims import lagging, look_and_lock, through_look
+from tests.chaos.statements.intake import insert_log, look_up
+from tests.chaos.statements.poison import clear, failed, forget, recent_rejections, record, rejected
+from tests.chaos.statements.posting import (
+    insert_accounts,
+    insert_postings,
+    last_numbers,
+    load_accounts,
+    update_accounts,
+)
+from tests.chaos.statements.runs import fetch, insert_rejections, insert_runs, runs_of, tell
+
+SET_TENANT = "SELECT set_config('trident.tenant', :tenant, true)"
+
+
+def rollback(session: Session, _: Parameters) -> None:
+    """ROLLBACK."""
+    session.end()
+
+
+def commit(session: Session, _: Parameters) -> None:
+    """COMMIT."""
+    session.commit()
+
+
+def set_tenant(session: Session, given: Parameters) -> None:
+    """The transaction's tenant."""
+    session.step("SET tenant")
+    session.within().tenant = int(given["tenant"])
+
+
+def prepare_it(statement: Prepared, session: Session, _: Parameters) -> None:
+    """PREPARE: the session knows the statement from now on."""
+    session.step("PREPARE")
+    session.prepared.add(statement.execute)
+
+
+PREPARED = accept.LOOK_UP, accept.INSERT, through.LOOK_AND_LOCK, through.READ
+STATEMENTS: dict[str, Statement] = {
+    "ROLLBACK": rollback,
+    "COMMIT": commit,
+    SET_TENANT: set_tenant,
+    **{one._prepare: partial(prepare_it, one) for one in PREPARED},
+    accept.BEGIN + accept.LOOK_UP.execute: look_up,
+    accept.INSERT.execute + "COMMIT": insert_log,
+    stage.LOOK_AND_LOCK: look_and_lock,
+    through.BEGIN + through.LOOK_AND_LOCK.execute + through.READ.execute: through_look,
+    stage.FETCH: fetch,
+    stage.INSERT_REJECTIONS: insert_rejections,
+    stage.INSERT_RUNS: insert_runs,
+    post.LAST_NUMBERS: last_numbers,
+    post.LOAD_ACCOUNTS: load_accounts,
+    post.INSERT_ACCOUNTS: insert_accounts,
+    post.UPDATE_TOTALS: update_accounts,
+    post.UPDATE_ALL: update_accounts,
+    post.INSERT_POSTINGS: insert_postings,
+    audit.LEAVES: leaves,
+    audit.HEADS: read_heads,
+    audit.INSERT_BLOCKS: insert_blocks,
+    heads.TAKE_TURNS: take_turns,
+    notify.TELL: tell,
+    poison.RECORD: record,
+    poison.FORGET: forget,
+    poison.CLEAR: clear,
+    poison.FAILED: failed,
+    poison.RECENT_REJECTIONS: recent_rejections,
+    poison.REJECTED: rejected,
+    sweep.LAGGING.text: lagging,
+    chain.BLOCKS: blocks,
+    runs.RUNS: runs_of,
+}
+assert heads.HEADS_LOCK not in stage.LOCKS.values()
