@@ -10,7 +10,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from dbos import DBOS, DBOSClient, SQLAlchemyDatasource, run_dbos_database_migrations
+from dbos import (
+    DBOS,
+    DBOSClient,
+    EnqueueOptions,
+    SQLAlchemyDatasource,
+    run_dbos_database_migrations,
+)
 
 from bench.others import books
 from bench.others.contest import Enqueue
@@ -75,8 +81,13 @@ def enqueuing() -> Iterator[Enqueue]:
 
     def enqueue(operation_ids: Sequence[int]) -> None:
         for number in operation_ids:
-            options = {"workflow_name": "pay", "queue_name": QUEUE, "workflow_id": f"op-{number}"}
-            client.enqueue({**options, "app_version": VERSION}, number)
+            options: EnqueueOptions = {
+                "workflow_name": "pay",
+                "queue_name": QUEUE,
+                "workflow_id": f"op-{number}",
+                "app_version": VERSION,
+            }
+            client.enqueue(options, number)
 
     try:
         yield enqueue

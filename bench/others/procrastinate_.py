@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from procrastinate import App, PsycopgConnector
+from procrastinate.types import JSONValue
 from sqlalchemy import create_engine
 from sqlalchemy.orm import sessionmaker
 
@@ -30,7 +31,8 @@ def pay(operation_id: int) -> None:
 
 def enqueue(operation_ids: Sequence[int]) -> None:
     """One job for each, all in one statement."""
-    pay.batch_defer(*({"operation_id": number} for number in operation_ids))
+    jobs: list[dict[str, JSONValue]] = [{"operation_id": number} for number in operation_ids]
+    pay.batch_defer(*jobs)
 
 
 @contextmanager
