@@ -25,7 +25,7 @@ BELL_MAX = 50
 # together. An idle ledger is rung at once.
 SAME_LEDGER_MIN_S = 0.025
 # More than a few operations go stage by stage anyway: the larger their runs, the less each costs.
-BULK_LEDGER_MIN_S = 0.1
+BULK_LEDGER_MIN_S = 0.2
 # With so many bells in the first queue another one would only wait there; meanwhile the ledgers
 # that become due gather for larger bells, which cost the workers far less. 1,000 ledgers with an
 # operation a second each: with four, p99 of accepted to posted was 2.4 s, with two 0.2 s.
