@@ -8,12 +8,7 @@ import orjson
 
 from pipeline.kinds import kind_of
 from pipeline.refusal import Refusal, refuse
-from pipeline.stage import Claim, Operation, Refused, commit, operations, reject
-
-
-def authorize(work: Claim) -> None:
-    """Refuse what the principal may not do; record the runs."""
-    commit(work, [reject(work, judge(operations(work)))])
+from pipeline.stage import Operation, Refused
 
 
 def judge(these: Iterable[Operation]) -> list[Refused]:

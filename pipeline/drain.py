@@ -21,15 +21,14 @@ from models.ledger import LedgerRef
 from pipeline import poison
 from pipeline.accept import rollback
 from pipeline.audit import audit
-from pipeline.authorize import authorize
+from pipeline.judge import authorize_alone, validate_and_authorize
 from pipeline.notify import notify
 from pipeline.post import post
 from pipeline.stage import RUN_OPERATIONS, Claim, Span, claim
-from pipeline.validate import validate
 
 EFFECTS: dict[str, Callable[[Claim], None]] = {
-    "validate": validate,
-    "authorize": authorize,
+    "validate": validate_and_authorize,
+    "authorize": authorize_alone,
     "post": post,
     "audit": audit,
     "notify": notify,
@@ -126,6 +125,7 @@ def run_once(
         work = claim(connection, stage, ledgers, limit)
         if work is None:
             return []
+        work.careful = careful
         if careful:
             _run_carefully(engine, work)
         else:

@@ -72,12 +72,16 @@ class Operation(NamedTuple):
 
 @dataclass(slots=True)
 class Claim:
-    """The spans of one tenant's ledgers, locked for one stage in an open transaction."""
+    """The spans of one tenant's ledgers, locked for one stage in an open transaction.
+
+    `careful`: the ledger is under suspicion, so the stage works it by itself.
+    """
 
     cursor: Any
     stage: str
     tenant_id: int
     spans: list[Span]
+    careful: bool = False
 
     @property
     def alone(self) -> Span:
@@ -237,6 +241,13 @@ def record(work: Claim) -> str:
 
 def commit(work: Claim, statements: Iterable[str] = ()) -> None:
     """Write the effect and the runs, and commit, in one message to the server."""
-    crash_point(f"{work.stage}.before_commit")
-    work.cursor.execute("".join(statements) + record(work) + "COMMIT")
-    crash_point(f"{work.stage}.after_commit")
+    commit_all(work, [work.stage], [*statements, record(work)])
+
+
+def commit_all(work: Claim, stages: Sequence[str], statements: Iterable[str]) -> None:
+    """Write what the stages did, their runs among it, and commit, in one message to the server."""
+    for stage in stages:
+        crash_point(f"{stage}.before_commit")
+    work.cursor.execute("".join(statements) + "COMMIT")
+    for stage in stages:
+        crash_point(f"{stage}.after_commit")

@@ -21,11 +21,12 @@ from typing import Any, NamedTuple
 
 from models.db import app_engine, raw_connection
 from models.ledger import LedgerRef
-from pipeline import arrays, audit, authorize, notify, post, validate
+from pipeline import arrays, audit, notify, post
 from pipeline.accept import rollback
 from pipeline.crash import crash_point
+from pipeline.judge import judge
 from pipeline.prepared import Prepared
-from pipeline.stage import STAGES, Claim, Span, operations, record, reject
+from pipeline.stage import STAGES, Claim, Span, commit_all, operations, record
 
 # Operations of one ledger that count as few. They take all stages together some 30 ms; more are
 # better worked by several workers side by side.
@@ -133,23 +134,12 @@ def write(work: Claim) -> None:
     """Every stage's effect and runs, and the commit."""
     for stage in STAGES:
         crash_point(f"{stage}.before_work")
-    these = operations(work)
-    written = []
-    for stage, judge in (("validate", validate.judge), ("authorize", authorize.judge)):
-        work.stage = stage
-        refused = judge(these)
-        gone = {(ledger_id, position) for ledger_id, position, _ in refused}
-        these = [o for o in these if (o.ledger_id, o.position) not in gone]
-        written += [reject(work, refused), record(work)]
+    these, written = judge(work, operations(work), ("validate", "authorize"))
     work.stage = "post"
     written += [*post.effect(work, these), record(work)]
     work.cursor.execute("".join(written))
     work.stage = "audit"
     written = [audit.seal(work), record(work)]
     work.stage = "notify"
-    written += [notify.tell(work), record(work), "COMMIT"]
-    for stage in STAGES:
-        crash_point(f"{stage}.before_commit")
-    work.cursor.execute("".join(written))
-    for stage in STAGES:
-        crash_point(f"{stage}.after_commit")
+    written += [notify.tell(work), record(work)]
+    commit_all(work, STAGES, written)

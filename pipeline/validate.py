@@ -9,16 +9,11 @@ import orjson
 from pipeline.kinds import kind_of
 from pipeline.money import currency_exponent
 from pipeline.refusal import Refusal, refuse
-from pipeline.stage import Claim, Operation, Refused, commit, operations, reject
+from pipeline.stage import Operation, Refused
 
 EARLIEST_DATE = dt.date(1900, 1, 1)
 # An effective date further ahead than a year is a typing error, not a plan.
 AHEAD_MAX = dt.timedelta(days=366)
-
-
-def validate(work: Claim) -> None:
-    """Refuse what no state of the books could make right; record the runs."""
-    commit(work, [reject(work, judge(operations(work)))])
 
 
 def judge(these: Iterable[Operation]) -> list[Refused]:

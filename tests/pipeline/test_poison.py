@@ -265,7 +265,7 @@ def test_poison_that_was_rejected_before_is_passed(bank: Bank) -> None:
     same = {"source": "a", "destination": "a", "amount": 1, "currency": "EUR"}
     rejected = bank.submit("transfer", same)
     good = bank.open("a")
-    drain("validate", bank.ledger)
+    drain("validate", bank.ledger, careful=True)
     with raw_connection(app_engine()) as connection, raw_connection(app_engine()) as notes:
         work = claim(connection, "authorize", [bank.ledger], 1)
         assert work is not None

@@ -11,10 +11,10 @@ from models.db import app_engine, raw_connection
 from models.ledger import LedgerRef
 from pipeline.accept import Accepted, Behind, Reused, rollback
 from pipeline.drain import EFFECTS, drain, run_once
+from pipeline.judge import validate_and_authorize
 from pipeline.poison import LONE_ATTEMPTS_MAX
 from pipeline.stage import LOCKS, RUN_OPERATIONS, STAGES, Claim, MissingOperationsError, claim
 from pipeline.stage import operations as claimed_operations
-from pipeline.validate import validate
 from tests.bank import Bank, new_ledger, transfer
 
 
@@ -47,8 +47,8 @@ def test_d23_a_stage_called_three_times_works_once(bank: Bank, stage: str) -> No
     bank.open("b")
     bank.transfer("a", "b", 10)
     for before in STAGES[: STAGES.index(stage)]:
-        drain(before, bank.ledger)
-    runs = _runs(bank)
+        drain(before, bank.ledger, careful=True)  # by itself: validate takes authorize along
+    runs = _runs(bank, stage)
     together = threading.Barrier(2)
     failures: list[Exception] = []
 
@@ -67,7 +67,7 @@ def test_d23_a_stage_called_three_times_works_once(bank: Bank, stage: str) -> No
     for _ in range(3):
         assert drain(stage, bank.ledger).runs == 0
     assert failures == []
-    assert _runs(bank) - runs == 1
+    assert _runs(bank, stage) - runs == 1
     bank.work()
     assert bank.balance("b") == 10
 
@@ -215,7 +215,7 @@ def test_a_missing_operation_is_a_fault_not_an_end(bank: Bank) -> None:
         with pytest.raises(MissingOperationsError):
             claimed_operations(work)
         rollback(connection)
-    assert _runs(bank) == 0
+    assert _runs(bank, "validate") == 0
 
 
 @pytest.mark.parametrize("careful", [False, True])
@@ -227,7 +227,7 @@ def test_missing_operations_are_never_rejected(
 
     def blind(work: Claim) -> None:
         work.cursor.execute("SELECT set_config('trident.tenant', '999999', true)")
-        validate(work)
+        validate_and_authorize(work)
 
     monkeypatch.setitem(EFFECTS, "validate", blind)
     for _ in range(2 * LONE_ATTEMPTS_MAX):
@@ -257,8 +257,9 @@ def _opening(code: str) -> dict[str, object]:
     return {"code": code, "type": "liability", "currency": "EUR", "overdraft": 0}
 
 
-def _runs(bank: Bank) -> int:
-    return len(bank.rows("SELECT FROM runs WHERE ledger_id = :ledger"))
+def _runs(bank: Bank, stage: str) -> int:
+    query = "SELECT FROM runs WHERE ledger_id = :ledger AND stage = :stage"
+    return len(bank.rows(query, stage=stage))
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -117,7 +117,7 @@ def test_a_failure_leaves_nothing_behind(opened: Bank, broken: None) -> None:
     bell = [list(bank.ledger)]
     assert stages.work_through(bell) == bell
     stages.work("validate", bell, careful=False)
-    assert bank.status(paid) == "validated"
+    assert bank.status(paid) == "authorized"
 
 
 def test_effects_are_those_of_the_stages(opened: Bank) -> None:
@@ -220,4 +220,4 @@ def test_locks_held_in_vain_leave_the_ledger_to_the_stages(
         wait_for_slow_look()
         drain("validate", opened.ledger)
         assert left.result() == [list(opened.ledger)]
-    assert opened.status(second) == "validated"
+    assert opened.status(second) == "authorized"

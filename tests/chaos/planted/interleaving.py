@@ -8,12 +8,10 @@ from unittest import mock
 
 import api.writer
 import pipeline.audit
-import pipeline.authorize
 import pipeline.notify
 import pipeline.poison
 import pipeline.post
 import pipeline.stage
-import pipeline.validate
 import tasks.stages
 from models.ledger import LedgerRef
 from pipeline.drain import Drained, Together, run_once
@@ -23,9 +21,7 @@ from tests.chaos.plan import Plan
 from tests.chaos.statements.arguments import integers
 from tests.chaos.statements.table import STATEMENTS
 
-STAGE_MODULES = (
-    pipeline.validate,
-    pipeline.authorize,
+COMMITTING = (
     pipeline.post,
     pipeline.audit,
     pipeline.notify,
@@ -133,7 +129,7 @@ def second_transaction() -> Iterator[None]:
     """Effect and run commit one after the other."""
     with ExitStack() as stack:
         stack.enter_context(mock.patch.dict(STATEMENTS, {BEGIN_AGAIN: begin_again}))
-        for module in STAGE_MODULES:
+        for module in COMMITTING:
             stack.enter_context(mock.patch.object(module, "commit", commit_twice))
         yield
 

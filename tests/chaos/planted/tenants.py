@@ -11,7 +11,7 @@ from unittest import mock
 import psycopg2
 
 import pipeline.accounts
-import pipeline.validate
+import pipeline.judge
 from models.db import app_engine, raw_connection, tenant_reading
 from pipeline.accept import rollback
 from pipeline.stage import (
@@ -93,13 +93,13 @@ def under_wrong_tenant(
 def validate_once(bank: Bank, read: Callable[[Claim], list[Operation]]) -> None:
     """One run of validate that reads its operations in this way."""
     with (
-        mock.patch.object(pipeline.validate, "operations", read),
+        mock.patch.object(pipeline.judge, "operations", read),
         raw_connection(app_engine()) as connection,
     ):
         work = claim(connection, "validate", [bank.ledger], RUN_OPERATIONS)
         assert work is not None
         try:
-            pipeline.validate.validate(work)
+            pipeline.judge.validate_and_authorize(work)
         finally:
             rollback(connection)
 

@@ -38,6 +38,29 @@ def waiting_for(session: Session, given: Parameters, ledgers: Iterable[int]) -> 
     ]
 
 
+def lock_next(session: Session, given: Parameters) -> Rows:
+    """judge.LOCK_NEXT: a second stage's lock at the ledgers of a claim."""
+    locked = 0
+    for ledger in integers(given["ledgers"]):
+        session.step(f"judge: try to lock {given['next']} of {ledger}")
+        locked += session.try_lock((given["lock"], ledger))
+    return [(locked,)]
+
+
+def stands_beside(session: Session, given: Parameters) -> Rows:
+    """judge.STANDS_BESIDE: whether the second stage has come as far as the claim's."""
+    session.step(f"judge: read progress of {given['next']}")
+    firsts = zip(integers(given["ledgers"]), integers(given["firsts"]), strict=True)
+    return [
+        (
+            all(
+                session.see(given, ledger).last_position(given["next"]) == first - 1
+                for ledger, first in firsts
+            ),
+        )
+    ]
+
+
 def through_look(session: Session, given: Parameters) -> Rows:
     """through.BEGIN, LOOK_AND_LOCK and READ: what is locked was seen before, and is read anew."""
     session.begin().tenant = given["tenant"]

@@ -2,13 +2,19 @@
 
 from functools import partial
 
-from pipeline import accept, audit, heads, notify, poison, post, stage, through
+from pipeline import accept, audit, heads, judge, notify, poison, post, stage, through
 from pipeline.prepared import Prepared
 from pipeline.verify import chain, runs
 from tasks import sweep
 from tests.chaos.fake_database import Parameters, Session, Statement
 from tests.chaos.statements.audit import blocks, insert_blocks, leaves, read_heads, take_turns
-from tests.chaos.statements.claims import lagging, look_and_lock, through_look
+from tests.chaos.statements.claims import (
+    lagging,
+    lock_next,
+    look_and_lock,
+    stands_beside,
+    through_look,
+)
 from tests.chaos.statements.intake import insert_log, look_up
 from tests.chaos.statements.poison import clear, failed, forget, recent_rejections, record, rejected
 from tests.chaos.statements.posting import (
@@ -55,6 +61,8 @@ STATEMENTS: dict[str, Statement] = {
     accept.INSERT.execute + "COMMIT": insert_log,
     stage.LOOK_AND_LOCK: look_and_lock,
     through.BEGIN + through.LOOK_AND_LOCK.execute + through.READ.execute: through_look,
+    judge.LOCK_NEXT: lock_next,
+    judge.STANDS_BESIDE: stands_beside,
     stage.FETCH: fetch,
     stage.INSERT_REJECTIONS: insert_rejections,
     stage.INSERT_RUNS: insert_runs,
