@@ -42,7 +42,7 @@ def test_the_wait_ends_with_its_time(api: Caller, asleep: Bellman, ledger: Ledge
         drain("validate", ledger)
         answer = waiting.result()
     assert answer.status_code == 202
-    assert (answer.json or {})["status"] == "validated"
+    assert (answer.json or {})["status"] == "authorized"
     assert answer.headers["Preference-Applied"] == "wait=1"
 
 
