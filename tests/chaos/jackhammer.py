@@ -31,7 +31,7 @@ ANSWER_S = 10.0
 # What a run of 60 s must have seen to be worth anything; shorter ones in proportion.
 FULL_S = 60.0
 ACKNOWLEDGED_MIN = 1_000
-UNKNOWN_MIN = 50
+UNKNOWN_MIN = 20
 
 Say = Callable[[str], None]
 
