@@ -11,7 +11,7 @@ from api.errors import Problem, invalid
 from api.tokens import Principal
 from pipeline.accept import Submission
 from pipeline.idempotency import RESERVED, BadKey, check_key
-from pipeline.kinds import KINDS
+from pipeline.kinds import OFFERED
 from pipeline.strict_json import JsonError, canonical, loads
 
 # The largest operation is a journal of 1,000 legs with codes of 128 characters: 230 kB.
@@ -102,14 +102,16 @@ def read(who: Principal, key: str, members: Any) -> Read:
     if not isinstance(members, dict):
         raise Problem("invalid_request", "An operation is a JSON object.")
     name = members.pop("kind", None)
-    if not isinstance(name, str) or name not in KINDS:
-        raise Problem("unknown_kind", f"`kind` is one of {', '.join(sorted(KINDS))}.", param="kind")
+    if not isinstance(name, str) or name not in OFFERED:
+        raise Problem(
+            "unknown_kind", f"`kind` is one of {', '.join(sorted(OFFERED))}.", param="kind"
+        )
     return read_kind(who, key, name, members)
 
 
 def read_kind(who: Principal, key: str, name: str, members: Any) -> Read:
     """One operation of a known kind; raises Problem."""
-    kind = KINDS[name]
+    kind = OFFERED[name]
     demand(who, kind.roles)
     try:
         body = kind.schema.load(members)

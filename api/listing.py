@@ -56,12 +56,24 @@ NOT_REJECTED = """AND position NOT IN (
        SELECT position FROM rejections
         WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s
           AND position BETWEEN %(low)s AND %(high)s)"""
+NOT_PENDING = """AND position NOT IN (
+       SELECT target FROM pending_operations
+        WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s
+          AND target BETWEEN %(low)s AND %(high)s)"""
+PENDING = """
+SELECT target AS position FROM pending_operations
+ WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s
+   AND target BETWEEN %(low)s AND %(high)s
+ ORDER BY target {direction} LIMIT %(many)s
+"""
 REJECTED = """
 SELECT position FROM rejections
  WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s
    AND position BETWEEN %(low)s AND %(high)s
  ORDER BY position {direction} LIMIT %(many)s
 """
+# Statuses whose operations stand in a table of their own.
+OUTSIDE_THE_LOG = {"rejected": REJECTED, "pending": PENDING}
 POSTED_TO = """
 SELECT position FROM postings
  WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s
@@ -150,8 +162,8 @@ class Listing:
         positions = self._within_times(self._of_status()).behind(wanted.after, wanted.newest)
         if wanted.account is not None:
             return self._posted_to(wanted.account, positions)
-        if wanted.status == "rejected":
-            return self._rejected(positions)
+        if wanted.status in OUTSIDE_THE_LOG:
+            return self._from_outside(OUTSIDE_THE_LOG[wanted.status], positions)
         return self._from_log(positions)
 
     def postings(self, account: Account) -> Listed:
@@ -205,7 +217,7 @@ class Listing:
         wanted = self._wanted
         filters = [OF_KIND] if wanted.kind else []
         if wanted.status is not None:
-            filters.append(NOT_REJECTED)
+            filters += [NOT_REJECTED, NOT_PENDING]
         stretch = positions.beginning(STRETCH, wanted.newest) if filters else positions
         rows = self._ask(
             POSITIONS, stretch, wanted.limit + 1, filters=" ".join(filters), kind=wanted.kind
@@ -215,9 +227,9 @@ class Listing:
             edge = stretch.low if wanted.newest else stretch.high
         return self._page([row.position for row in rows], edge)
 
-    def _rejected(self, positions: Range) -> Listed:
+    def _from_outside(self, statement: str, positions: Range) -> Listed:
         many = STRETCH if self._wanted.kind else self._wanted.limit + 1
-        return self._of_kind(self._ask(REJECTED, positions, many), many)
+        return self._of_kind(self._ask(statement, positions, many), many)
 
     def _posted_to(self, account: Account, positions: Range) -> Listed:
         if self._wanted.status not in (None, "posted"):

@@ -15,7 +15,7 @@ from api import parameters, schemas
 from api.converters import AccountCode
 from api.errors import PROBLEM_JSON, PROBLEMS
 from api.intake import ITEMS_MAX, JSON, NDJSON
-from pipeline.kinds import KINDS
+from pipeline.kinds import OFFERED
 
 VERSION = "3.1.0"
 DESCRIPTION = """\
@@ -157,7 +157,7 @@ def json_body(component: str, example: Any, *, required: bool = True) -> dict[st
 
 def kind_body() -> dict[str, Any]:
     """A JSON body of any kind of operation."""
-    examples = {name: {"value": kind.example} for name, kind in KINDS.items()}
+    examples = {name: {"value": kind.example} for name, kind in OFFERED.items()}
     return {"required": True, "content": {JSON: {"schema": "Submission", "examples": examples}}}
 
 
@@ -165,7 +165,7 @@ def bulk_body() -> dict[str, Any]:
     """An array of operations of any kind, each with its key, or the same as NDJSON."""
     item = {"$ref": "#/components/schemas/Item"}
     array = {"type": "array", "items": item, "minItems": 1, "maxItems": ITEMS_MAX}
-    example = [{"idempotency_key": "order-8123", **KINDS["transfer"].example}]
+    example = [{"idempotency_key": "order-8123", **OFFERED["transfer"].example}]
     lines = {"schema": {"type": "string", "description": "One operation a line."}}
     return {
         "required": True,
@@ -186,7 +186,7 @@ def new_accounts_body() -> dict[str, Any]:
         ]
     }
     many = {"type": "array", "items": keyed, "minItems": 1, "maxItems": ITEMS_MAX}
-    example = {k: v for k, v in KINDS["open_account"].example.items() if k != "kind"}
+    example = {k: v for k, v in OFFERED["open_account"].example.items() if k != "kind"}
     schema = {"oneOf": [{"$ref": "#/components/schemas/NewAccount"}, many]}
     examples = {
         "one": {"value": example},
@@ -236,7 +236,7 @@ def _add_kinds(api: Api) -> None:
     converter = api.ma_plugin.converter
     assert converter is not None
     named = []
-    for name, kind in KINDS.items():
+    for name, kind in OFFERED.items():
         shape = converter.schema2jsonschema(kind.schema)
         tag = {"kind": {"type": "string", "const": name}}
         whole = _without(shape, ())
@@ -245,7 +245,7 @@ def _add_kinds(api: Api) -> None:
         api.spec.components.schema(component_of(name), whole | {"example": kind.example})
         named.append({"$ref": f"#/components/schemas/{component_of(name)}"})
     for component, (name, left_out) in ACCOUNT_BODIES.items():
-        shape = converter.schema2jsonschema(KINDS[name].schema)
+        shape = converter.schema2jsonschema(OFFERED[name].schema)
         api.spec.components.schema(component, _without(shape, left_out))
     api.spec.components.schema(
         "Submission", {"oneOf": named, "discriminator": {"propertyName": "kind"}}
@@ -258,7 +258,7 @@ def _add_kinds(api: Api) -> None:
             "required": ["idempotency_key", "kind"],
             "properties": {
                 "idempotency_key": IDEMPOTENCY_KEY["schema"],
-                "kind": {"type": "string", "enum": list(KINDS)},
+                "kind": {"type": "string", "enum": list(OFFERED)},
             },
         },
     )

@@ -108,7 +108,11 @@ def look(ledger: LedgerRef, position: int) -> dict[str, Any]:
 
 
 def with_postings(connection: Connection, ledger: LedgerRef, row: Any) -> dict[str, Any]:
-    """A row of queries.OPERATIONS and its postings as one operation."""
+    """A row of queries.OPERATIONS, its postings and its decisions as one operation."""
     operation = shown.stored_operation(ledger, row)
-    rows = queries.postings(connection, ledger, row.position)
-    return operation | {"postings": shown.postings(rows)}
+    postings = queries.postings(connection, ledger, row.position)
+    decisions = queries.decisions(connection, ledger, row.position)
+    return operation | {
+        "postings": shown.postings(postings),
+        "decisions": shown.decisions(decisions),
+    }

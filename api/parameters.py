@@ -10,7 +10,7 @@ from api.paging import LIMIT_DEFAULT, LIMIT_MAX
 from pipeline.kinds import KINDS
 from pipeline.kinds.fields import check_code
 
-STATUSES = ("accepted", "validated", "authorized", "posted", "rejected")
+STATUSES = ("accepted", "validated", "authorized", "pending", "posted", "rejected")
 # What an item's status says; the problem in `error` says the rest.
 BULK_STATUSES = (
     "accepted",

@@ -29,7 +29,7 @@ _REACHED = """
 
 _OPERATIONS = """
 SELECT o.position, o.id, o.kind, o.idempotency_key, o.accepted_at, o.body::text AS body,
-       r.stage, r.code, r.detail::text AS detail, {reached}
+       r.stage, r.code, r.detail::text AS detail, pending.effect AS pending, {reached}
   FROM unnest(%(positions)s::bigint[]) WITH ORDINALITY AS wanted (position, place)
  CROSS JOIN LATERAL (
        SELECT * FROM operations
@@ -39,6 +39,10 @@ SELECT o.position, o.id, o.kind, o.idempotency_key, o.accepted_at, o.body::text 
        SELECT * FROM rejections
         WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s
           AND position = wanted.position LIMIT 1) r ON true
+  LEFT JOIN LATERAL (
+       SELECT effect FROM pending_operations
+        WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s
+          AND target = wanted.position LIMIT 1) pending ON true
  ORDER BY wanted.place
 """
 OPERATIONS = _OPERATIONS.format(
@@ -46,7 +50,7 @@ OPERATIONS = _OPERATIONS.format(
 )
 
 POSTINGS = """
-SELECT p.amount, p.currency, p.balance_after, p.version, a.code, a.type
+SELECT p.amount, p.currency, p.balance_after, p.version, p.pending, a.code, a.type
   FROM (SELECT * FROM postings
          WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s AND position = %(position)s
          ORDER BY leg) p
@@ -57,9 +61,23 @@ SELECT p.amount, p.currency, p.balance_after, p.version, a.code, a.type
  ORDER BY p.leg
 """
 
+# The fate of one operation: what others did to it, and what it said about itself.
+DECISIONS = """
+SELECT d.effect, d.amount, d.remaining, d.terminal, d.actor, d.position, o.id, o.accepted_at
+  FROM (SELECT * FROM decisions
+         WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s AND target = %(position)s
+         ORDER BY number) d
+ CROSS JOIN LATERAL (
+       SELECT id, accepted_at FROM operations
+        WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s AND position = d.position
+        LIMIT 1) o
+ ORDER BY d.number
+"""
+
 ACCOUNT_COLUMNS = """
 SELECT number, code, type, currency, overdraft, status, name, metadata,
-       debits_posted, credits_posted, debits_pending, credits_pending, version
+       debits_posted, credits_posted, debits_pending, credits_pending, version,
+       pending_version
   FROM accounts
  WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s
 """
@@ -110,6 +128,11 @@ def operations(
 def postings(connection: Connection, ledger: LedgerRef, position: int) -> Sequence[Any]:
     """The postings of one operation, with the codes and types of their accounts."""
     return connection.exec_driver_sql(POSTINGS, scope(ledger, position=position)).all()
+
+
+def decisions(connection: Connection, ledger: LedgerRef, position: int) -> Sequence[Any]:
+    """What was decided about one operation, in the order of the log."""
+    return connection.exec_driver_sql(DECISIONS, scope(ledger, position=position)).all()
 
 
 def accounts(connection: Connection, ledger: LedgerRef, codes: Iterable[str]) -> dict[str, Account]:

@@ -33,9 +33,13 @@ def _text(description: str, *, nullable: bool = False, **more: Any) -> fields.St
     return fields.String(required=True, allow_none=nullable, metadata=api)
 
 
-def _choice(choices: tuple[str, ...], description: str) -> fields.String:
-    api = _says(description)
-    return fields.String(required=True, validate=validate.OneOf(choices), metadata=api)
+def _choice(choices: tuple[str, ...], description: str, *, nullable: bool = False) -> fields.String:
+    return fields.String(
+        required=True,
+        allow_none=nullable,
+        validate=validate.OneOf(choices),
+        metadata=_says(description),
+    )
 
 
 class ProgressSchema(Schema):
@@ -100,6 +104,7 @@ class AccountSchema(Schema):
         ),
     )
     status = _choice(("open", "frozen", "closed"), "Frozen and closed ones take no postings.")
+    frozen = _choice(("both", "debits", "credits"), "Which side is frozen.", nullable=True)
     name = _text("For people.", nullable=True)
     metadata = fields.Dict(required=True, allow_none=True, metadata=_says("Yours."))
     balance = _minor("Everything posted, on the normal side.")
@@ -115,6 +120,9 @@ class PostingSchema(Schema):
     """One line of the ledger."""
 
     account = _text("The account's code.")
+    pending = fields.Boolean(
+        required=True, metadata=_says("It reserves, or gives back: no money has moved.")
+    )
     amount = _minor("Minor units, positive.")
     direction = _choice(("debit", "credit"), "Which side of the account.")
     currency = _text("ISO 4217.")
@@ -126,7 +134,7 @@ class AccountPostingSchema(PostingSchema):
     """One line of an account's statement."""
 
     class Meta:
-        exclude = ("account",)
+        exclude = ("account", "pending")
 
     operation = _text("The id of the operation.")
     position = fields.Integer(required=True, metadata=_says("Its place in the log."))
@@ -145,6 +153,19 @@ class TimelineSchema(Schema):
     posted = _time("It has changed the books.", nullable=True)
     audited = _time("It is sealed into the audit chain.", nullable=True)
     notified = _time("Those who asked were told.", nullable=True)
+
+
+class DecisionSchema(Schema):
+    """One step in the fate of an operation that others decide."""
+
+    effect = _text("What was done to it.", example="capture")
+    amount = _minor("Of what it holds.", nullable=True)
+    remaining = _minor("What was left behind it.", nullable=True)
+    last = fields.Boolean(required=True, metadata=_says("Nothing can be decided any more."))
+    operation = _text("The id of the operation that decided.")
+    position = fields.Integer(required=True, metadata=_says("Its place in the log."))
+    by = _text("The principal of that operation.")
+    at = _time("When that operation was accepted.")
 
 
 class RejectionSchema(Schema):
@@ -167,7 +188,10 @@ class ListedOperationSchema(Schema):
     ledger = _text("The ledger that it belongs to.")
     position = fields.Integer(required=True, metadata=_says("Its place in the log: 1, 2, 3 …"))
     kind = _choice(tuple(KINDS), "What it does.")
-    status = _choice(STATUSES, "`posted` and `rejected` are final.")
+    status = _choice(
+        STATUSES,
+        "`posted` and `rejected` are final; `pending` waits for an operation that decides it.",
+    )
     idempotency_key = _text("The key under which it was stored.")
     accepted_at = _time("When it got its place.")
     timeline = fields.Nested(TimelineSchema, required=True)
@@ -178,6 +202,9 @@ class OperationSchema(ListedOperationSchema):
     """An operation: these members, and those of its kind."""
 
     postings = fields.List(fields.Nested(PostingSchema), required=True)
+    decisions = fields.List(
+        fields.Nested(DecisionSchema), required=True, metadata=_says("Its fate, step by step.")
+    )
 
 
 class MemberErrorSchema(Schema):

@@ -14,7 +14,9 @@ from pipeline.ledger import DEBIT_NORMAL, Account
 from pipeline.refusal import CODES
 from pipeline.stage import STAGES
 
-FINAL = frozenset({"posted", "rejected"})
+# Pending is what the stages make of an operation that waits for another one.
+FINAL = frozenset({"posted", "rejected", "pending"})
+FROZEN_SIDES = {"frozen": "both", "frozen_debits": "debits", "frozen_credits": "credits"}
 NEVER: dict[str, dt.datetime | None] = dict.fromkeys(FACTS.values())
 
 
@@ -39,6 +41,7 @@ def new_operation(
         "accepted_at": accepted.accepted_at,
         "timeline": {"accepted": accepted.accepted_at, **NEVER},
         "postings": [],
+        "decisions": [],
         "rejection": None,
     }
 
@@ -63,7 +66,7 @@ def stored_operation(ledger: LedgerRef, row: Any) -> dict[str, Any]:
         "ledger": ledger.name,
         "position": row.position,
         "kind": row.kind,
-        "status": "rejected" if rejection else _status(reached),
+        "status": "rejected" if rejection else "pending" if row.pending else _status(reached),
         **orjson.loads(row.body),
         "idempotency_key": row.idempotency_key,
         "accepted_at": row.accepted_at,
@@ -81,7 +84,26 @@ def _status(reached: dict[str, Any]) -> str:
 
 def postings(rows: Sequence[Any]) -> list[dict[str, Any]]:
     """The postings of one operation, from rows of queries.POSTINGS."""
-    return [{"account": row.code, **_movement(row, row.type)} for row in rows]
+    return [
+        {"account": row.code, "pending": row.pending, **_movement(row, row.type)} for row in rows
+    ]
+
+
+def decisions(rows: Sequence[Any]) -> list[dict[str, Any]]:
+    """What was decided about one operation, from rows of queries.DECISIONS."""
+    return [
+        {
+            "effect": row.effect,
+            "amount": row.amount,
+            "remaining": row.remaining,
+            "last": row.terminal,
+            "operation": show_id(row.id),
+            "position": row.position,
+            "by": row.actor,
+            "at": row.accepted_at,
+        }
+        for row in rows
+    ]
 
 
 def account_posting(row: Any, of_type: str) -> dict[str, Any]:
@@ -118,7 +140,8 @@ def account(ledger: LedgerRef, held: Account) -> dict[str, Any]:
         "type": held.type,
         "currency": held.currency,
         "overdraft": "unlimited" if held.overdraft is None else held.overdraft,
-        "status": held.status,
+        "status": "frozen" if held.status in FROZEN_SIDES else held.status,
+        "frozen": FROZEN_SIDES.get(held.status),
         "name": held.name,
         "metadata": held.metadata,
         "balance": held.balance,

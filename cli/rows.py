@@ -15,7 +15,7 @@ from marshmallow import ValidationError, fields
 from cli.cells import BadRow, Members, convert
 from cli.records import Record, bad_byte
 from pipeline.idempotency import RESERVED, BadKey, check_key
-from pipeline.kinds import KINDS
+from pipeline.kinds import OFFERED
 from pipeline.kinds.kind import Kind
 from pipeline.strict_json import canonical
 
@@ -66,9 +66,9 @@ def _nested_members(kind: Kind) -> set[str]:
 
 
 FLAT_MEMBERS = frozenset(
-    name for kind in KINDS.values() for name in kind.schema.fields.keys() - _nested_members(kind)
+    name for kind in OFFERED.values() for name in kind.schema.fields.keys() - _nested_members(kind)
 )
-NESTED_KINDS = frozenset(name for name, kind in KINDS.items() if _nested_members(kind))
+NESTED_KINDS = frozenset(name for name, kind in OFFERED.items() if _nested_members(kind))
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Form:
         """The operation that these members are; raises BadRow."""
         key, kind = self.address(members)
         try:
-            body = canonical(KINDS[kind].schema.load(members))
+            body = canonical(OFFERED[kind].schema.load(members))
         except ValidationError as error:
             raise BadRow(*sorted(flatten(error.messages))) from None
         except orjson.JSONEncodeError:
@@ -96,8 +96,8 @@ class Form:
 def of_operation(members: Members) -> tuple[str, str]:
     """The key and the kind that the row names."""
     kind = members.pop(KIND, None)
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise BadRow((KIND, f"A kind is one of {', '.join(KINDS)}."))
+    if not isinstance(kind, str) or kind not in OFFERED:
+        raise BadRow((KIND, f"A kind is one of {', '.join(OFFERED)}."))
     try:
         key = check_key(members.pop(KEY, None))
     except BadKey as error:
@@ -125,7 +125,7 @@ OPERATIONS = Form(
     attrgetter("key"),
 )
 ACCOUNTS = Form(
-    frozenset(KINDS["open_account"].schema.fields) | {"overdraft_minor"},
+    frozenset(OFFERED["open_account"].schema.fields) | {"overdraft_minor"},
     ("code", "type", "currency", "overdraft"),
     of_account,
     "code",

@@ -1,10 +1,12 @@
 """audit: seal each run of operations, with their outcomes and postings, into a chain of blocks.
 
-A leaf is SHA-256(0x00 || every stored field of the operation, its rejection and its postings), each
-field of variable length behind its length. Postgres computes it from the rows themselves.
+A leaf is SHA-256(0x00 || every stored field of the operation, its rejection, its postings and
+its decisions), each field of variable length behind its length. Postgres computes it from the rows
+themselves.
 
-Each position must have exactly one of: a rejection; two or more postings; a kind that has none.
-Anything else stops the ledger here and raises the alarm: absence never passes for success.
+Each position must have exactly one of: a rejection; two or more postings; a decision, of itself or
+of another operation, with or without postings; a kind that has none. Anything else stops the ledger
+here and raises the alarm: absence never passes for success.
 """
 
 from collections.abc import Sequence
@@ -13,6 +15,7 @@ from typing import Any, NamedTuple
 from pipeline import arrays
 from pipeline.kinds import kind_of
 from pipeline.merkle import GENESIS, block_hash, root
+from pipeline.outcome import fault_of
 from pipeline.stage import Claim, Span, alert, commit, mogrify, scope
 
 
@@ -32,6 +35,7 @@ class Head(NamedTuple):
 # timestamptz_send is microseconds since 2000-01-01 UTC, 8 bytes; the integers are big-endian.
 LEAVES = """
 SELECT o.ledger_id, o.position, o.kind, r.position IS NOT NULL, legs.count,
+       decided.bytes IS NOT NULL,
        sha256('\\x00'::bytea || int4send(o.tenant_id) || int4send(o.ledger_id)
            || int8send(o.position) || uuid_send(o.id) || timestamptz_send(o.accepted_at)
            || int4send(octet_length(o.kind)) || convert_to(o.kind, 'UTF8')
@@ -44,7 +48,8 @@ SELECT o.ledger_id, o.position, o.kind, r.position IS NOT NULL, legs.count,
                 || int4send(octet_length(r.code)) || convert_to(r.code, 'UTF8')
                 || int4send(octet_length(r.detail::text)) || convert_to(r.detail::text, 'UTF8')
               END
-           || int4send(legs.count::integer) || coalesce(legs.bytes, ''::bytea))
+           || int4send(legs.count::integer) || coalesce(legs.bytes, ''::bytea)
+           || coalesce(decided.bytes, ''::bytea))
   FROM unnest(%(ledgers)s::integer[], %(firsts)s::bigint[], %(lasts)s::bigint[])
        AS s (ledger, first, last)
  CROSS JOIN LATERAL (
@@ -64,6 +69,26 @@ SELECT o.ledger_id, o.position, o.kind, r.position IS NOT NULL, legs.count,
          FROM postings p
         WHERE p.tenant_id = %(tenant)s AND p.ledger_id = o.ledger_id
           AND p.position = o.position) legs
+ CROSS JOIN LATERAL (
+       SELECT CASE WHEN (o.ledger_id, o.position) IN (
+                  SELECT s.ledger, d.position
+                    FROM unnest(%(ledgers)s::integer[], %(firsts)s::bigint[], %(lasts)s::bigint[])
+                         AS s (ledger, first, last)
+                   CROSS JOIN LATERAL (
+                         SELECT position FROM decisions
+                          WHERE tenant_id = %(tenant)s AND ledger_id = s.ledger
+                            AND position BETWEEN s.first AND s.last OFFSET 0) d)
+              THEN (
+       SELECT '\\x02'::bytea || int4send(count(*)::integer) || string_agg(
+                  int8send(target) || int4send(number)
+                  || int4send(octet_length(effect)) || convert_to(effect, 'UTF8')
+                  || int8send(coalesce(amount, -1)) || int8send(coalesce(remaining, -1))
+                  || boolsend(terminal)
+                  || int4send(octet_length(actor)) || convert_to(actor, 'UTF8'),
+                  ''::bytea ORDER BY target, number)
+         FROM decisions d
+        WHERE d.tenant_id = %(tenant)s AND d.ledger_id = o.ledger_id
+          AND d.position = o.position) END AS bytes) decided
  ORDER BY o.ledger_id, o.position
 """
 
@@ -124,10 +149,10 @@ def read_leaves(cursor: Any, tenant_id: int, spans: Sequence[Span]) -> dict[int,
     """By ledger, the leaf hashes of the span's positions; raises AuditStopError."""
     cursor.execute(LEAVES, scope(tenant_id, spans))
     leaves: dict[int, list[bytes]] = {span.ledger_id: [] for span in spans}
-    for ledger_id, position, kind, rejected, legs, leaf in cursor.fetchall():
-        wanted = "none" if rejected or not kind_of(kind).posts else "two or more"
-        if legs != 0 if wanted == "none" else legs < 2:  # noqa: PLR2004 - the sentence says it
-            stop(ledger_id, f"position {position} has {legs} postings, where {wanted} belong")
+    for ledger_id, position, kind, rejected, legs, decided, leaf in cursor.fetchall():
+        fault = fault_of(kind_of(kind), rejected=rejected, decided=decided, legs=legs)
+        if fault is not None:
+            stop(ledger_id, f"position {position}: {fault}")
         leaves[ledger_id].append(bytes(leaf))
     for ledger_id, first, last in spans:
         expected = last - first + 1

@@ -17,11 +17,23 @@ CODES = {
     # validate: the operation itself, whatever the state of the books
     "unknown_currency": "The currency is not one of ISO 4217.",
     "effective_date_out_of_range": "The effective date is before 1900 or more than a year ahead.",
+    "expiry_out_of_range": "The time of expiry is in the past, or more than a year ahead.",
     "same_account": "Source and destination are the same account.",
     "unbalanced_journal": "The legs of a currency do not sum to zero.",
     # authorize: may this principal do this
     "not_permitted": "None of the principal's roles may submit this kind of operation.",
     "limit_exceeded": "The amount is above the principal's limit for one operation.",
+    # post: what the operation's target is and what is left of it
+    "unknown_target": "No operation with this id was accepted before in this ledger.",
+    "target_rejected": "The operation that it names was rejected: there is nothing to decide.",
+    "target_not_pending": "The operation that it names is not one that waits for this.",
+    "target_decided": "The operation that it names has been decided already.",
+    "amount_exceeds_held": "The amount is above what is still held.",
+    "reversal_of_reversal": "A reversal cannot be reversed: pay again instead.",
+    "nothing_to_reverse": "The operation that it names has posted nothing.",
+    "already_reversed": "The operation that it names has been given back completely.",
+    "reversal_not_divisible": "What has more than two legs is given back as a whole or not at all.",
+    "amount_exceeds_original": "The amount is above what is left of the original.",
     # post: the state of the books, in this order for each account named
     "account_exists": "An account with this code is open already.",
     "unknown_account": "No account with this code exists in the ledger.",

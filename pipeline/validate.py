@@ -10,9 +10,10 @@ from pipeline.kinds import kind_of
 from pipeline.money import currency_exponent
 from pipeline.refusal import Refusal, refuse
 from pipeline.stage import Operation, Refused
+from pipeline.times import parse_time
 
 EARLIEST_DATE = dt.date(1900, 1, 1)
-# An effective date further ahead than a year is a typing error, not a plan.
+# A date further ahead than a year is a typing error, not a plan.
 AHEAD_MAX = dt.timedelta(days=366)
 
 
@@ -36,4 +37,8 @@ def meaning(operation: Operation) -> Refusal | None:
         date = dt.date.fromisoformat(body["effective_date"])
         if not EARLIEST_DATE <= date <= operation.accepted_at.date() + AHEAD_MAX:
             return refuse("effective_date_out_of_range", effective_date=body["effective_date"])
+    if "expires_at" in body:
+        expires_at, now = parse_time(body["expires_at"]), operation.accepted_at
+        if not now < expires_at <= now + AHEAD_MAX:
+            return refuse("expiry_out_of_range", expires_at=body["expires_at"])
     return kind.check(body)

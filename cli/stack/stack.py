@@ -17,7 +17,7 @@ from cli.stack.ports import HOST, Port
 from cli.stack.saying import Say, quiet
 from cli.stack.supervisor import Supervisor, supervising
 from models import migrate, settings, token
-from pipeline.kinds import KINDS
+from pipeline.kinds import OFFERED
 
 FLOWER_USER = "trident"
 # TRIDENT_TOKEN is for the person at this machine, who has the secret that signs it anyway: it
@@ -161,7 +161,7 @@ def _environment(
 
 def _token(secret: str) -> str:
     """A token with every role in the default tenant."""
-    roles = sorted(frozenset[str]().union(*(kind.roles for kind in KINDS.values())))
+    roles = sorted(frozenset[str]().union(*(kind.roles for kind in OFFERED.values())))
     return token.mint("local", DEFAULT_TENANT_ID, roles, TOKEN_LIFETIME, secret=secret)
 
 

@@ -4,10 +4,15 @@ The stages know kinds through this table alone, so a further kind changes no sta
 """
 
 from pipeline.kinds import (
+    capture,
     close_account,
+    expire,
     freeze_account,
+    hold,
     journal,
     open_account,
+    release,
+    reversal,
     transfer,
     unfreeze_account,
     update_account,
@@ -24,6 +29,11 @@ KINDS: dict[str, Kind] = {
     for module in (
         transfer,
         journal,
+        hold,
+        capture,
+        release,
+        expire,
+        reversal,
         open_account,
         update_account,
         freeze_account,
@@ -31,6 +41,10 @@ KINDS: dict[str, Kind] = {
         close_account,
     )
 }
+
+
+# What clients and files may submit; Trident itself submits the others.
+OFFERED = {name: kind for name, kind in KINDS.items() if not kind.internal}
 
 
 def kind_of(name: str) -> Kind:

@@ -11,7 +11,9 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
+from models.operation import parse_id
 from pipeline.ledger import AMOUNT_MAX
+from pipeline.times import parse_time
 
 CODE_MAX_LENGTH = 128
 CODE_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@/-]*(:[A-Za-z0-9_][A-Za-z0-9_.@/-]*)*")
@@ -119,6 +121,32 @@ def check_metadata(value: Any) -> dict[str, str | int | bool]:
     return value
 
 
+def check_time(value: Any) -> str:
+    """A moment of RFC 3339, spelled in UTC with a Z, to the microsecond at most."""
+    try:
+        if isinstance(value, str):
+            return parse_time(value).isoformat().replace("+00:00", "Z")
+    except (ValueError, OverflowError):
+        pass
+    raise ValidationError(
+        "A time is written as in RFC 3339, with its offset, such as 2026-11-22T12:00:00Z."
+    )
+
+
+def check_operation_id(value: Any) -> str:
+    """The id of an operation, as Trident showed it."""
+    if not isinstance(value, str) or parse_id(value) is None:
+        raise ValidationError("An operation's id begins with op_; take it as Trident gave it.")
+    return value
+
+
+def check_flag(value: Any) -> bool:
+    """true or false, nothing else."""
+    if not isinstance(value, bool):
+        raise ValidationError("This is true or false.")
+    return value
+
+
 def account_code(**kwargs: Any) -> fields.Field[Any]:
     """A required account code."""
     api = {"type": "string", "pattern": f"^{CODE_PATTERN.pattern}$", "maxLength": CODE_MAX_LENGTH}
@@ -130,10 +158,25 @@ def currency() -> fields.Field[Any]:
     return _Shape(check_currency, {"type": "string", "pattern": "^[A-Z]{3}$"}, required=True)
 
 
-def amount() -> fields.Field[Any]:
-    """A required amount in minor units."""
+def amount(*, required: bool = True) -> fields.Field[Any]:
+    """An amount in minor units."""
     api = {"type": "integer", "minimum": 1, "maximum": AMOUNT_MAX, "format": "int64"}
-    return _Shape(check_amount, api, required=True)
+    return _Shape(check_amount, api, required=required)
+
+
+def operation_id() -> fields.Field[Any]:
+    """The required id of an operation of the same ledger."""
+    return _Shape(check_operation_id, {"type": "string", "pattern": "^op_"}, required=True)
+
+
+def time() -> fields.Field[Any]:
+    """An optional moment."""
+    return _Shape(check_time, {"type": "string", "format": "date-time"})
+
+
+def flag() -> fields.Field[Any]:
+    """Optional, true or false."""
+    return _Shape(check_flag, {"type": "boolean"})
 
 
 def overdraft(**kwargs: Any) -> fields.Field[Any]:

@@ -4,9 +4,10 @@ from marshmallow import RAISE, validate
 from marshmallow import Schema as MarshmallowSchema
 from marshmallow import fields as marshmallow_fields
 
+from pipeline.enter import enter
 from pipeline.kinds import fields
 from pipeline.kinds.kind import SUBMITTERS, Body, Kind
-from pipeline.ledger import Books, Effect, Leg, enter
+from pipeline.ledger import Books, Effect, Entry, Leg
 from pipeline.refusal import Refusal, refuse
 
 LEGS_MAX = 1000
@@ -78,9 +79,9 @@ def accounts(body: Body) -> tuple[str, ...]:
     return tuple(leg["account"] for leg in body["legs"])
 
 
-def apply(books: Books, position: int, body: Body) -> Effect:
+def apply(books: Books, entry: Entry) -> Effect:
     """Its postings, or why not."""
-    return enter(books, position, legs(body))
+    return enter(books, entry.position, legs(entry.body))
 
 
 KIND = Kind(

@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import Schema
 
-from pipeline.ledger import Books, Effect
+from pipeline.ledger import Books, Effect, Entry
 from pipeline.refusal import Refusal
 
 Body = dict[str, Any]
@@ -19,6 +19,11 @@ def nothing_more(_body: Body) -> Refusal | None:
     return None
 
 
+def no_one(_body: Body) -> tuple[str, ...]:
+    """The codes, or the ids, of a kind that names none."""
+    return ()
+
+
 def nothing_moves(_body: Body) -> dict[str, int]:
     """The amounts of a kind that moves no money."""
     return {}
@@ -29,9 +34,11 @@ class Kind:
     """One kind of operation: its shape, its meaning, what it names and what it does.
 
     `check` sees the body alone (validate); `currencies`, `amounts` and `accounts` say what it
-    names (validate, authorize, post); `apply` is pure and yields postings or a refusal (post).
-    `posts` says whether a posted operation of this kind has postings, which audit then demands;
-    `opens`, whether it may open accounts, which need numbers.
+    names (validate, authorize, post); `targets` are the ids of operations that it decides; `apply`
+    is pure and yields postings or a refusal (post).
+    `posts` says whether a posted operation of this kind has postings unless it, or another by it,
+    was decided, which audit then demands; `opens`, whether it may open accounts, which need
+    numbers; `internal`, that Trident alone submits it.
     """
 
     name: str
@@ -39,9 +46,11 @@ class Kind:
     posts: bool
     schema: Schema
     example: Body
-    accounts: Callable[[Body], Iterable[str]]
-    apply: Callable[[Books, int, Body], Effect]
+    apply: Callable[[Books, Entry], Effect]
+    accounts: Callable[[Body], Iterable[str]] = no_one
+    targets: Callable[[Body], Iterable[str]] = no_one
     check: Callable[[Body], Refusal | None] = nothing_more
     currencies: Callable[[Body], Iterable[str]] = nothing_moves
     amounts: Callable[[Body], dict[str, int]] = nothing_moves
     opens: bool = False
+    internal: bool = False

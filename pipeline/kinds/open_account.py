@@ -2,7 +2,7 @@
 
 from pipeline.kinds import fields
 from pipeline.kinds.kind import TELLERS, Body, Kind
-from pipeline.ledger import TYPES, Books, Effect
+from pipeline.ledger import TYPES, Books, Effect, Entry
 from pipeline.refusal import refuse
 
 NAME_MAX_LENGTH = 200
@@ -33,8 +33,9 @@ def stored_overdraft(overdraft: int | str) -> int | None:
     return None if overdraft == "unlimited" else int(overdraft)
 
 
-def apply(books: Books, _position: int, body: Body) -> Effect:
+def apply(books: Books, entry: Entry) -> Effect:
     """A new account, or why not."""
+    body = entry.body
     if body["code"] in books.accounts:
         return refuse("account_exists", account=body["code"])
     books.open(

@@ -1,11 +1,10 @@
 """What freeze_account, unfreeze_account and close_account share: they change a status."""
 
 from collections.abc import Callable
-from typing import Any
 
 from pipeline.kinds import fields
 from pipeline.kinds.kind import TELLERS, Body, Kind
-from pipeline.ledger import Account, Books, Effect
+from pipeline.ledger import Account, Books, Effect, Entry
 from pipeline.refusal import Refusal, refuse
 
 
@@ -33,8 +32,8 @@ def find_open(books: Books, code: str) -> Account | Refusal:
 def status_kind(name: str, status: str, guard: Callable[[Account], Refusal | None]) -> Kind:
     """A kind that gives an account `status`, unless the guard refuses."""
 
-    def apply(books: Books, _position: int, body: dict[str, Any]) -> Effect:
-        account = find_open(books, body["account"])
+    def apply(books: Books, entry: Entry) -> Effect:
+        account = find_open(books, entry.body["account"])
         if isinstance(account, Refusal):
             return account
         refusal = guard(account)

@@ -4,9 +4,10 @@ The source is debited and the destination credited: between customers of a bank 
 the source's balance falls and the destination's rises.
 """
 
+from pipeline.enter import enter
 from pipeline.kinds import fields
 from pipeline.kinds.kind import SUBMITTERS, Body, Kind
-from pipeline.ledger import Books, Effect, enter
+from pipeline.ledger import Books, Effect, Entry, Leg
 from pipeline.refusal import Refusal, refuse
 
 
@@ -41,11 +42,15 @@ def accounts(body: Body) -> tuple[str, ...]:
     return body["source"], body["destination"]
 
 
-def apply(books: Books, position: int, body: Body) -> Effect:
-    """Its postings, or why not."""
+def legs(body: Body) -> tuple[Leg, Leg]:
+    """The source is debited, the destination credited."""
     amount, currency = body["amount"], body["currency"]
-    legs = ((body["source"], -amount, currency), (body["destination"], amount, currency))
-    return enter(books, position, legs)
+    return (body["source"], -amount, currency), (body["destination"], amount, currency)
+
+
+def apply(books: Books, entry: Entry) -> Effect:
+    """Its postings, or why not."""
+    return enter(books, entry.position, legs(entry.body))
 
 
 KIND = Kind(

@@ -5,10 +5,10 @@ from typing import Any
 from marshmallow import ValidationError, validates_schema
 
 from pipeline.kinds import fields
-from pipeline.kinds.kind import TELLERS, Body, Kind
+from pipeline.kinds.kind import TELLERS, Kind
 from pipeline.kinds.open_account import NAME_MAX_LENGTH, stored_overdraft
 from pipeline.kinds.status import find_open, named_account
-from pipeline.ledger import Books, Effect
+from pipeline.ledger import Books, Effect, Entry
 from pipeline.refusal import Refusal, refuse
 
 
@@ -26,8 +26,9 @@ class Schema(fields.OperationSchema):
             raise ValidationError("Name what changes: overdraft, name or metadata.", "account")
 
 
-def apply(books: Books, _position: int, body: Body) -> Effect:
+def apply(books: Books, entry: Entry) -> Effect:
     """The changed account, or why not."""
+    body = entry.body
     account = find_open(books, body["account"])
     if isinstance(account, Refusal):
         return account

@@ -103,7 +103,7 @@ class ChainCheck:
     def _leaves(self, first: int, last: int) -> dict[int, bytes]:
         span = Span(self._ledger.ledger_id, first, last)
         self._cursor.execute(LEAVES, scope(self._ledger.tenant_id, [span]))
-        return {row[1]: bytes(row[5]) for row in self._cursor.fetchall()}
+        return {row[1]: bytes(row[-1]) for row in self._cursor.fetchall()}
 
     def _check_block(self, block: Block, leaves: dict[int, bytes]) -> None:
         where = f"block {block.height} (positions {block.first} to {block.last})"

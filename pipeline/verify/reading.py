@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from models.ledger import LedgerRef
-from pipeline.ledger import Posting
+from pipeline.ledger import Decision, Posting
 from pipeline.stage import RUN_BYTES, Operation
 
 # About 10 MB of rows and 100 ms of queries. Journals are bounded by their bytes, as in a run.
@@ -38,6 +38,7 @@ class Chunk(NamedTuple):
     logged: list[Logged]
     rejections: dict[int, Rejection]
     postings: dict[int, list[Posting]]
+    decisions: dict[int, list[Decision]]
 
 
 # LATERAL ... LIMIT is an index look-up per row whatever the planner believes about a table.
@@ -72,6 +73,13 @@ SELECT position, leg, account, version, pending, amount, balance_after, currency
  ORDER BY position, leg
 """
 
+DECISIONS = """
+SELECT target, number, position, effect, amount, remaining, terminal, actor FROM decisions
+ WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s
+   AND position > %(after)s AND position <= %(last)s
+ ORDER BY position, target, number
+"""
+
 
 def chunks(cursor: Any, ledger: LedgerRef) -> Iterator[Chunk]:
     """The whole log in order, with what came of it."""
@@ -81,7 +89,12 @@ def chunks(cursor: Any, ledger: LedgerRef) -> Iterator[Chunk]:
         last = logged[-1].operation.position
         part = {**scope, "after": after, "last": last}
         yield Chunk(
-            after, last, logged, _read_rejections(cursor, part), _read_postings(cursor, part)
+            after,
+            last,
+            logged,
+            _read_rejections(cursor, part),
+            _read_postings(cursor, part),
+            _read_decisions(cursor, part),
         )
         after = last
 
@@ -104,3 +117,9 @@ def _read_postings(cursor: Any, scope: dict[str, Any]) -> dict[int, list[Posting
     cursor.execute(POSTINGS, scope)
     rows = map(Posting._make, cursor.fetchall())
     return {position: list(legs) for position, legs in groupby(rows, attrgetter("position"))}
+
+
+def _read_decisions(cursor: Any, scope: dict[str, Any]) -> dict[int, list[Decision]]:
+    cursor.execute(DECISIONS, scope)
+    rows = map(Decision._make, cursor.fetchall())
+    return {position: list(these) for position, these in groupby(rows, attrgetter("position"))}

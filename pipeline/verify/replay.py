@@ -4,13 +4,18 @@ What was rejected as `internal_error` failed for reasons that are not in the log
 is. Everything else follows from the log alone.
 """
 
-from typing import NamedTuple
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 import orjson
 
+from models.ledger import LedgerRef
 from pipeline.authorize import permission
-from pipeline.kinds import kind_of
-from pipeline.ledger import Account, Books, Effect
+from pipeline.kinds import KINDS
+from pipeline.kinds.kind import no_one
+from pipeline.ledger import Account, Books, Decision, Effect, Pending
+from pipeline.load import load_targets
+from pipeline.perform import entry_of, perform
 from pipeline.progress import Progress
 from pipeline.refusal import Refusal
 from pipeline.stage import Operation
@@ -20,33 +25,46 @@ from pipeline.verify.reading import Chunk
 
 GIVEN = "internal_error"
 
+PENDING = """
+SELECT target, effect, due_at FROM pending_operations
+ WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s
+ ORDER BY target
+"""
+
 
 class Outcome(NamedTuple):
-    """What the replay makes of an operation. No stage: none has come to a result yet."""
+    """What came of an operation: at which stage, and what was decided by it."""
 
     stage: str
     effect: Effect
+    decisions: list[Decision]
 
 
 class ReplayCheck:
     """The log, replayed from empty books, gives these very rows."""
 
-    def __init__(self, reached: Progress) -> None:
+    def __init__(self, cursor: Any, ledger: LedgerRef, reached: Progress) -> None:
+        self._cursor = cursor
+        self._ledger = ledger
         self._reached = reached
         self.books = Books()
+        self.pending: dict[int, Pending] = {}
         self.count = 0
 
     def look(self, chunk: Chunk) -> None:
         """The next operations; raises FoundError."""
+        self._load_targets(chunk)
         for row in chunk.logged:
             operation = row.operation
             rejection = chunk.rejections.get(operation.position)
             self.count += 1
             if rejection is not None and rejection.code == GIVEN:
                 continue
-            stored = Outcome("post", chunk.postings.get(operation.position, []))
+            decisions = chunk.decisions.get(operation.position, [])
+            stored = Outcome("post", chunk.postings.get(operation.position, []), decisions)
             if rejection is not None:
-                stored = Outcome(rejection.stage, Refusal(rejection.code, rejection.detail))
+                refusal = Refusal(rejection.code, rejection.detail)
+                stored = Outcome(rejection.stage, refusal, decisions)
             replayed = self._replay(operation)
             if stored != replayed:
                 raise FoundError(_difference(stored, replayed), operation.position)
@@ -63,13 +81,50 @@ class ReplayCheck:
         """The stages, as far as they have come."""
         position, reached = operation.position, self._reached
         if position <= reached.validate and (refusal := meaning(operation)) is not None:
-            return Outcome("validate", refusal)
+            return Outcome("validate", refusal, [])
         if position <= reached.authorize and (refusal := permission(operation)) is not None:
-            return Outcome("authorize", refusal)
-        if position <= reached.post:
-            kind, body = kind_of(operation.kind), orjson.loads(operation.body)
-            return Outcome("post", kind.apply(self.books, position, body))
-        return Outcome("post", [])
+            return Outcome("authorize", refusal, [])
+        if position > reached.post:
+            return Outcome("post", [], [])
+        effect = perform(self.books, entry_of(operation))
+        decisions = sorted(self.books.decisions)
+        self._keep_pending()
+        self.books.decisions.clear()
+        return Outcome("post", effect, decisions)
+
+    def _keep_pending(self) -> None:
+        for target, pending in self.books.pending.items():
+            self.pending.pop(target, None)
+            if pending is not None:
+                self.pending[target] = pending
+        self.books.pending.clear()
+
+    def _load_targets(self, chunk: Chunk) -> None:
+        """What the chunk's operations name, as it was before them: what is proved by now."""
+        self.books.targets.clear()
+        entries = []
+        for row in chunk.logged:
+            kind = KINDS.get(row.operation.kind)
+            if kind is None or kind.targets is no_one:
+                continue
+            with suppress(ValueError, KeyError, TypeError):  # a body that somebody changed
+                entry = entry_of(row.operation)
+                kind.targets(entry.body)
+                entries.append(entry)
+        ledger_id = self._ledger.ledger_id
+        books, firsts = {ledger_id: self.books}, {ledger_id: chunk.after + 1}
+        load_targets(self._cursor, self._ledger.tenant_id, books, entries, firsts)
+
+    def check_pending(self) -> None:
+        """What is kept as pending is what the log leaves pending; raises FoundError."""
+        self._cursor.execute(
+            PENDING, {"tenant": self._ledger.tenant_id, "ledger": self._ledger.ledger_id}
+        )
+        for target, effect, due_at in self._cursor.fetchall():
+            if self.pending.pop(target, None) != Pending(effect, due_at):
+                raise FoundError("what is pending of it is not what the log makes of it", target)
+        for target in self.pending:
+            raise FoundError("the log leaves it pending, and it is not kept as that", target)
 
     def check_account(self, account: Account) -> None:
         """One row of the accounts; raises FoundError."""
@@ -97,6 +152,8 @@ def _difference(stored: Outcome, replayed: Outcome) -> str:
         return (
             f"it has {len(stored.effect)} postings, and replaying it gives {len(replayed.effect)}"
         )
+    if stored.decisions != replayed.decisions:
+        return f"it is stored as deciding {stored.decisions}, and replayed {replayed.decisions}"
     for found, expected in zip(stored.effect, replayed.effect, strict=True):
         for name, was, should in zip(found._fields, found, expected, strict=True):
             if was != should:

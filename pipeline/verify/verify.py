@@ -88,7 +88,8 @@ class Verification:
     def _walk(self, on_progress: OnProgress) -> None:
         """The checks that go along the log, then along the accounts."""
         log, postings = LogCheck(self._ledger), PostingsCheck(self._reached)
-        versions, replay = VersionsCheck(), ReplayCheck(self._reached)
+        versions = VersionsCheck()
+        replay = ReplayCheck(self._cursor, self._ledger, self._reached)
         for chunk in chunks(self._cursor, self._ledger):
             self._try("log", log.look, chunk)
             self._try("postings", postings.look, chunk)
@@ -112,6 +113,7 @@ class Verification:
                 self._try("accounts", rows.check, account)
             self._try("replay", replay.check_account, account)
         self._try("replay", replay.check_no_more_accounts)
+        self._try("replay", replay.check_pending)
         if whole:
             self._try("accounts", rows.check_no_more)
             self._examined["accounts"] = f"{rows.count:,} accounts"

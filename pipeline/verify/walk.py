@@ -7,6 +7,7 @@ from models.ledger import LedgerRef
 from models.operation import Address, address_of
 from pipeline.kinds import KINDS
 from pipeline.ledger import Posting
+from pipeline.outcome import fault_of
 from pipeline.progress import Progress
 from pipeline.verify.finding import FoundError
 from pipeline.verify.reading import Chunk, Rejection
@@ -47,32 +48,31 @@ class PostingsCheck:
     def look(self, chunk: Chunk) -> None:
         """The outcomes of the next positions, also of those that the log does not have."""
         kinds = {row.operation.position: row.operation.kind for row in chunk.logged}
-        for position in sorted({*kinds, *chunk.rejections, *chunk.postings}):
+        for position in sorted({*kinds, *chunk.rejections, *chunk.postings, *chunk.decisions}):
             rejection = chunk.rejections.get(position)
             postings = chunk.postings.get(position, [])
             if position not in kinds:
                 raise FoundError("it has an outcome, and there is no operation", position)
-            self._check_outcome(position, kinds[position], rejection, len(postings))
+            decided = position in chunk.decisions
+            self._check_outcome(position, kinds[position], rejection, decided, len(postings))
             check_legs(position, postings)
             self.count += len(postings)
 
     def _check_outcome(
-        self, position: int, kind: str, rejection: Rejection | None, legs: int
+        self, position: int, kind: str, rejection: Rejection | None, decided: bool, legs: int
     ) -> None:
-        if rejection is not None:
-            if legs:
-                raise FoundError(f"it was rejected, and has {legs} postings", position)
-            if position > getattr(self._reached, rejection.stage):
-                raise FoundError(f"{rejection.stage} rejected it before it got there", position)
-        elif position > self._reached.post:
-            if legs:
+        if rejection is not None and position > getattr(self._reached, rejection.stage):
+            raise FoundError(f"{rejection.stage} rejected it before it got there", position)
+        if rejection is None and position > self._reached.post:
+            if legs or decided:
                 raise FoundError(f"it has {legs} postings before post got there", position)
-        elif kind not in KINDS:
+            return
+        if kind not in KINDS:
             raise FoundError(f"its kind {kind!r} is unknown", position)
-        elif KINDS[kind].posts and legs < 2:  # noqa: PLR2004 - double entry
-            raise FoundError(f"it has {legs} postings, where two or more belong", position)
-        elif legs and not KINDS[kind].posts:
-            raise FoundError(f"it has {legs} postings, where none belong", position)
+        rejected = rejection is not None
+        fault = fault_of(KINDS[kind], rejected=rejected, decided=decided, legs=legs)
+        if fault is not None:
+            raise FoundError(fault, position)
 
 
 def check_legs(position: int, postings: list[Posting]) -> None:

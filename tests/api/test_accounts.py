@@ -26,6 +26,7 @@ def test_an_account_is_opened(api: Caller) -> None:
         "ledger": api.ledger,
         **body,
         "status": "open",
+        "frozen": None,
         "balance": 0,
         "available": None,
         "debits_posted": 0,

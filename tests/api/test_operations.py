@@ -30,6 +30,7 @@ def test_an_accepted_operation_is_answered_from_memory(api: Caller, asleep: Bell
         "accepted_at": "",
         "timeline": {},
         "postings": [],
+        "decisions": [],
         "rejection": None,
     }
     assert operation["timeline"]["accepted"] == operation["accepted_at"]
@@ -40,7 +41,13 @@ def test_a_posted_operation_shows_its_postings(api: Caller) -> None:
     """Both legs, positive amounts, and balances on the accounts' normal sides."""
     api.open_two()
     operation = api.posted(transfer(700))
-    line = {"amount": 700, "currency": "EUR", "balance_after": 700, "version": 1}
+    line = {
+        "pending": False,
+        "amount": 700,
+        "currency": "EUR",
+        "balance_after": 700,
+        "version": 1,
+    }
     assert operation["postings"] == [
         {"account": "world", "direction": "debit", **line},
         {"account": "a", "direction": "credit", **line},
@@ -133,7 +140,7 @@ def test_an_unknown_kind_names_the_known_ones(api: Caller) -> None:
         assert answer.status_code == 422
         assert answer.json is not None
         assert answer.json["code"] == "unknown_kind"
-        assert "open_account, transfer" in answer.json["detail"]
+        assert "release, reversal, transfer" in answer.json["detail"]
 
 
 def test_every_wrong_member_is_named(api: Caller) -> None:

@@ -2,11 +2,10 @@
 
 import itertools
 
-import orjson
-
 from pipeline.authorize import permission
-from pipeline.kinds import KINDS, kind_of
+from pipeline.kinds import KINDS
 from pipeline.ledger import Account, Books, Effect
+from pipeline.perform import entry_of, perform
 from pipeline.refusal import Refusal
 from pipeline.stage import STAGES
 from pipeline.validate import meaning
@@ -129,8 +128,7 @@ def _effect(books: Books, row: Stored) -> Effect:
     refusal: Refusal | None = meaning(operation) or permission(operation)
     if refusal is not None:
         return refusal
-    body = orjson.loads(operation.body)
-    return kind_of(operation.kind).apply(books, operation.position, body)
+    return perform(books, entry_of(operation))
 
 
 def _equal(account: Account, row: dict[str, object]) -> bool:

@@ -96,7 +96,9 @@ def check_books(world: World, ledger: LedgerRef, books: Books) -> None:
     """The checks of `trident verify`; raises FoundError."""
     reached = Progress(*(books.last_position(stage) for stage in ("accept", *STAGES)))
     chunk = chunk_of(ledger.ledger_id, books)
-    versions, replay = VersionsCheck(), ReplayCheck(reached)
+    connection = Connection(world.servers.database, Process("check"))
+    connection.session.begin().tenant = ledger.tenant_id
+    versions, replay = VersionsCheck(), ReplayCheck(connection.cursor(), ledger, reached)
     LogCheck(ledger).look(chunk)
     PostingsCheck(reached).look(chunk)
     versions.look(chunk)
@@ -107,8 +109,6 @@ def check_books(world: World, ledger: LedgerRef, books: Books) -> None:
         replay.check_account(account)
     rows.check_no_more()
     replay.check_no_more_accounts()
-    connection = Connection(world.servers.database, Process("check"))
-    connection.session.begin().tenant = ledger.tenant_id
     check_runs(connection.cursor(), ledger, reached)
     ChainCheck(connection.cursor(), ledger, reached).check()
 
@@ -130,7 +130,7 @@ def chunk_of(ledger_id: int, books: Books) -> Chunk:
         for position, (row, *_) in books.rejections.items()
     }
     postings = {p: sorted(rows) for p, rows in sorted(books.postings.items())}
-    return Chunk(0, len(books.log), logged, rejections, postings)
+    return Chunk(0, len(books.log), logged, rejections, postings, {})
 
 
 def check_outside(world: World, ledger: LedgerRef, books: Books) -> None:

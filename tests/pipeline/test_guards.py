@@ -10,7 +10,7 @@ from sqlalchemy import text
 from models.db import app_engine, make_engine, raw_connection, set_tenant
 from pipeline.accept import rollback
 from pipeline.drain import drain
-from tests.bank import Bank, new_ledger
+from tests.bank import Bank, new_ledger, transfer
 
 APPEND_ONLY = (
     "operations",
@@ -19,6 +19,7 @@ APPEND_ONLY = (
     "postings",
     "runs",
     "audit_blocks",
+    "decisions",
 )
 
 
@@ -201,6 +202,8 @@ def test_not_even_the_owner_changes_rows(
     books: Bank, owner: Any, table: str, statement: str
 ) -> None:
     """Row triggers refuse UPDATE and DELETE to the owner, who is bound by the policies as well."""
+    books.submit("hold", transfer("a", "world", 1))
+    books.work()
     set_tenant(owner, 1)
     with pytest.raises(Exception, match="append-only"):
         owner.execute(text(statement.format(table)))

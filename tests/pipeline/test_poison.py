@@ -208,7 +208,7 @@ def test_an_operation_without_outcome_stops_the_audit(env: dict[str, str], bank:
                 text(f"ALTER TABLE postings ENABLE ALWAYS TRIGGER postings_{trigger}")
             )
     engine.dispose()
-    with pytest.raises(Exception, match=f"position {lost.position} has 0 postings"):
+    with pytest.raises(Exception, match=f"position {lost.position}: it has 0 postings"):
         drain("audit", bank.ledger)
     sealed = bank.rows("SELECT max(to_position) FROM audit_blocks WHERE ledger_id = :ledger")
     assert sealed[0][0] == lost.position - 1
@@ -281,7 +281,7 @@ def test_poison_that_was_rejected_before_is_passed(bank: Bank) -> None:
 def test_a_kind_of_tomorrow_is_a_fault() -> None:
     """In a deploy an old worker leaves operations that it does not know to the new ones."""
     with pytest.raises(UnknownKindError) as unknown:
-        kind_of("hold")
+        kind_of("tithe")
     assert poison.is_fault(unknown.value)
 
 

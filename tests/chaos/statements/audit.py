@@ -21,7 +21,9 @@ def leaves(session: Session, given: Parameters) -> Rows:
             stored = o.position, o.id.int, at, o.key, o.kind, o.body, o.principal
             every = [*stored, *map(tuple, rejected), *map(tuple, legs)]
             leaf = hashlib.sha256(repr(every).encode())
-            rows.append((ledger, o.position, o.kind, bool(rejected), len(legs), leaf.digest()))
+            rows.append(
+                (ledger, o.position, o.kind, bool(rejected), len(legs), False, leaf.digest())
+            )
     return rows
 
 

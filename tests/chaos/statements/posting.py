@@ -6,7 +6,7 @@ from tests.chaos.statements.arguments import by_ledger, integers, texts, words
 
 
 def last_numbers(session: Session, given: Parameters) -> Rows:
-    """post.LAST_NUMBERS."""
+    """load.LAST_NUMBERS."""
     session.step("post: last account numbers")
     return [
         (ledger, max((a.number for a in session.see(given, ledger).accounts.values()), default=0))
@@ -15,7 +15,7 @@ def last_numbers(session: Session, given: Parameters) -> Rows:
 
 
 def load_accounts(session: Session, given: Parameters) -> Rows:
-    """post.LOAD_ACCOUNTS."""
+    """load.LOAD_ACCOUNTS."""
     session.step("post: load accounts")
     session.database.hooks.on_post(session.within().bodies)
     pairs = zip(integers(given["ledgers"]), texts(given["codes"]), strict=True)
@@ -35,6 +35,7 @@ def load_accounts(session: Session, given: Parameters) -> Rows:
             a.debits_pending,
             a.credits_pending,
             a.version,
+            a.pending_version,
         )
         for ledger, code in pairs
         if (a := session.see(given, ledger).accounts.get(code))
@@ -42,7 +43,7 @@ def load_accounts(session: Session, given: Parameters) -> Rows:
 
 
 def insert_accounts(session: Session, given: Parameters) -> None:
-    """post.INSERT_ACCOUNTS."""
+    """write.INSERT_ACCOUNTS."""
     session.step("post: open accounts")
     columns = zip(
         integers(given["ledgers"]),
@@ -61,12 +62,16 @@ def insert_accounts(session: Session, given: Parameters) -> None:
 
 
 def update_accounts(session: Session, given: Parameters) -> None:
-    """post.UPDATE_TOTALS and post.UPDATE_ALL."""
+    """write.UPDATE_TOTALS and write.UPDATE_ALL."""
     session.step("post: update accounts")
     debits, credits = integers(given["debits"]), integers(given["credits"])
     versions = integers(given["versions"])
     statuses = words(given["statuses"]) if "statuses" in given else None
     overdrafts = texts(given["overdrafts"]) if "overdrafts" in given else None
+    layers = [
+        integers(given[name]) if name in given else None
+        for name in ("debits_pending", "credits_pending", "pending_versions")
+    ]
     for ledger, rows in by_ledger(given["ledgers"], enumerate(integers(given["numbers"]))):
         tx, books = session.write(given, ledger, "accounts")
         by_number = {a.number: a for a in books.accounts.values()}
@@ -84,16 +89,17 @@ def update_accounts(session: Session, given: Parameters) -> None:
                 a.metadata,
                 debits[at],
                 credits[at],
-                0,
-                0,
+                layers[0][at] if layers[0] else a.debits_pending,
+                layers[1][at] if layers[1] else a.credits_pending,
                 versions[at],
+                layers[2][at] if layers[2] else a.pending_version,
             )
             session.database.guards.account(books, changed, new=False)
             tx.accounts[id(books), a.code] = books, changed
 
 
 def insert_postings(session: Session, given: Parameters) -> None:
-    """post.INSERT_POSTINGS."""
+    """write.INSERT_POSTINGS."""
     session.step(f"post: insert postings of {given['positions']}")
     columns = zip(
         integers(given["positions"]),

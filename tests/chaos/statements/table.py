@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from pipeline import accept, audit, heads, judge, notify, poison, post, stage, through
+from pipeline import accept, audit, heads, judge, load, notify, poison, stage, through, write
 from pipeline.prepared import Prepared
 from pipeline.verify import chain, runs
 from tasks import sweep
@@ -66,12 +66,12 @@ STATEMENTS: dict[str, Statement] = {
     stage.FETCH: fetch,
     stage.INSERT_REJECTIONS: insert_rejections,
     stage.INSERT_RUNS: insert_runs,
-    post.LAST_NUMBERS: last_numbers,
-    post.LOAD_ACCOUNTS: load_accounts,
-    post.INSERT_ACCOUNTS: insert_accounts,
-    post.UPDATE_TOTALS: update_accounts,
-    post.UPDATE_ALL: update_accounts,
-    post.INSERT_POSTINGS: insert_postings,
+    load.LAST_NUMBERS: last_numbers,
+    load.LOAD_ACCOUNTS: load_accounts,
+    write.INSERT_ACCOUNTS: insert_accounts,
+    write.UPDATE_TOTALS: update_accounts,
+    write.UPDATE_ALL: update_accounts,
+    write.INSERT_POSTINGS: insert_postings,
     audit.LEAVES: leaves,
     audit.HEADS: read_heads,
     audit.INSERT_BLOCKS: insert_blocks,

@@ -1,0 +1,84 @@
+"""How one operation decides another: what is pending is captured, released, approved, undone.
+
+Each decision is a row of its own, numbered along its target, with what remains afterwards. A
+terminal one is the last. The database holds the same chain (docs/database.md).
+"""
+
+import datetime as dt
+from uuid import UUID
+
+from models.operation import address_of, parse_id
+from pipeline.ledger import Books, Decision, Entry, Pending, Target
+from pipeline.principal import actor_of
+from pipeline.refusal import Refusal, refuse
+
+
+def position_of(id_: UUID | None, ledger_id: int) -> int | None:
+    """Where the operation with this id would stand in the ledger."""
+    if id_ is None:
+        return None
+    address = address_of(id_)
+    return address.position if address.ledger_id == ledger_id else None
+
+
+def find_target(books: Books, entry: Entry, shown: str) -> Target | Refusal:
+    """The operation that the entry names; refused where there is none, or it was rejected."""
+    id_ = parse_id(shown)
+    position = position_of(id_, entry.ledger_id)
+    target = None if position is None else books.targets.get(position)
+    if target is None or target.id != id_ or target.entry.position >= entry.position:
+        return refuse("unknown_target", target=shown)
+    if target.rejected:
+        return refuse("target_rejected", target=shown)
+    return target
+
+
+def find_pending(books: Books, entry: Entry, kinds: tuple[str, ...]) -> Target | Refusal:
+    """The operation of these kinds that the entry's `target` names, if it is still pending."""
+    shown = entry.body["target"]
+    target = find_target(books, entry, shown)
+    if isinstance(target, Refusal):
+        return target
+    if target.entry.kind not in kinds or target.last is None:
+        return refuse("target_not_pending", target=shown, kind=target.entry.kind)
+    if target.last.terminal:
+        return refuse("target_decided", target=shown, decision=target.last.effect)
+    return target
+
+
+def begin(
+    books: Books, entry: Entry, effect: str, amount: int | None, due: dt.datetime | None = None
+) -> None:
+    """The entry itself is pending from now on: the first line of its fate."""
+    actor = actor_of(entry.principal)
+    first = Decision(entry.position, 0, entry.position, effect, amount, amount, False, actor)
+    books.decisions.append(first)
+    books.pending[entry.position] = Pending(effect, due)
+    own = books.targets.get(entry.position)
+    if own is not None:
+        own.last = first
+
+
+def decide(
+    books: Books,
+    entry: Entry,
+    target: Target,
+    effect: str,
+    amount: int | None,
+    *,
+    whole: int | None = None,
+    terminal: bool = False,
+) -> Decision:
+    """The entry takes `amount` of what remains of the target (of `whole`, the first time)."""
+    last = target.last
+    number = 1 if last is None else last.number + 1
+    before = whole if last is None else last.remaining
+    remaining = None if before is None or amount is None else before - amount
+    ends = terminal or remaining == 0
+    actor = actor_of(entry.principal)
+    position = target.entry.position
+    target.last = Decision(position, number, entry.position, effect, amount, remaining, ends, actor)
+    books.decisions.append(target.last)
+    if ends:
+        books.pending[position] = None
+    return target.last

@@ -1,0 +1,78 @@
+"""capture: take what a hold has reserved, all of it or a part; the rest waits for another capture.
+
+`final` gives back what this capture leaves.
+"""
+
+from typing import Any
+
+from pipeline.decide import decide, find_pending
+from pipeline.enter import enter
+from pipeline.kinds import fields, transfer
+from pipeline.kinds.kind import SUBMITTERS, Body, Kind
+from pipeline.ledger import Books, Effect, Entry, Leg, Target
+from pipeline.principal import refuse_over_limit
+from pipeline.refusal import Refusal, refuse
+
+
+class Schema(fields.OperationSchema):
+    """Which hold, and how much of it: all that is left, unless it says less."""
+
+    target = fields.operation_id()
+    amount = fields.amount(required=False)
+    final = fields.flag()
+
+
+def targets(body: Body) -> tuple[str]:
+    """The hold."""
+    return (body["target"],)
+
+
+def apply(books: Books, entry: Entry) -> Effect:
+    """The postings that give back what was reserved and post it instead, or why not."""
+    hold = find_pending(books, entry, ("hold",))
+    if isinstance(hold, Refusal):
+        return hold
+    held = remaining_of(hold)
+    amount = entry.body.get("amount", held)
+    if amount > held:
+        return refuse("amount_exceeds_held", target=entry.body["target"], held=held, amount=amount)
+    over = refuse_over_limit(entry.principal, hold.entry.body["currency"], amount)
+    if over is not None:
+        return over
+    rest = held - amount if entry.body.get("final") else 0
+    legs = legs_of(hold, amount)
+    effect = enter(books, entry.position, legs, free=legs_of(hold, amount + rest))
+    if not isinstance(effect, Refusal):
+        decide(books, entry, hold, "capture", amount)
+        if rest:
+            decide(books, entry, hold, "release", rest)
+    return effect
+
+
+def remaining_of(hold: Target) -> int:
+    """What is still held."""
+    assert hold.last is not None, "a hold begins with a decision of its own"
+    assert hold.last.remaining is not None, "a hold counts what remains"
+    return hold.last.remaining
+
+
+def legs_of(hold: Target, amount: int) -> tuple[Leg, Leg]:
+    """The hold's legs, for a part of its amount."""
+    body: dict[str, Any] = {**hold.entry.body, "amount": amount}
+    return transfer.legs(body)
+
+
+KIND = Kind(
+    name="capture",
+    roles=SUBMITTERS,
+    posts=True,
+    schema=Schema(),
+    example={
+        "kind": "capture",
+        "target": "op_00000000kg0gr0000000080002",
+        "amount": 100000,
+        "final": True,
+    },
+    targets=targets,
+    apply=apply,
+)

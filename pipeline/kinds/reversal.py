@@ -1,0 +1,95 @@
+"""reversal: post the opposite of what an operation posted, the whole or a part of it.
+
+Several parts may follow one another until the original is used up. What an operation only reserved
+is not posted: a hold is released instead. A reversal is not reversed: what was given back wrongly
+is paid again, by an operation of its own.
+"""
+
+from collections.abc import Sequence
+
+from pipeline.decide import decide, find_target
+from pipeline.enter import enter
+from pipeline.kinds import fields
+from pipeline.kinds.capture import targets
+from pipeline.kinds.kind import SUBMITTERS, Kind
+from pipeline.ledger import Books, Effect, Entry, Leg, Target
+from pipeline.principal import refuse_over_limit
+from pipeline.refusal import Refusal, refuse
+
+# What can be given back in parts: from one account to one other.
+DIVISIBLE_LEGS = 2
+
+
+class Schema(fields.OperationSchema):
+    """Which operation, and how much of it: all that is left, unless it says less."""
+
+    target = fields.operation_id()
+    amount = fields.amount(required=False)
+
+
+def apply(books: Books, entry: Entry) -> Effect:
+    """The opposite postings, or why not."""
+    shown = entry.body["target"]
+    original = find_target(books, entry, shown)
+    if isinstance(original, Refusal):
+        return original
+    if original.entry.kind == KIND.name:
+        return refuse("reversal_of_reversal", target=shown)
+    if not original.legs:
+        return refuse("nothing_to_reverse", target=shown, kind=original.entry.kind)
+    if original.last is not None and original.last.terminal:
+        return refuse("already_reversed", target=shown)
+    return _give_back(books, entry, original)
+
+
+def _give_back(books: Books, entry: Entry, original: Target) -> Effect:
+    whole = whole_of(original.legs)
+    left = whole if original.last is None else original.last.remaining
+    amount = entry.body.get("amount", left)
+    shown = entry.body["target"]
+    if amount is not None:
+        if left is None:
+            return refuse("reversal_not_divisible", target=shown, legs=len(original.legs))
+        if amount > left:
+            return refuse("amount_exceeds_original", target=shown, left=left, amount=amount)
+    legs = opposite(original.legs, amount)
+    for _code, moved, currency in legs:
+        if moved > 0:
+            over = refuse_over_limit(entry.principal, currency, moved)
+            if over is not None:
+                return over
+    effect = enter(books, entry.position, legs)
+    if not isinstance(effect, Refusal):
+        terminal = amount is None
+        decide(books, entry, original, "reverse", amount, whole=whole, terminal=terminal)
+    return effect
+
+
+def whole_of(legs: Sequence[Leg]) -> int | None:
+    """The amount that an operation of two legs moved; others are given back as a whole."""
+    return abs(legs[0][1]) if len(legs) == DIVISIBLE_LEGS else None
+
+
+def opposite(legs: Sequence[Leg], amount: int | None) -> list[Leg]:
+    """The legs the other way round, of `amount` where it is given."""
+    turned = []
+    for code, moved, currency in legs:
+        size = abs(moved) if amount is None else amount
+        turned.append((code, -size if moved > 0 else size, currency))
+    return turned
+
+
+KIND = Kind(
+    name="reversal",
+    roles=SUBMITTERS,
+    posts=True,
+    schema=Schema(),
+    example={
+        "kind": "reversal",
+        "target": "op_00000000kg0gr0000000080002",
+        "amount": 5000,
+        "description": "Two items sent back",
+    },
+    targets=targets,
+    apply=apply,
+)

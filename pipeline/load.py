@@ -1,0 +1,155 @@
+"""What a run needs before it applies its operations: accounts, and operations that they name."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from models.operation import parse_id
+from pipeline import arrays
+from pipeline.decide import position_of
+from pipeline.kinds import kind_of
+from pipeline.ledger import Account, Books, Decision, Entry, Target
+from pipeline.stage import Claim
+
+LOAD_ACCOUNTS = """
+SELECT ledger, a.number, a.code, a.type, a.currency, a.overdraft, a.status, a.name, a.metadata,
+       a.debits_posted, a.credits_posted, a.debits_pending, a.credits_pending, a.version,
+       a.pending_version
+  FROM unnest(%(ledgers)s::integer[], %(codes)s::text[]) AS wanted (ledger, code)
+ CROSS JOIN LATERAL (
+       SELECT * FROM accounts x
+        WHERE x.tenant_id = %(tenant)s AND x.ledger_id = wanted.ledger AND x.code = wanted.code
+        LIMIT 1) a
+"""
+
+LAST_NUMBERS = """
+SELECT ledger, coalesce((SELECT max(number) FROM accounts
+                          WHERE tenant_id = %(tenant)s AND ledger_id = ledger), 0)
+  FROM unnest(%(ledgers)s::integer[]) ledger
+"""
+
+# A target as it was before the position `before`: what came of it since, the run itself will say.
+TARGETS = """
+SELECT wanted.ledger, o.id, o.position, o.kind, o.body::text, o.accepted_at, o.principal::text,
+       r.position IS NOT NULL,
+       d.number, d.position, d.effect, d.amount, d.remaining, d.terminal, d.actor
+  FROM unnest(%(ledgers)s::integer[], %(positions)s::bigint[], %(befores)s::bigint[])
+       AS wanted (ledger, position, before)
+ CROSS JOIN LATERAL (
+       SELECT * FROM operations
+        WHERE tenant_id = %(tenant)s AND ledger_id = wanted.ledger
+          AND position = wanted.position LIMIT 1) o
+  LEFT JOIN LATERAL (
+       SELECT position FROM rejections
+        WHERE tenant_id = %(tenant)s AND ledger_id = wanted.ledger
+          AND position = wanted.position LIMIT 1) r ON true
+  LEFT JOIN LATERAL (
+       SELECT * FROM decisions
+        WHERE tenant_id = %(tenant)s AND ledger_id = wanted.ledger
+          AND target = wanted.position AND position < wanted.before
+        ORDER BY number DESC LIMIT 1) d ON true
+"""
+
+TARGET_LEGS = """
+SELECT wanted.ledger, wanted.position, a.code, p.amount, p.currency
+  FROM unnest(%(ledgers)s::integer[], %(positions)s::bigint[]) AS wanted (ledger, position)
+ CROSS JOIN LATERAL (
+       SELECT * FROM postings
+        WHERE tenant_id = %(tenant)s AND ledger_id = wanted.ledger
+          AND position = wanted.position AND NOT pending OFFSET 0) p
+ CROSS JOIN LATERAL (
+       SELECT code FROM accounts
+        WHERE tenant_id = %(tenant)s AND ledger_id = wanted.ledger AND number = p.account
+        LIMIT 1) a
+ ORDER BY wanted.ledger, wanted.position, p.leg
+"""
+
+
+def load(work: Claim, entries: Sequence[Entry]) -> dict[int, Books]:
+    """By ledger, what the operations touch, as it is now."""
+    books = {span.ledger_id: Books() for span in work.spans}
+    firsts = {span.ledger_id: span.first for span in work.spans}
+    load_targets(work.cursor, work.tenant_id, books, entries, firsts)
+    load_accounts(work.cursor, work.tenant_id, books, entries)
+    if any(kind_of(entry.kind).opens for entry in entries):
+        work.cursor.execute(LAST_NUMBERS, work.scope)
+        for ledger_id, number in work.cursor.fetchall():
+            books[ledger_id].last_number = number
+    return books
+
+
+def load_accounts(
+    cursor: Any, tenant_id: int, books: dict[int, Books], entries: Sequence[Entry]
+) -> None:
+    """The accounts that the operations and their targets name."""
+    wanted = dict.fromkeys(
+        (entry.ledger_id, code)
+        for entry in entries
+        for code in kind_of(entry.kind).accounts(entry.body)
+    )
+    for ledger_id, of_ledger in books.items():
+        for target in of_ledger.targets.values():
+            codes = kind_of(target.entry.kind).accounts(target.entry.body)
+            for code in (*codes, *(leg[0] for leg in target.legs)):
+                wanted[ledger_id, code] = None
+    ledgers = arrays.integers(ledger_id for ledger_id, _ in wanted)
+    codes = arrays.texts(code for _, code in wanted)
+    cursor.execute(LOAD_ACCOUNTS, {"tenant": tenant_id, "ledgers": ledgers, "codes": codes})
+    for ledger_id, *row in cursor.fetchall():
+        account = Account(*row)
+        books[ledger_id].accounts[account.code] = account
+
+
+def load_targets(
+    cursor: Any,
+    tenant_id: int,
+    books: dict[int, Books],
+    entries: Iterable[Entry],
+    firsts: dict[int, int],
+) -> None:
+    """The operations that these name, those that they name in turn, and so on.
+
+    As they were before the first positions, by ledger.
+    """
+    while wanted := _unknown_targets(books, entries):
+        found = _read_targets(cursor, tenant_id, wanted, firsts)
+        for ledger_id, target in found:
+            books[ledger_id].targets[target.entry.position] = target
+        entries = [target.entry for _, target in found]
+
+
+def _unknown_targets(books: dict[int, Books], entries: Iterable[Entry]) -> list[tuple[int, int]]:
+    """Ledger and position of each."""
+    wanted: dict[tuple[int, int], None] = {}
+    for entry in entries:
+        for shown in kind_of(entry.kind).targets(entry.body):
+            position = position_of(parse_id(shown), entry.ledger_id)
+            if position is not None and position not in books[entry.ledger_id].targets:
+                wanted[entry.ledger_id, position] = None
+    return list(wanted)
+
+
+def _read_targets(
+    cursor: Any, tenant_id: int, wanted: list[tuple[int, int]], firsts: dict[int, int]
+) -> list[tuple[int, Target]]:
+    scope = {
+        "tenant": tenant_id,
+        "ledgers": arrays.integers(ledger_id for ledger_id, _ in wanted),
+        "positions": arrays.integers(position for _, position in wanted),
+        "befores": arrays.integers(firsts[ledger_id] for ledger_id, _ in wanted),
+    }
+    cursor.execute(TARGETS, scope)
+    found = {(row[0], row[2]): _target(row) for row in cursor.fetchall()}
+    cursor.execute(TARGET_LEGS, scope)
+    for ledger_id, position, *leg in cursor.fetchall():
+        found[ledger_id, position].legs.append((leg[0], leg[1], leg[2]))
+    return [(ledger_id, target) for (ledger_id, _), target in found.items()]
+
+
+def _target(row: tuple[Any, ...]) -> Target:
+    ledger_id, id_, position, kind, body, accepted_at, principal, rejected, number, *rest = row
+    entry = Entry(ledger_id, position, kind, orjson.loads(body), accepted_at, principal)
+    last = None if number is None else Decision(position, number, *rest)
+    return Target(id_ if isinstance(id_, UUID) else UUID(id_), entry, rejected, last)

@@ -1,0 +1,35 @@
+"""The principal that was recorded with an operation: who it was, and what it might do."""
+
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from pipeline.refusal import Refusal, refuse
+
+# The role of what Trident submits by itself when its time has come. No client has it.
+SCHEDULER = "scheduler"
+
+
+# A process meets few principals, again and again.
+@lru_cache(maxsize=1024)
+def read_principal(text: str) -> dict[str, Any]:
+    """`sub`, `roles`, and `limits` by currency if it has any.
+
+    A currency that `limits` does not name is one that the principal may not move.
+    """
+    principal: dict[str, Any] = orjson.loads(text)
+    return principal
+
+
+def actor_of(text: str) -> str:
+    """Who it was."""
+    return str(read_principal(text).get("sub", ""))
+
+
+def refuse_over_limit(text: str, currency: str, amount: int) -> Refusal | None:
+    """Whether the amount is above what the principal's token let one operation move."""
+    limits = read_principal(text).get("limits")
+    if not limits or amount <= limits.get(currency, 0):
+        return None
+    return refuse("limit_exceeded", currency=currency, amount=amount, limit=limits.get(currency))
