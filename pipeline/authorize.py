@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import orjson
 
 from pipeline.kinds import kind_of
+from pipeline.kinds.kind import Body, nothing_inside
 from pipeline.principal import read_principal, refuse_over_limit
 from pipeline.refusal import Refusal, refuse
 from pipeline.stage import Operation, Refused
@@ -24,13 +25,27 @@ def permission(operation: Operation) -> Refusal | None:
 
     What an operation takes of its target only the books know: post holds that against the limit.
     """
-    kind = kind_of(operation.kind)
     principal = read_principal(operation.principal)
-    if kind.roles.isdisjoint(principal.get("roles", ())):
-        return refuse("not_permitted", kind=operation.kind, roles=principal.get("roles", []))
-    if principal.get("limits"):
-        for currency, amount in kind.amounts(orjson.loads(operation.body)).items():
-            over = refuse_over_limit(operation.principal, currency, amount)
-            if over is not None:
-                return over
+    kind = kind_of(operation.kind)
+    if kind.inner is not nothing_inside or principal.get("limits"):
+        return permission_of(operation.kind, orjson.loads(operation.body), operation.principal)
+    return refuse_role(operation.kind, operation.principal)
+
+
+def permission_of(name: str, body: Body, principal: str) -> Refusal | None:
+    """What stands against it, and against what it holds."""
+    kind = kind_of(name)
+    refusal = refuse_role(name, principal)
+    for currency, amount in kind.amounts(body).items():
+        refusal = refusal or refuse_over_limit(principal, currency, amount)
+    for inner_name, inner_body in kind.inner(body):
+        refusal = refusal or permission_of(inner_name, inner_body, principal)
+    return refusal
+
+
+def refuse_role(name: str, principal: str) -> Refusal | None:
+    """Whether none of the principal's roles may submit this kind."""
+    roles = read_principal(principal).get("roles", ())
+    if kind_of(name).roles.isdisjoint(roles):
+        return refuse("not_permitted", kind=name, roles=list(roles))
     return None

@@ -2,11 +2,11 @@
 
 import datetime as dt
 from collections.abc import Iterable
-from typing import Any
 
 import orjson
 
 from pipeline.kinds import kind_of
+from pipeline.kinds.kind import Body
 from pipeline.money import currency_exponent
 from pipeline.refusal import Refusal, refuse
 from pipeline.stage import Operation, Refused
@@ -27,18 +27,25 @@ def judge(these: Iterable[Operation]) -> list[Refused]:
 
 
 def meaning(operation: Operation) -> Refusal | None:
-    """What is wrong with the operation itself, in the order of refusal.CODES."""
-    kind = kind_of(operation.kind)
-    body: dict[str, Any] = orjson.loads(operation.body)
+    """What is wrong with the operation itself."""
+    return meaning_of(operation.kind, orjson.loads(operation.body), operation.accepted_at)
+
+
+def meaning_of(name: str, body: Body, accepted_at: dt.datetime) -> Refusal | None:
+    """What is wrong with it, in the order of refusal.CODES; then with what it holds."""
+    kind = kind_of(name)
     for currency in kind.currencies(body):
         if currency_exponent(currency) is None:
             return refuse("unknown_currency", currency=currency)
     if "effective_date" in body:
         date = dt.date.fromisoformat(body["effective_date"])
-        if not EARLIEST_DATE <= date <= operation.accepted_at.date() + AHEAD_MAX:
+        if not EARLIEST_DATE <= date <= accepted_at.date() + AHEAD_MAX:
             return refuse("effective_date_out_of_range", effective_date=body["effective_date"])
     if "expires_at" in body:
-        expires_at, now = parse_time(body["expires_at"]), operation.accepted_at
-        if not now < expires_at <= now + AHEAD_MAX:
+        expires_at = parse_time(body["expires_at"])
+        if not accepted_at < expires_at <= accepted_at + AHEAD_MAX:
             return refuse("expiry_out_of_range", expires_at=body["expires_at"])
-    return kind.check(body)
+    refusal = kind.check(body)
+    for inner_name, inner_body in kind.inner(body):
+        refusal = refusal or meaning_of(inner_name, inner_body, accepted_at)
+    return refusal

@@ -24,6 +24,11 @@ def no_one(_body: Body) -> tuple[str, ...]:
     return ()
 
 
+def nothing_inside(_body: Body) -> tuple[tuple[str, Body], ...]:
+    """The inner operations of a kind that holds none."""
+    return ()
+
+
 def nothing_moves(_body: Body) -> dict[str, int]:
     """The amounts of a kind that moves no money."""
     return {}
@@ -38,7 +43,8 @@ class Kind:
     is pure and yields postings or a refusal (post).
     `posts` says whether a posted operation of this kind has postings unless it, or another by it,
     was decided, which audit then demands; `opens`, whether it may open accounts, which need
-    numbers; `internal`, that Trident alone submits it.
+    numbers; `internal`, that Trident alone submits it. `inner` are the operations that it holds, as
+    (kind, body): each is validated and authorized as if it stood by itself.
     """
 
     name: str
@@ -52,5 +58,6 @@ class Kind:
     check: Callable[[Body], Refusal | None] = nothing_more
     currencies: Callable[[Body], Iterable[str]] = nothing_moves
     amounts: Callable[[Body], dict[str, int]] = nothing_moves
+    inner: Callable[[Body], Iterable[tuple[str, Body]]] = nothing_inside
     opens: bool = False
     internal: bool = False

@@ -1,0 +1,48 @@
+"""Operations within operations: what a group holds, and what a schedule does when its time comes.
+
+An inner operation is a member of the outer one's body, with its `kind` beside its members. It is
+shaped, validated and authorized as if it stood in the log by itself.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from marshmallow import ValidationError, fields
+
+import pipeline.kinds as every_kind
+from pipeline.kinds.kind import Body, Kind
+
+Members = dict[str, Any]
+
+
+class InnerField(fields.Field[Members]):
+    """One operation of a kind that `fits`."""
+
+    def __init__(self, fits: Callable[[Kind], bool], **kwargs: Any) -> None:
+        super().__init__(metadata={"$ref": "#/components/schemas/Submission"}, **kwargs)
+        self._fits = fits
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Members:
+        if not isinstance(value, dict):
+            raise ValidationError("An operation is a JSON object with a kind.")
+        members = dict(value)
+        name = members.pop("kind", None)
+        kind = every_kind.OFFERED.get(name) if isinstance(name, str) else None
+        if kind is None or not self._fits(kind):
+            known = sorted(name for name, kind in every_kind.OFFERED.items() if self._fits(kind))
+            raise ValidationError({"kind": [f"`kind` is one of {', '.join(known)} here."]})
+        return {"kind": name, **kind.schema.load(members)}
+
+
+def inner(members: Members) -> tuple[str, Body]:
+    """The kind's name and the body of an inner operation."""
+    return members["kind"], {name: value for name, value in members.items() if name != "kind"}
+
+
+def named(
+    name_of: Callable[[Kind], Callable[[Body], Iterable[str]]],
+    inners: Iterable[tuple[str, Body]],
+) -> tuple[str, ...]:
+    """What the inner operations name, each once, in their order: `accounts`, `targets` …"""
+    found = (name for kind, body in inners for name in name_of(every_kind.kind_of(kind))(body))
+    return tuple(dict.fromkeys(found))
