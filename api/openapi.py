@@ -11,7 +11,7 @@ from flask import Flask
 from flask_smorest import Api
 from marshmallow import Schema
 
-from api import parameters, schemas
+from api import parameters, schemas, schemas_tried
 from api.converters import AccountCode
 from api.errors import PROBLEM_JSON, PROBLEMS
 from api.intake import ITEMS_MAX, JSON, NDJSON
@@ -173,6 +173,27 @@ def bulk_body() -> dict[str, Any]:
     }
 
 
+def dry_run_body() -> dict[str, Any]:
+    """One operation of any kind, an array of them, or the same as NDJSON."""
+    one = {"$ref": "#/components/schemas/Submission"}
+    keyed = {
+        "allOf": [
+            one,
+            {"type": "object", "properties": {"idempotency_key": IDEMPOTENCY_KEY["schema"]}},
+        ]
+    }
+    many = {"type": "array", "items": keyed, "minItems": 1, "maxItems": ITEMS_MAX}
+    lines = {"schema": {"type": "string", "description": "One operation a line."}}
+    example = OFFERED["transfer"].example
+    return {
+        "required": True,
+        "content": {
+            JSON: {"schema": {"oneOf": [one, many]}, "example": example},
+            NDJSON: lines,
+        },
+    }
+
+
 def new_accounts_body() -> dict[str, Any]:
     """One account, or many of them, each with its key."""
     keyed = {
@@ -220,6 +241,7 @@ def _add_answers(api: Api) -> None:
         parameters.LedgerRequestSchema,
         schemas.OperationSchema,
         schemas.BulkSchema,
+        schemas_tried.DryRunSchema,
         schemas.HealthSchema,
         *lists,
         *map(schemas.list_of, lists),

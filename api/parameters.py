@@ -21,6 +21,8 @@ BULK_STATUSES = (
     "behind",
     "unavailable",
 )
+# What would become of an operation.
+DRY_STATUSES = ("posted", "pending", "rejected", "replayed", "conflict")
 ORDERS = ("newest", "oldest")
 
 

@@ -10,6 +10,7 @@ from api.queries import FACTS
 from models.ledger import LedgerRef
 from models.operation import show_id
 from pipeline.accept import Accepted
+from pipeline.dry_run import Line
 from pipeline.ledger import DEBIT_NORMAL, Account
 from pipeline.refusal import CODES
 from pipeline.stage import STAGES
@@ -51,12 +52,7 @@ def stored_operation(ledger: LedgerRef, row: Any) -> dict[str, Any]:
     reached = {fact: getattr(row, fact) for fact in FACTS.values()}
     rejection = None
     if row.code is not None:
-        rejection = {
-            "code": row.code,
-            "stage": row.stage,
-            "detail": orjson.loads(row.detail),
-            "message": CODES[row.code],
-        }
+        rejection = shown_rejection(row.stage, row.code, orjson.loads(row.detail))
         # The runs of later stages cover a rejected operation too, but did nothing with it.
         for fact in list(FACTS.values())[STAGES.index(row.stage) : STAGES.index("post") + 1]:
             reached[fact] = None
@@ -75,6 +71,11 @@ def stored_operation(ledger: LedgerRef, row: Any) -> dict[str, Any]:
     }
 
 
+def shown_rejection(stage: str, code: str, detail: dict[str, Any]) -> dict[str, Any]:
+    """Why an operation was refused, or would be."""
+    return {"code": code, "stage": stage, "detail": detail, "message": CODES[code]}
+
+
 def _status(reached: dict[str, Any]) -> str:
     for fact in ("posted", "authorized", "validated"):
         if reached[fact] is not None:
@@ -87,6 +88,15 @@ def postings(rows: Sequence[Any]) -> list[dict[str, Any]]:
     return [
         {"account": row.code, "pending": row.pending, **_movement(row, row.type)} for row in rows
     ]
+
+
+def tried(line: Line) -> dict[str, Any]:
+    """A posting as it would be."""
+    return {
+        "account": line.code,
+        "pending": line.posting.pending,
+        **_movement(line.posting, line.type),
+    }
 
 
 def decisions(rows: Sequence[Any]) -> list[dict[str, Any]]:

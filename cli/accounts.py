@@ -8,6 +8,7 @@ import click
 from cli.asking import DataCommand
 from cli.import_ import FILE, import_options, run_import
 from cli.importing import import_accounts
+from cli.rows import ACCOUNTS
 
 
 @click.group()
@@ -35,4 +36,4 @@ def import_(file: Path, **options: Any) -> None:
     Exit codes: 0 all opened; 3 some rejected; 2 FILE is malformed and nothing was accepted;
     1 the database failed; 130 interrupted.
     """
-    run_import(import_accounts, file, **options)
+    run_import(import_accounts, ACCOUNTS, file, **options)

@@ -26,6 +26,17 @@ from cli.bar import bar
 from cli.feed import WINDOW, DatabaseAwayError
 from cli.files import Malformed, shown_name
 from cli.importing import OnStep, Report, Step, import_operations
+from cli.rows import OPERATIONS, Form
+from cli.trying import Trial, try_file
+
+# The statuses of a dry run, as a person reads them.
+NAMES = {
+    "posted": "would be posted",
+    "pending": "would be pending",
+    "rejected": "would be rejected",
+    "replayed": "were accepted before",
+    "conflict": "have the key of other content",
+}
 
 FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
@@ -57,6 +68,9 @@ def import_options(function: Function) -> Function:
                 metavar="PATH",
                 help="Where rejected rows go.  [default: FILE.rejected.csv]",
             ),
+            click.option(
+                "--dry-run", is_flag=True, help="Say what would come of it, and accept nothing."
+            ),
             json_option,
         )
     ):
@@ -83,21 +97,29 @@ def import_(file: Path, **options: Any) -> None:
     Exit codes: 0 all posted; 3 some rejected; 2 FILE is malformed and nothing was accepted;
     1 the database failed; 130 interrupted.
     """
-    run_import(import_operations, file, **options)
+    run_import(import_operations, OPERATIONS, file, **options)
 
 
 def run_import(
     importer: Callable[..., Report],
+    form: Form,
     file: Path,
     *,
     ledger: str,
     tenant: str,
     as_json: bool,
+    dry_run: bool,
     **options: Any,
 ) -> None:
     """Import with a bar, report, and exit with the code that says how it went."""
     books = the_ledger(tenant, ledger)
     steps = [Step()]
+    if dry_run:
+        with failing_clearly(steps), bar(shown_name(file)) as show:
+            skip = options["skip_malformed"]
+            trial = try_file(file, books, form=form, skip_malformed=skip, on_step=show)
+        show_trial(trial, as_json=as_json)
+        sys.exit(EXIT_REJECTED if trial.fails else 0)
     with failing_clearly(steps), bar(shown_name(file)) as show:
         report = importer(file, books, on_step=both(steps, show), **options)
     if as_json:
@@ -158,3 +180,26 @@ def show_report(report: Report) -> None:
         console.print(f"  {count:>{width},}    {code}", markup=False)
     if report.rejected_file:
         console.print(f"The rejected rows are in {report.rejected_file}", markup=False)
+
+
+def show_trial(trial: Trial, *, as_json: bool) -> None:
+    """What would come of the file."""
+    if as_json:
+        click.echo(orjson.dumps(trial.as_json(), option=orjson.OPT_INDENT_2))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(
+        f"[bold]{trial.rows:,}[/bold] rows of {trial.file} tried on ledger {trial.ledger},"
+        f" as posted up to position {trial.as_of:,}; nothing was accepted",
+    )
+    if trial.waiting:
+        console.print(f"  {trial.waiting:,} operations of the log wait before them, untried")
+    width = len(f"{trial.rows:,}")
+    counts = {"malformed": trial.malformed, **trial.statuses}
+    for name, count in counts.items():
+        if count:
+            console.print(f"  {count:>{width},}  {NAMES.get(name, name)}", markup=False)
+    for code, count in trial.rejected.most_common():
+        console.print(f"  {count:>{width},}    {code}", markup=False)
+    for line in trial.first:
+        console.print(line, markup=False)
