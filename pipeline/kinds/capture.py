@@ -69,9 +69,8 @@ KIND = Kind(
     schema=Schema(),
     example={
         "kind": "capture",
-        "target": "op_00000000kg0gr0000000080002",
-        "amount": 100000,
-        "final": True,
+        "target": "op_0000002000g0090mp30k5s3khq",
+        "amount": 30000,
     },
     targets=targets,
     apply=apply,

@@ -14,4 +14,4 @@ def guard(account: Account) -> Refusal | None:
     return None
 
 
-KIND = status_kind("close_account", "closed", guard)
+KIND = status_kind("close_account", "closed", guard, "customers:43")

@@ -10,4 +10,4 @@ def guard(account: Account) -> Refusal | None:
     return refuse("account_frozen", account=account.code) if account.status == "frozen" else None
 
 
-KIND = status_kind("freeze_account", "frozen", guard)
+KIND = status_kind("freeze_account", "frozen", guard, "customers:42")

@@ -92,16 +92,11 @@ KIND = Kind(
     example={
         "kind": "journal",
         "legs": [
-            {"account": "assets:bank", "direction": "debit", "amount": 9700, "currency": "EUR"},
-            {
-                "account": "expenses:card-fees",
-                "direction": "debit",
-                "amount": 300,
-                "currency": "EUR",
-            },
-            {"account": "income:sales", "direction": "credit", "amount": 10000, "currency": "EUR"},
+            {"account": "customers:42", "direction": "debit", "amount": 500, "currency": "USD"},
+            {"account": "merchants:7", "direction": "debit", "amount": 2000, "currency": "USD"},
+            {"account": "income:fees", "direction": "credit", "amount": 2500, "currency": "USD"},
         ],
-        "description": "Card sale less fee",
+        "description": "Fees of November",
     },
     check=check,
     currencies=currencies,

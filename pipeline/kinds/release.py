@@ -34,7 +34,11 @@ KIND = Kind(
     roles=SUBMITTERS,
     posts=True,
     schema=Schema(),
-    example={"kind": "release", "target": "op_00000000kg0gr0000000080002"},
+    example={
+        "kind": "release",
+        "target": "op_0000002000g0090mp30k5s3khq",
+        "description": "Left two days early",
+    },
     targets=targets,
     apply=apply,
 )

@@ -86,7 +86,7 @@ KIND = Kind(
     schema=Schema(),
     example={
         "kind": "reversal",
-        "target": "op_00000000kg0gr0000000080002",
+        "target": "op_0000002000g0090kbf4eyybg4s",
         "amount": 5000,
         "description": "Two items sent back",
     },

@@ -29,8 +29,10 @@ def find_open(books: Books, code: str) -> Account | Refusal:
     return account
 
 
-def status_kind(name: str, status: str, guard: Callable[[Account], Refusal | None]) -> Kind:
-    """A kind that gives an account `status`, unless the guard refuses."""
+def status_kind(
+    name: str, status: str, guard: Callable[[Account], Refusal | None], example: str
+) -> Kind:
+    """A kind that gives an account `status`, unless the guard refuses; `example` is a code."""
 
     def apply(books: Books, entry: Entry) -> Effect:
         account = find_open(books, entry.body["account"])
@@ -48,7 +50,7 @@ def status_kind(name: str, status: str, guard: Callable[[Account], Refusal | Non
         roles=TELLERS,
         posts=False,
         schema=Schema(),
-        example={"kind": name, "account": "customers:42"},
+        example={"kind": name, "account": example},
         accounts=named_account,
         apply=apply,
     )

@@ -10,4 +10,4 @@ def guard(account: Account) -> Refusal | None:
     return refuse("account_not_frozen", account=account.code) if account.status == "open" else None
 
 
-KIND = status_kind("unfreeze_account", "open", guard)
+KIND = status_kind("unfreeze_account", "open", guard, "customers:42")
