@@ -1,37 +1,45 @@
 """The stored rows, held against themselves, against a replay, and against what witnesses saw."""
 
 import itertools
+from collections import Counter
 
+from models.operation import parse_id
 from pipeline.authorize import permission
+from pipeline.decide import position_of
 from pipeline.kinds import KINDS
-from pipeline.ledger import Account, Books, Effect
+from pipeline.ledger import Books, Effect, Target
+from pipeline.outcome import fault_of
 from pipeline.perform import entry_of, perform
 from pipeline.refusal import Refusal
 from pipeline.stage import STAGES
 from pipeline.validate import meaning
 from pipeline.verify.verify import verify
 from tests.chaos.evidence import Evidence, Run, Stored
+from tests.chaos.fates import FATES
 from tests.chaos.finding import Finding, Key, merged
 from tests.chaos.watch import Heard, Listener, Wrong
 
 
 def check_books(evidence: dict[str, Evidence]) -> list[Finding]:
     """Every invariant about the rows of the ledgers."""
-    checks = (outcomes, order, versions, balances, runs, replay, verified)
+    checks = (outcomes, order, versions, balances, runs, replay, verified, *FATES)
     return [merged(map(check, evidence.values())) for check in checks]
 
 
 def outcomes(one: Evidence) -> Finding:
-    """A rejection, or at least two postings, or a kind that has none; never two of these."""
+    """A rejection, or postings, or a decision, or a kind that has none of these; never two."""
     finding = Finding("each operation has exactly one outcome", of="operations")
     for row in one.log:
         position = row.operation.position
-        legs = len(one.postings.get(position, []))
-        rejected = position in one.rejections
-        expected = (0,) if rejected or not KINDS[row.operation.kind].posts else (2,)
+        fault = fault_of(
+            KINDS[row.operation.kind],
+            rejected=position in one.rejections,
+            decided=position in one.decisions,
+            legs=len(one.postings.get(position, [])),
+        )
         final = one.status(position) != "waiting"
-        said = f"position {position} has {legs} postings, rejected: {rejected}, final: {final}"
-        finding.look(legs in expected and final, said, _key(one, row))
+        said = f"position {position}: {fault or 'complete'}, final: {final}"
+        finding.look(fault is None and final, said, _key(one, row))
     broken = {c.code for c in one.rejections.values()} & {"internal_error"}
     finding.look(
         not broken, "operations were refused as internal_error: nothing was wrong with them"
@@ -59,33 +67,39 @@ def order(one: Evidence) -> Finding:
 
 
 def versions(one: Evidence) -> Finding:
-    """Versions 1, 2, 3 ... along each account, and a balance that runs along with them."""
+    """Versions 1, 2, 3 ... along each layer of each account, and a balance that runs along."""
     finding = Finding("account versions have no gaps, and balances run along", of="postings")
     keys = {row.operation.position: _key(one, row) for row in one.log}
-    seen: dict[int, tuple[int, int]] = {}
+    seen: dict[tuple[int, bool], tuple[int, int]] = {}
     for position, legs in sorted(one.postings.items()):
         for leg in legs:
-            version, balance = seen.get(leg.account, (0, 0))
+            layer = leg.account, leg.pending
+            version, balance = seen.get(layer, (0, 0))
             expected = version + 1, balance + leg.amount
             said = f"account {leg.account} is at {leg.version, leg.balance_after} at {position}"
             right = (leg.version, leg.balance_after) == expected
             finding.look(right, f"{said}, expected {expected}", *_near(keys, position))
-            seen[leg.account] = leg.version, leg.balance_after
+            seen[layer] = leg.version, leg.balance_after
     return finding
 
 
 def balances(one: Evidence) -> Finding:
-    """Promise 4: an account's balance is the sum of its postings, and never past its limit."""
+    """Promise 4: a balance is the sum of its postings; with what is held, never past its limit."""
     finding = Finding("each balance is the sum of its postings, within its limit", of="accounts")
+    sums: Counter[tuple[int, bool]] = Counter()
+    for legs in one.postings.values():
+        for leg in legs:
+            sums[leg.account, leg.pending] += leg.amount
     for code, account in one.accounts.items():
-        legs = [leg for all_ in one.postings.values() for leg in all_]
-        total = sum(leg.amount for leg in legs if leg.account == account["number"])
-        balance = account["credits_posted"] - account["debits_posted"]
+        found = (
+            account.credits_posted - account.debits_posted,
+            account.credits_pending - account.debits_pending,
+        )
+        total = sums[account.number, False], sums[account.number, True]
         keys = _last_of(one, code)
-        finding.look(balance == total, f"{code} has {balance}, its postings sum to {total}", *keys)
-        limited = account["overdraft"] is not None
-        within = not limited or balance >= -account["overdraft"]
-        finding.look(within, f"{code} has {balance}, which is under its limit", *keys)
+        finding.look(found == total, f"{code} has {found}, its postings sum to {total}", *keys)
+        within = account.available is None or account.available >= 0
+        finding.look(within, f"{code} has {found}, which is under its limit", *keys)
     return finding
 
 
@@ -106,33 +120,51 @@ def runs(one: Evidence) -> Finding:
 
 
 def replay(one: Evidence) -> Finding:
-    """The log, applied to empty books by the pure core, gives these postings and refusals."""
+    """The log, applied to empty books by the pure core, gives these rows and no others."""
     finding = Finding("a replay of the log gives the same postings and refusals", of="operations")
-    books = Books()
+    books = Books(targets=_named(one))
     for row in one.log:
         position = row.operation.position
-        stored: Effect = one.refusal(position) or one.postings.get(position, [])
-        replayed = _effect(books, row)
+        effect: Effect = one.refusal(position) or one.postings.get(position, [])
+        stored = effect, one.decisions.get(position, [])
+        replayed = _effect(books, row), sorted(books.decisions)
+        books.decisions.clear()
         said = f"position {position} is stored as {stored}, and a replay gives {replayed}"
         finding.look(stored == replayed, said, _key(one, row))
     for code, account in books.accounts.items():
         found = one.accounts.get(code)
         said = f"a replay gives {account}, stored is {found}"
-        finding.look(found is not None and _equal(account, found), said, *_last_of(one, code))
+        finding.look(found == account, said, *_last_of(one, code))
     finding.look(len(books.accounts) == len(one.accounts), "accounts that no operation opened")
+    waiting = {at: pending for at, pending in books.pending.items() if pending is not None}
+    said = f"a replay leaves {waiting} pending, stored is {one.pending}"
+    finding.look(waiting == one.pending, said)
     return finding
+
+
+def _named(one: Evidence) -> dict[int, Target]:
+    """Every operation that others name, before anything comes of it: what does, the core notes."""
+    rows = {row.operation.position: row for row in one.log}
+    targets = {}
+    for row in one.log:
+        entry = entry_of(row.operation)
+        for shown in KINDS[entry.kind].targets(entry.body):
+            named = rows.get(position_of(parse_id(shown), entry.ledger_id) or 0)
+            id_ = None if named is None else parse_id(named.id)
+            if named is not None and id_ is not None:
+                target = Target(id_, entry_of(named.operation))
+                targets[named.operation.position] = target
+    return targets
 
 
 def _effect(books: Books, row: Stored) -> Effect:
     operation = row.operation
     refusal: Refusal | None = meaning(operation) or permission(operation)
-    if refusal is not None:
-        return refusal
-    return perform(books, entry_of(operation))
-
-
-def _equal(account: Account, row: dict[str, object]) -> bool:
-    return all(getattr(account, name) == row[name] for name in Account.__dataclass_fields__)
+    if refusal is None:
+        return perform(books, entry_of(operation))
+    if operation.position in books.targets:
+        books.targets[operation.position].rejected = True
+    return refusal
 
 
 def verified(one: Evidence) -> Finding:

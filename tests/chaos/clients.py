@@ -12,13 +12,12 @@ from urllib.parse import urlsplit
 import orjson
 
 from models.token import mint
+from tests.chaos.contents import ACCOUNTS, Told, altered, draw
 from tests.chaos.history import Attempt, History
 
 CLIENTS = 8
-ACCOUNTS = [f"customers:{number}" for number in range(1, 9)]
 # So little that money often runs out: refusals are outcomes too.
 FUND = 20
-AMOUNT_MAX = 5
 SENT_MAX = 3
 # Out of a hundred requests: repeated at all; a repetition with altered content; one that another
 # client sends at the same time; waiting until it is final; in a bulk request.
@@ -166,6 +165,7 @@ class Crowd:
 
     def __init__(self, url: str, tenants: list[Tenant], history: History, seed: int) -> None:
         self._tenants = tenants
+        self._told = Told()
         self._at_once: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._threads = [
@@ -204,7 +204,7 @@ class Crowd:
             return [self._at_once.get_nowait()]
         except queue.Empty:
             pass
-        first = _new(choose, choose.choice(self._tenants).name, name)
+        first = self._new(choose, name)
         requests = [first]
         if choose.randrange(100) < REPEATED:
             for _ in range(choose.randrange(SENT_MAX)):
@@ -215,55 +215,37 @@ class Crowd:
                     requests.append(again)
         return requests
 
+    def _new(self, choose: random.Random, name: str) -> Request:
+        how = "alone"
+        many = 1
+        chance = choose.randrange(100)
+        if chance < WAITING:
+            how = "wait"
+        elif chance < WAITING + IN_BULK:
+            how, many = "bulk", choose.randint(2, BULK_MAX)
+        mine, other = choose.sample([tenant.name for tenant in self._tenants], 2)
+        # Both tenants use the same keys: they have nothing to do with each other.
+        items = tuple(
+            (f"{name}-{item}", draw(choose, self._told, mine, other)) for item in range(many)
+        )
+        return Request(mine, items, how)
+
     def _send(self, client: Client, request: Request) -> None:
         began = time.monotonic()
         attempts = client.send(request)
+        for attempt in attempts:
+            self._told.take(attempt)
         refused = attempts[0].note == "connection refused"
         pause = DOWN_PAUSE_S if refused else PACE_S - (time.monotonic() - began)
         self._stop.wait(max(pause, 0))
-
-
-def _new(choose: random.Random, tenant_name: str, name: str) -> Request:
-    how = "alone"
-    many = 1
-    chance = choose.randrange(100)
-    if chance < WAITING:
-        how = "wait"
-    elif chance < WAITING + IN_BULK:
-        how, many = "bulk", choose.randint(2, BULK_MAX)
-    # Both tenants use the same keys: they have nothing to do with each other.
-    items = tuple((f"{name}-{item}", _transfer(choose)) for item in range(many))
-    return Request(tenant_name, items, how)
 
 
 def _again(choose: random.Random, request: Request) -> Request:
     """The same keys once more, all of their contents altered or none."""
     if choose.randrange(100) >= ALTERED:
         return request
-    items = tuple((key, _altered(choose, content)) for key, content in request.items)
+    items = tuple((key, altered(choose, content)) for key, content in request.items)
     return request._replace(items=items)
-
-
-def _transfer(choose: random.Random) -> dict[str, Any]:
-    source, destination = choose.sample(ACCOUNTS, 2)
-    return {
-        "kind": "transfer",
-        "source": source,
-        "destination": destination,
-        "amount": choose.randint(1, AMOUNT_MAX),
-        "currency": "EUR",
-    }
-
-
-def _altered(choose: random.Random, content: dict[str, Any]) -> dict[str, Any]:
-    match choose.randrange(3):
-        case 0:
-            return {**content, "amount": content["amount"] % AMOUNT_MAX + 1}
-        case 1:
-            swapped = {"source": content["destination"], "destination": content["source"]}
-            return {**content, **swapped}
-        case _:
-            return {**content, "description": "altered"}
 
 
 def prepare(url: str, tenants: list[Tenant], history: History) -> None:

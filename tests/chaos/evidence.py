@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 from models.db import tenant_reading
 from models.ledger import LedgerRef
 from models.operation import show_id
-from pipeline.ledger import Posting
+from pipeline.ledger import Account, Decision, Pending, Posting
 from pipeline.refusal import Refusal
 from pipeline.stage import Operation
 from pipeline.verify.reading import Rejection
@@ -49,7 +49,9 @@ class Evidence:
     rejections: dict[int, Rejection] = field(default_factory=dict)
     postings: dict[int, list[Posting]] = field(default_factory=dict)
     runs: dict[str, list[Run]] = field(default_factory=dict)
-    accounts: dict[str, dict[str, Any]] = field(default_factory=dict)  # by code
+    accounts: dict[str, Account] = field(default_factory=dict)  # by code
+    decisions: dict[int, list[Decision]] = field(default_factory=dict)  # by who decided
+    pending: dict[int, Pending] = field(default_factory=dict)
 
     def by_key(self) -> dict[str, Stored]:
         """The log by idempotency key."""
@@ -59,6 +61,8 @@ class Evidence:
         """What became of the operation."""
         if position in self.rejections:
             return "rejected"
+        if position in self.pending:
+            return "pending"
         posted = max((run.last for run in self.runs.get("post", [])), default=0)
         return "posted" if position <= posted else "waiting"
 
@@ -82,7 +86,8 @@ def read_evidence(tenant: str, ledger: LedgerRef) -> Evidence:
         ):
             evidence.runs.setdefault(stage, []).append(Run(first, last, at))
         for row in _rows(connection, evidence, f"SELECT * FROM accounts {OF_LEDGER}"):
-            evidence.accounts[row.code] = row._asdict()
+            members = {name: getattr(row, name) for name in Account.__dataclass_fields__}
+            evidence.accounts[row.code] = Account(**members)
     return evidence
 
 
@@ -110,6 +115,16 @@ def _read_outcomes(connection: Connection, evidence: Evidence) -> None:
         f" FROM postings {OF_LEDGER} ORDER BY position, leg",
     ):
         evidence.postings.setdefault(row.position, []).append(Posting(*row))
+    for row in _rows(
+        connection,
+        evidence,
+        "SELECT target, number, position, effect, amount, remaining, terminal, actor"
+        f" FROM decisions {OF_LEDGER} ORDER BY position, target, number",
+    ):
+        evidence.decisions.setdefault(row.position, []).append(Decision(*row))
+    pending = f"SELECT target, effect, due_at FROM pending_operations {OF_LEDGER}"
+    for row in _rows(connection, evidence, pending):
+        evidence.pending[row.target] = Pending(row.effect, row.due_at)
 
 
 def _rows(connection: Connection, evidence: Evidence, query: str) -> list[Any]:

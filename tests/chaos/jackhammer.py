@@ -32,6 +32,7 @@ ANSWER_S = 10.0
 FULL_S = 60.0
 ACKNOWLEDGED_MIN = 1_000
 UNKNOWN_MIN = 20
+DECIDED_MIN = 10  # of each sort of decision
 
 Say = Callable[[str], None]
 
@@ -220,6 +221,7 @@ def _judge(report: Report) -> None:
     for what, least in (
         ("acknowledged operations", ACKNOWLEDGED_MIN),
         ("unknown attempts", UNKNOWN_MIN),
+        *((name, DECIDED_MIN) for name in promises.DECIDED),
     ):
         wanted = round(least * share)
         report.demands.append((f"{wanted:,} {what}", report.figures[what] >= wanted))

@@ -20,6 +20,8 @@ TABLES = (
     "accounts",
     "rejections",
     "postings",
+    "decisions",
+    "pending_operations",
     "runs",
     "audit_blocks",
     "attempts",
@@ -55,12 +57,12 @@ def shown(client: Client, evidence: dict[str, Evidence]) -> Finding:
     """One by one, evenly over the log: the API shows the stored postings."""
     finding = Finding("the API shows operations with their postings", of="operations")
     for one in evidence.values():
-        codes = {account["number"]: code for code, account in one.accounts.items()}
+        codes = {account.number: code for code, account in one.accounts.items()}
         for row in one.log[:: max(1, len(one.log) // ASKED)]:
             _, item = client.get(one.tenant, f"/v1/ledgers/main/operations/{row.id}")
             found = [_signed(posting) for posting in item.get("postings", [])]
             legs = one.postings.get(row.operation.position, [])
-            expected = [(codes.get(leg.account), leg.amount) for leg in legs]
+            expected = [(codes.get(leg.account), leg.pending, leg.amount) for leg in legs]
             said = f"the API shows {found or item}, stored is {expected}"
             finding.look(found == expected, said, (one.tenant, row.key))
     return finding
@@ -103,6 +105,6 @@ def _code(item: dict[str, Any]) -> str | None:
     return None if rejection is None else str(rejection["code"])
 
 
-def _signed(posting: dict[str, Any]) -> tuple[str, int]:
+def _signed(posting: dict[str, Any]) -> tuple[str, bool, int]:
     sign = 1 if posting["direction"] == "credit" else -1
-    return posting["account"], sign * posting["amount"]
+    return posting["account"], posting["pending"], sign * posting["amount"]

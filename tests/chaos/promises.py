@@ -8,7 +8,14 @@ from tests.chaos.evidence import Evidence, Stored
 from tests.chaos.finding import Finding
 from tests.chaos.history import Attempt, History
 
-FINAL = ("posted", "rejected")
+# What waits for a decision of somebody else has been posted as well.
+FINAL = ("posted", "rejected", "pending")
+
+
+# The effects of decisions, by the name of their figure.
+DECIDED = {f"decided: {effect}": effect for effect in ("hold", "capture", "release", "reverse")}
+# What a decision comes too late for, or goes too far in.
+REFUSED = ("target_decided", "amount_exceeds_held", "already_reversed", "amount_exceeds_original")
 
 
 def check_promises(history: History, evidence: dict[str, Evidence]) -> list[Finding]:
@@ -119,8 +126,9 @@ def refused(
         if all(attempt.result == "failed" for attempt in attempts):
             notes = ", ".join(sorted({attempt.note for attempt in attempts}))
             finding.look(key not in stored, f"stored, and every attempt was refused ({notes})", key)
-    for key in stored:
-        finding.look(key in by_key, "stored, and nobody sent it", key)
+    for key, row in stored.items():
+        sent = key in by_key or KINDS[row.operation.kind].internal
+        finding.look(sent, "stored, and nobody sent it", key)
     return finding
 
 
@@ -134,7 +142,12 @@ def waited(history: History, evidence: dict[str, Evidence]) -> Finding:
             said = attempt.status, attempt.rejection
             found = one.status(attempt.position), rejection.code if rejection else ""
             key = attempt.tenant, attempt.key
-            finding.look(said == found, f"the answer said {said}, the outcome is {found}", key)
+            decided_since = said[0] == "pending" and found[0] == "posted"
+            finding.look(
+                said == found or decided_since,
+                f"the answer said {said}, the outcome is {found}",
+                key,
+            )
     return finding
 
 
@@ -185,4 +198,15 @@ def tally(history: History, evidence: dict[str, Evidence]) -> dict[str, int]:
         "replayed answers": sum(attempt.replayed for attempt in history.attempts),
         "stored operations": sum(len(one.log) for one in evidence.values()),
         "rejected operations": sum(len(one.rejections) for one in evidence.values()),
+        **decided(evidence),
     }
+
+
+def decided(evidence: dict[str, Evidence]) -> dict[str, int]:
+    """How many decisions there were, by effect, and how many came too late or went too far."""
+    every = [row for one in evidence.values() for these in one.decisions.values() for row in these]
+    effects = Counter(row.effect for row in every)
+    codes = Counter(row.code for one in evidence.values() for row in one.rejections.values())
+    late = sum(codes[code] for code in REFUSED)
+    figures = {name: effects[effect] for name, effect in DECIDED.items()}
+    return {**figures, "decided too late": late}

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from models.operation import show_id
+from models.operation import make_id, show_id
 from pipeline import heads
 from pipeline.accept import Accepted
+from pipeline.ledger import Pending
 from tests.bank import Bank, new_ledger, transfer
 from tests.chaos.books import check_books, notified
 from tests.chaos.evidence import Evidence, read_evidence
@@ -20,7 +21,7 @@ OPENED = {"type": "liability", "currency": "EUR"}
 
 
 class Case:
-    """A ledger with two transfers (one posted, one refused) and what its client was told."""
+    """A ledger with payments and holds, decided and refused, and what its client was told."""
 
     def __init__(self) -> None:
         heads.store.cache_clear()
@@ -30,6 +31,11 @@ class Case:
         self.send("open-b", "open_account", {"code": "b", "overdraft": 0, **OPENED})
         self.paid = self.send("paid", "transfer", transfer("a", "b", 3))
         self.refused = self.send("refused", "transfer", transfer("a", "b", 99))
+        self.held = self.send("held", "hold", transfer("b", "a", 2))
+        self.taken = self.send("taken", "capture", {"target": self.held.id, "amount": 1})
+        self.back = self.send("back", "reversal", {"target": self.paid.id, "amount": 1})
+        stranger = show_id(make_id(self.bank.ledger.ledger_id + 1, 1, 0))
+        self.stranger = self.send("stranger", "release", {"target": stranger})
         self.bank.work()
         heads.keep([self.bank.ledger])
         self.paid.status = "posted"
@@ -37,7 +43,7 @@ class Case:
         self.evidence = read_evidence("north", self.bank.ledger)
         self.listener = Listener("", {"north": self.bank.ledger})
         number = self.bank.ledger.ledger_id
-        self.listener.heard.append(Heard({number: 0}, {number: [4]}))
+        self.listener.heard.append(Heard({number: 0}, {number: [self.stranger.position]}))
 
     def send(self, key: str, kind: str, body: dict[str, Any]) -> Attempt:
         """An operation that is accepted, and its answer."""
@@ -125,7 +131,51 @@ def turn_time_back(case: Case) -> None:
 
 
 def change_a_balance(case: Case) -> None:
-    case.evidence.accounts["a"]["debits_posted"] += 1
+    case.evidence.accounts["a"].debits_posted += 1
+
+
+def hold_more_than_there_is(case: Case) -> None:
+    legs = case.evidence.postings[case.held.position]
+    legs[:] = [leg._replace(amount=50 * leg.amount) for leg in legs]
+    for code in ("a", "b"):
+        case.evidence.accounts[code].debits_pending *= 50
+        case.evidence.accounts[code].credits_pending *= 50
+
+
+def skip_a_version_of_what_is_held(case: Case) -> None:
+    legs = case.evidence.postings[case.taken.position]
+    legs[-1] = legs[-1]._replace(version=3)
+
+
+def lose_a_decision(case: Case) -> None:
+    del case.evidence.decisions[case.taken.position]
+
+
+def decide_another(case: Case) -> None:
+    (decision,) = case.evidence.decisions[case.back.position]
+    case.evidence.decisions[case.back.position] = [decision._replace(target=2)]
+
+
+def capture_more_than_is_decided(case: Case) -> None:
+    legs = case.evidence.postings[case.taken.position]
+    legs[:] = [leg if leg.pending else leg._replace(amount=2 * leg.amount) for leg in legs]
+
+
+def give_back_more_than_was_paid(case: Case) -> None:
+    legs = case.evidence.postings[case.back.position]
+    legs[:] = [leg._replace(amount=4 * leg.amount) for leg in legs]
+
+
+def forget_what_waits(case: Case) -> None:
+    case.evidence.pending.clear()
+
+
+def let_what_is_paid_wait(case: Case) -> None:
+    case.evidence.pending[case.paid.position] = Pending("hold", None)
+
+
+def decide_a_stranger(case: Case) -> None:
+    del case.evidence.rejections[case.stranger.position]
 
 
 def lose_a_run(case: Case) -> None:
@@ -150,6 +200,17 @@ SABOTAGE: list[tuple[Callable[[Case], None], str]] = [
     (drop_a_posting, "each operation has exactly one outcome"),
     (lose_a_refusal, "each operation has exactly one outcome"),
     (skip_a_version, "account versions have no gaps"),
+    (skip_a_version_of_what_is_held, "account versions have no gaps"),
+    (hold_more_than_there_is, "each balance is the sum of its postings"),
+    (lose_a_decision, "whoever decides is recorded"),
+    (lose_a_decision, "a replay of the log gives the same"),
+    (decide_another, "whoever decides is recorded"),
+    (capture_more_than_is_decided, "of no hold is more taken or given back"),
+    (give_back_more_than_was_paid, "of no operation is more given back"),
+    (forget_what_waits, "what is kept as pending is what nobody has decided"),
+    (forget_what_waits, "a replay of the log gives the same"),
+    (let_what_is_paid_wait, "what is kept as pending is what nobody has decided"),
+    (decide_a_stranger, "an operation of another ledger cannot be decided"),
     (turn_time_back, "positions have no gaps, and accepted_at"),
     (change_a_balance, "each balance is the sum of its postings"),
     (change_a_balance, "a replay of the log gives the same"),

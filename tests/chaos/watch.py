@@ -14,23 +14,35 @@ from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ
 
 from models.ledger import LedgerRef
 from pipeline.notify import CHANNEL
-from tests.chaos.clients import ACCOUNTS, FUND
+from tests.chaos.clients import FUND
+from tests.chaos.contents import ACCOUNTS
 
 SNAPSHOT_EVERY_S = 0.25
 RECONNECT_S = 0.2
 LISTEN_S = 0.2
 
 SET_TENANT = "SELECT set_config('trident.tenant', %s, false)"
-# The books of one ledger: every account with its balance, its limit, and what its postings say.
+# The books of one ledger: of every account whether it is past its limit, and of its layers (what
+# is posted, what is held) balance and version beside the sum and the number of the postings.
 BOOKS = """
-SELECT a.code, a.credits_posted - a.debits_posted, a.overdraft, a.version,
-       coalesce(p.total, 0), coalesce(p.postings, 0)
+SELECT a.code, a.credits_posted - a.debits_posted - a.debits_pending < -a.overdraft,
+       a.credits_posted - a.debits_posted, a.version,
+       coalesce(p.posted, 0), coalesce(p.postings, 0),
+       a.credits_pending - a.debits_pending, a.pending_version,
+       coalesce(p.held, 0), coalesce(p.holdings, 0)
   FROM accounts a
-  LEFT JOIN (SELECT account, sum(amount) AS total, count(*) AS postings FROM postings
+  LEFT JOIN (SELECT account,
+                    sum(amount) FILTER (WHERE NOT pending) AS posted,
+                    count(*) FILTER (WHERE NOT pending) AS postings,
+                    sum(amount) FILTER (WHERE pending) AS held,
+                    count(*) FILTER (WHERE pending) AS holdings
+               FROM postings
               WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s GROUP BY account) p
        ON p.account = a.number
  WHERE a.tenant_id = %(tenant)s AND a.ledger_id = %(ledger)s
 """
+# Where a row of BOOKS has the balances of the two layers.
+POSTED, HELD = 2, 6
 NOTIFIED = "SELECT last_position(%(tenant)s, %(ledger)s, 'notify')"
 
 
@@ -100,18 +112,22 @@ def wrong_books(cursor: Any, name: str, ledger: LedgerRef) -> list[Wrong]:
     cursor.execute(BOOKS, {"tenant": ledger.tenant_id, "ledger": ledger.ledger_id})
     rows = cursor.fetchall()
     wrong = []
-    for code, balance, overdraft, version, total, postings in rows:
-        if overdraft is not None and balance < -overdraft:
-            wrong.append(Wrong(name, code, f"its balance {balance} is under its limit"))
-        if (balance, version) != (total, postings):
-            said = f"balance {balance} at version {version}, {postings} postings sum to {total}"
-            wrong.append(Wrong(name, code, said))
-    if (everything := sum(row[1] for row in rows)) != 0:
-        wrong.append(Wrong(name, "", f"all balances sum to {everything} instead of 0"))
-    customers = sum(row[1] for row in rows if row[0] in ACCOUNTS)
-    if customers != FUND * len(ACCOUNTS):
-        expected = FUND * len(ACCOUNTS)
-        wrong.append(Wrong(name, "", f"customers have {customers} instead of {expected}"))
+    for code, past_limit, *layers in rows:
+        if past_limit:
+            wrong.append(Wrong(name, code, f"with what is held it is under its limit: {layers}"))
+        for what, layer in (("posted", layers[:4]), ("held", layers[4:])):
+            balance, version, total, postings = layer
+            if (balance, version) != (total, postings):
+                said = f"{what} {balance} at version {version}, {postings} postings sum to {total}"
+                wrong.append(Wrong(name, code, said))
+    customers = [row for row in rows if row[0] in ACCOUNTS]
+    for what, of, at, expected in (
+        ("all balances", rows, POSTED, 0),
+        ("customers' balances", customers, POSTED, FUND * len(ACCOUNTS)),
+        ("what is held of and for customers", customers, HELD, 0),
+    ):
+        if (total := sum(row[at] for row in of)) != expected:
+            wrong.append(Wrong(name, "", f"{what} sum to {total} instead of {expected}"))
     return wrong
 
 

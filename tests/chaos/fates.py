@@ -1,0 +1,149 @@
+"""What became of operations that others decide: nothing is taken or given back twice.
+
+Read off the rows alone, without the core that wrote them.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from models.operation import address_of, parse_id
+from pipeline.kinds import KINDS
+from pipeline.ledger import Decision
+from tests.chaos.evidence import Evidence
+from tests.chaos.finding import Finding, Key
+
+
+def fates(one: Evidence) -> Iterator[tuple[int, list[Decision]]]:
+    """Each operation that was decided, or waits for it, with its decisions in order."""
+    found: dict[int, list[Decision]] = {}
+    for these in one.decisions.values():
+        for decision in these:
+            found.setdefault(decision.target, []).append(decision)
+    for target, decisions in sorted(found.items()):
+        yield target, sorted(decisions)
+
+
+def recorded(one: Evidence) -> Finding:
+    """What was not refused has decided what it names, and a hold has begun to wait."""
+    finding = Finding("whoever decides is recorded with what it decided", of="decisions")
+    keys = keys_of(one)
+    for row in one.log:
+        position, kind = row.operation.position, row.operation.kind
+        ids = (parse_id(shown) for shown in KINDS[kind].targets(row.content))
+        named = {address_of(id_).position for id_ in ids if id_ is not None}
+        if kind == "hold":
+            named = {position}
+        if named and position not in one.rejections:
+            found = {decision.target for decision in one.decisions.get(position, [])}
+            said = f"the {kind} at {position} decides {found}, and should {named}"
+            finding.look(found == named, said, *keys(position, []))
+    return finding
+
+
+def holds(one: Evidence) -> Finding:
+    """Captured and given back is what was held less what remains, in decisions and postings."""
+    finding = Finding("of no hold is more taken or given back than it holds", of="holds")
+    keys = keys_of(one)
+    for target, (first, *later) in fates(one):
+        if first.number != 0:
+            continue
+        said = f"the hold at {target} is {first}, and {later} came of it"
+        taken = sum(decision.amount or 0 for decision in later)
+        remaining = (later or [first])[-1].remaining
+        adds_up = first.amount is not None and remaining == first.amount - taken >= 0
+        ended = [decision.terminal for decision in later]
+        in_order = ended == [False] * (len(later) - 1) + [remaining == 0] if later else True
+        finding.look(adds_up and in_order, said, *keys(target, later))
+        positions = {target, *(decision.position for decision in later)}
+        reserved = moved(one, positions, pending=True)
+        finding.look(reserved == remaining, f"{said}; reserved is {reserved}", *keys(target, later))
+        captured = sum(d.amount or 0 for d in later if d.effect == "capture")
+        posted = moved(one, positions, pending=False)
+        finding.look(posted == captured, f"{said}; posted is {posted}", *keys(target, later))
+    return finding
+
+
+def moved(one: Evidence, positions: set[int], *, pending: bool) -> int:
+    """What the operations at these positions credit together in a layer, account by account."""
+    sums: Counter[int] = Counter()
+    for position in positions:
+        for leg in one.postings.get(position, []):
+            if leg.pending is pending:
+                sums[leg.account] += leg.amount
+    return sum(amount for amount in sums.values() if amount > 0)
+
+
+def originals(one: Evidence) -> Finding:
+    """What reversals give back of an operation is never more than it has posted."""
+    finding = Finding("of no operation is more given back than it posted", of="reversed operations")
+    keys = keys_of(one)
+    for target, decisions in fates(one):
+        back = [decision for decision in decisions if decision.effect == "reverse"]
+        if not back:
+            continue
+        posted = Counter[tuple[int, str]]()
+        given = Counter[tuple[int, str]]()
+        for leg in one.postings.get(target, []):
+            posted[leg.account, leg.currency] += 0 if leg.pending else leg.amount
+        for decision in back:
+            for leg in one.postings.get(decision.position, []):
+                given[leg.account, leg.currency] -= leg.amount
+        fits = given.keys() <= posted.keys() and all(
+            0 < amount * sign(posted[of]) <= abs(posted[of]) for of, amount in given.items()
+        )
+        said = f"the operation at {target} posted {dict(posted)}, and {dict(given)} was given back"
+        finding.look(fits, said, *keys(target, back))
+        used_up = given == posted
+        finding.look(used_up == back[-1].terminal, f"{said}: {back[-1]}", *keys(target, back))
+    return finding
+
+
+def sign(amount: int) -> int:
+    """1, 0 or -1."""
+    return (amount > 0) - (amount < 0)
+
+
+def waiting(one: Evidence) -> Finding:
+    """What is kept as pending is what has begun to wait and has not been decided to its end."""
+    finding = Finding("what is kept as pending is what nobody has decided", of="operations")
+    keys = keys_of(one)
+    open_ = {
+        target
+        for target, decisions in fates(one)
+        if decisions[0].number == 0 and not decisions[-1].terminal
+    }
+    for target in sorted(open_ | one.pending.keys()):
+        kept = target in one.pending
+        said = f"the operation at {target} is kept: {kept}, undecided: {target in open_}"
+        finding.look(kept and target in open_, said, *keys(target, []))
+    return finding
+
+
+def strangers(one: Evidence) -> Finding:
+    """Who names an operation of another ledger is told that there is none."""
+    finding = Finding("an operation of another ledger cannot be decided", of="operations")
+    keys = keys_of(one)
+    for row in one.log:
+        position, kind = row.operation.position, KINDS[row.operation.kind]
+        for shown in kind.targets(row.content):
+            id_ = parse_id(shown)
+            if id_ is None or address_of(id_).ledger_id != one.ledger.ledger_id:
+                refusal = one.refusal(position)
+                code = None if refusal is None else refusal.code
+                said = f"the operation at {position} names {shown}, and came to {code}"
+                finding.look(code == "unknown_target", said, *keys(position, []))
+    return finding
+
+
+FATES = recorded, holds, originals, waiting, strangers
+
+
+def keys_of(one: Evidence) -> Callable[[int, list[Decision]], tuple[Key, ...]]:
+    """Which operations the history of a fate shows: it, and who decided it."""
+    known = {row.operation.position: (one.tenant, row.key) for row in one.log}
+
+    def keys(target: int, decisions: list[Decision]) -> tuple[Key, ...]:
+        positions = dict.fromkeys((target, *(decision.position for decision in decisions)))
+        return tuple(known[position] for position in positions if position in known)
+
+    return keys
