@@ -59,12 +59,16 @@ def next_is_beside(work: Claim) -> bool:
 def judge(
     work: Claim, these: Sequence[Operation], stages: Sequence[str]
 ) -> tuple[list[Operation], list[str]]:
-    """Who is refused by nobody, and the statements that write refusals and runs of the stages."""
+    """The operations, marked where they are refused, and the statements that write the judgement.
+
+    They are refusals and runs of the stages.
+    """
     these, written = list(these), []
     for stage in stages:
         work.stage = stage
         refused = JUDGES[stage](these)
-        gone = {(ledger_id, position) for ledger_id, position, _ in refused}
-        these = [o for o in these if (o.ledger_id, o.position) not in gone]
+        if refused:
+            gone = {(ledger_id, position) for ledger_id, position, _ in refused}
+            these = [o._replace(rejected=o.rejected or o[:2] in gone) for o in these]
         written += [reject(work, refused), record(work)]
     return these, written

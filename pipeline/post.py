@@ -6,9 +6,9 @@ Accounts are changed by this stage alone, under its lock, so there is nobody to 
 them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
-from pipeline.ledger import Posting
+from pipeline.ledger import Books, Posting
 from pipeline.load import load
 from pipeline.perform import entry_of, perform
 from pipeline.refusal import Refusal
@@ -21,10 +21,11 @@ def post(work: Claim) -> None:
     commit(work, effect(work, operations(work)))
 
 
-def effect(work: Claim, these: Iterable[Operation]) -> list[str]:
+def effect(work: Claim, these: Sequence[Operation]) -> list[str]:
     """The statements that write what comes of the operations, in their order."""
     entries = [entry_of(operation) for operation in these if not operation.rejected]
     books = load(work, entries)
+    _mark_rejected(books, these)
     postings: dict[int, list[Posting]] = {span.ledger_id: [] for span in work.spans}
     refusals: list[Refused] = []
     for entry in entries:
@@ -39,3 +40,10 @@ def effect(work: Claim, these: Iterable[Operation]) -> list[str]:
         reject(work, refusals),
         *write_decisions(work, books),
     ]
+
+
+def _mark_rejected(books: dict[int, Books], these: Sequence[Operation]) -> None:
+    """Targets that this very run has refused before: their rejections are yet to be written."""
+    for operation in these:
+        if operation.rejected and operation.position in books[operation.ledger_id].targets:
+            books[operation.ledger_id].targets[operation.position].rejected = True

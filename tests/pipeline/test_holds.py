@@ -14,6 +14,7 @@ from pipeline.through import through
 from pipeline.verify.verify import verify
 from tests.bank import Bank, new_ledger, transfer
 
+NOBODY = canonical({"roles": [], "sub": "nobody"})
 BY_TIME = canonical({"roles": [SCHEDULER], "sub": "trident:scheduler"})
 
 
@@ -192,6 +193,20 @@ def test_targets_that_cannot_be_decided(shop: Bank) -> None:
     assert {code: shop.rejection(one) for code, one in cases.items()} == {c: c for c in cases}
     assert shop.rejection(guess) == "unknown_target"
     assert totals(shop, "customer") == (before[0] - 100, *before[1:])
+    proves(shop)
+
+
+def test_a_target_that_is_refused_in_the_same_run(shop: Bank) -> None:
+    """Who names what validate or authorize refuses beside it is told that it was rejected."""
+    refused = [
+        hold(shop, 100, currency="ZZZ"),
+        shop.submit("hold", transfer("customer", "merchant", 1), principal=NOBODY),
+        shop.transfer("customer", "customer", 1),
+    ]
+    deciding = [decide(shop, "capture", target) for target in refused[:2]]
+    deciding += [decide(shop, "reversal", target) for target in refused]
+    shop.work()
+    assert [shop.rejection(one) for one in deciding] == ["target_rejected"] * len(deciding)
     proves(shop)
 
 
