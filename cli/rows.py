@@ -59,16 +59,21 @@ class Fault(NamedTuple):
         return f"{self.where}: {self.message}" if self.where else self.message
 
 
-def _nested_members(kind: Kind) -> set[str]:
-    """The members of the kind that do not fit into a cell."""
+def _nested_members(kind: Kind) -> dict[str, bool]:
+    """The members of the kind that do not fit into a cell, and whether they must be there."""
     members = kind.schema.fields.items()
-    return {name for name, field in members if isinstance(field, fields.List | fields.Nested)}
+    nested = fields.List | fields.Nested
+    return {name: field.required for name, field in members if isinstance(field, nested)}
 
 
 FLAT_MEMBERS = frozenset(
-    name for kind in OFFERED.values() for name in kind.schema.fields.keys() - _nested_members(kind)
+    name
+    for kind in OFFERED.values()
+    for name in kind.schema.fields.keys() - _nested_members(kind).keys()
 )
-NESTED_KINDS = frozenset(name for name, kind in OFFERED.items() if _nested_members(kind))
+NESTED_KINDS = frozenset(
+    name for name, kind in OFFERED.items() if any(_nested_members(kind).values())
+)
 
 
 @dataclass(frozen=True)

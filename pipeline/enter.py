@@ -17,6 +17,7 @@ from pipeline.ledger import (
     new_posting,
 )
 from pipeline.refusal import Refusal, refuse
+from pipeline.require import Requirement, refuse_unmet
 
 # The side that a frozen account keeps closed; an account may be frozen for one side alone.
 FROZEN = {
@@ -33,6 +34,7 @@ def enter(
     *,
     reserve: Sequence[Leg] = (),
     free: Sequence[Leg] = (),
+    require: Sequence[Requirement] = (),
 ) -> Effect:
     """The postings of the legs and of the legs to `reserve`; those to `free` were reserved before.
 
@@ -40,6 +42,8 @@ def enter(
     """
     accounts = books.accounts
     refusal = _refuse_accounts(accounts, [*legs, *reserve] if reserve else legs)
+    if refusal is None and require:
+        refusal = refuse_unmet(accounts, require)
     if refusal is None and not (reserve or free):
         refusal = _refuse_totals(accounts, legs)
     elif refusal is None:

@@ -40,6 +40,7 @@ CODES = {
     "currency_mismatch": "The account keeps another currency.",
     "account_closed": "The account is closed.",
     "account_frozen": "The account is frozen.",
+    "condition_failed": "An account is not as the operation requires: see what was found.",
     "account_not_frozen": "The account is not frozen, so it cannot be unfrozen.",
     "account_not_empty": "The account still has a balance, so it cannot be closed.",
     "overdraft_in_use": "The account's balance is below the overdraft that it would get.",

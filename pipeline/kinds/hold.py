@@ -22,7 +22,13 @@ class Schema(transfer.Schema):
 
 def apply(books: Books, entry: Entry) -> Effect:
     """The postings that reserve, or why not."""
-    effect = enter(books, entry.position, (), reserve=transfer.legs(entry.body))
+    effect = enter(
+        books,
+        entry.position,
+        (),
+        reserve=transfer.legs(entry.body),
+        require=transfer.requirements(entry.body),
+    )
     if not isinstance(effect, Refusal):
         expires_at = entry.body.get("expires_at")
         due = None if expires_at is None else parse_time(expires_at)

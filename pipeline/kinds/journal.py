@@ -6,6 +6,7 @@ from marshmallow import fields as marshmallow_fields
 
 from pipeline.enter import enter
 from pipeline.kinds import fields
+from pipeline.kinds.condition import ConditionSchema
 from pipeline.kinds.kind import SUBMITTERS, Body, Kind
 from pipeline.ledger import Books, Effect, Entry, Leg
 from pipeline.refusal import Refusal, refuse
@@ -23,6 +24,7 @@ class LegSchema(MarshmallowSchema):
     direction = fields.one_of(("debit", "credit"))
     amount = fields.amount()
     currency = fields.currency()
+    require = marshmallow_fields.Nested(ConditionSchema)
 
 
 class Schema(fields.OperationSchema):
@@ -81,7 +83,8 @@ def accounts(body: Body) -> tuple[str, ...]:
 
 def apply(books: Books, entry: Entry) -> Effect:
     """Its postings, or why not."""
-    return enter(books, entry.position, legs(entry.body))
+    required = [(leg["account"], leg["require"]) for leg in entry.body["legs"] if "require" in leg]
+    return enter(books, entry.position, legs(entry.body), require=required)
 
 
 KIND = Kind(

@@ -4,11 +4,17 @@ The source is debited and the destination credited: between customers of a bank 
 the source's balance falls and the destination's rises.
 """
 
+from collections.abc import Sequence
+
+from marshmallow import fields as marshmallow_fields
+
 from pipeline.enter import enter
 from pipeline.kinds import fields
+from pipeline.kinds.condition import SidesSchema
 from pipeline.kinds.kind import SUBMITTERS, Body, Kind
 from pipeline.ledger import Books, Effect, Entry, Leg
 from pipeline.refusal import Refusal, refuse
+from pipeline.require import Requirement
 
 
 class Schema(fields.OperationSchema):
@@ -18,6 +24,7 @@ class Schema(fields.OperationSchema):
     destination = fields.account_code()
     amount = fields.amount()
     currency = fields.currency()
+    require = marshmallow_fields.Nested(SidesSchema)
 
 
 def check(body: Body) -> Refusal | None:
@@ -48,9 +55,18 @@ def legs(body: Body) -> tuple[Leg, Leg]:
     return (body["source"], -amount, currency), (body["destination"], amount, currency)
 
 
+def requirements(body: Body) -> Sequence[Requirement]:
+    """The conditions, by the codes of the accounts."""
+    required = body.get("require")
+    if required is None:
+        return ()
+    return [(body[side], required[side]) for side in ("source", "destination") if side in required]
+
+
 def apply(books: Books, entry: Entry) -> Effect:
     """Its postings, or why not."""
-    return enter(books, entry.position, legs(entry.body))
+    body = entry.body
+    return enter(books, entry.position, legs(body), require=requirements(body))
 
 
 KIND = Kind(
