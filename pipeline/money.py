@@ -56,3 +56,10 @@ def read(text: str, currency: str) -> int:
     if len(digits) > DIGITS_MAX:
         raise MoneyError(f"{text[:40]} has more than {DIGITS_MAX} digits.")
     return -int(digits) if sign else int(digits)
+
+
+def divide_half_even(numerator: int, denominator: int) -> int:
+    """The quotient, rounded to the nearest integer; halfway to the even one."""
+    quotient, rest = divmod(numerator, denominator)
+    twice = 2 * rest
+    return quotient + (twice > denominator or (twice == denominator and quotient % 2))

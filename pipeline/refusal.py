@@ -19,6 +19,8 @@ CODES = {
     "effective_date_out_of_range": "The effective date is before 1900 or more than a year ahead.",
     "expiry_out_of_range": "The time of expiry is in the past, or more than a year ahead.",
     "same_account": "Source and destination are the same account.",
+    "shares_not_whole": "The shares of a side are not 100 percent, and no leg takes the rest.",
+    "leg_comes_to_nothing": "A leg's part of the total rounds to zero, or nothing is left for it.",
     "unbalanced_journal": "The legs of a currency do not sum to zero.",
     # authorize: may this principal do this
     "not_permitted": "None of the principal's roles may submit this kind of operation.",

@@ -163,9 +163,9 @@ def account_code(**kwargs: Any) -> fields.Field[Any]:
     return _Shape(check_code, api, required=kwargs.pop("required", True), **kwargs)
 
 
-def currency() -> fields.Field[Any]:
-    """A required currency code."""
-    return _Shape(check_currency, {"type": "string", "pattern": "^[A-Z]{3}$"}, required=True)
+def currency(*, required: bool = True) -> fields.Field[Any]:
+    """A currency code."""
+    return _Shape(check_currency, {"type": "string", "pattern": "^[A-Z]{3}$"}, required=required)
 
 
 def amount(*, required: bool = True) -> fields.Field[Any]:
