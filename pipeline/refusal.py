@@ -19,6 +19,7 @@ CODES = {
     "effective_date_out_of_range": "The effective date is before 1900 or more than a year ahead.",
     "expiry_out_of_range": "The time of expiry is in the past, or more than a year ahead.",
     "same_account": "Source and destination are the same account.",
+    "fees_exceed_amount": "The destination would pay its fees out of less than they come to.",
     "shares_not_whole": "The shares of a side are not 100 percent, and no leg takes the rest.",
     "leg_comes_to_nothing": "A leg's part of the total rounds to zero, or nothing is left for it.",
     "unbalanced_journal": "The legs of a currency do not sum to zero.",
@@ -34,7 +35,7 @@ CODES = {
     "reversal_of_reversal": "A reversal cannot be reversed: pay again instead.",
     "nothing_to_reverse": "The operation that it names has posted nothing.",
     "already_reversed": "The operation that it names has been given back completely.",
-    "reversal_not_divisible": "What has more than two legs is given back as a whole or not at all.",
+    "reversal_not_divisible": "It has more than two legs, so it goes back as a whole or not.",
     "amount_exceeds_original": "The amount is above what is left of the original.",
     # post: the state of the books, in this order for each account named
     "account_exists": "An account with this code is open already.",

@@ -14,7 +14,7 @@ from pipeline.refusal import Refusal
 from pipeline.times import parse_time
 
 
-class Schema(transfer.Schema):
+class Schema(transfer.MoveSchema):
     """The shape of a hold: a transfer's, and a time at which it ends by itself."""
 
     expires_at = fields.time()

@@ -1,7 +1,9 @@
 """reversal: post the opposite of what an operation posted, the whole or a part of it.
 
-Several parts may follow one another until the original is used up. What an operation only reserved
-is not posted: a hold is released instead. A reversal is not reversed: what was given back wrongly
+Several parts may follow one another until the original is used up. Parts of a transfer with fees
+are of what went from source to destination: the fees go back only with the whole, as long as no
+part has gone back before. What an operation only reserved is not posted: a hold is released
+instead. A reversal is not reversed: what was given back wrongly
 is paid again, by an operation of its own.
 """
 
@@ -9,7 +11,7 @@ from collections.abc import Sequence
 
 from pipeline.decide import decide, find_target
 from pipeline.enter import enter
-from pipeline.kinds import fields
+from pipeline.kinds import fields, transfer
 from pipeline.kinds.capture import targets
 from pipeline.kinds.kind import SUBMITTERS, Kind
 from pipeline.ledger import Books, Effect, Entry, Leg, Target
@@ -17,7 +19,7 @@ from pipeline.principal import refuse_over_limit
 from pipeline.refusal import Refusal, refuse
 
 # What can be given back in parts: from one account to one other.
-DIVISIBLE_LEGS = 2
+PRINCIPAL_LEGS = 2
 
 
 class Schema(fields.OperationSchema):
@@ -43,16 +45,19 @@ def apply(books: Books, entry: Entry) -> Effect:
 
 
 def _give_back(books: Books, entry: Entry, original: Target) -> Effect:
-    whole = whole_of(original.legs)
+    principal = principal_of(original)
+    whole = abs(principal[0][1]) if principal else None
     left = whole if original.last is None else original.last.remaining
-    amount = entry.body.get("amount", left)
+    # Everything at once, and more than the principal: no amount says how much that is.
+    everything = original.last is None and len(principal) < len(original.legs)
+    amount = entry.body.get("amount", None if everything else left)
     shown = entry.body["target"]
     if amount is not None:
         if left is None:
             return refuse("reversal_not_divisible", target=shown, legs=len(original.legs))
         if amount > left:
             return refuse("amount_exceeds_original", target=shown, left=left, amount=amount)
-    legs = opposite(original.legs, amount)
+    legs = opposite(original.legs if amount is None else principal, amount)
     for _code, moved, currency in legs:
         if moved > 0:
             over = refuse_over_limit(entry.principal, currency, moved)
@@ -65,9 +70,10 @@ def _give_back(books: Books, entry: Entry, original: Target) -> Effect:
     return effect
 
 
-def whole_of(legs: Sequence[Leg]) -> int | None:
-    """The amount that an operation of two legs moved; others are given back as a whole."""
-    return abs(legs[0][1]) if len(legs) == DIVISIBLE_LEGS else None
+def principal_of(original: Target) -> Sequence[Leg]:
+    """The two legs that may go back in parts; none of what goes back as a whole."""
+    divisible = original.entry.kind == transfer.KIND.name or len(original.legs) == PRINCIPAL_LEGS
+    return original.legs[:PRINCIPAL_LEGS] if divisible else ()
 
 
 def opposite(legs: Sequence[Leg], amount: int | None) -> list[Leg]:

@@ -92,11 +92,13 @@ BAD = {
     ),
     "decisions_remaining_check": decision(HELD, 2, RELEASE, "release", 3_001, -1, True),
     "decisions_end_when_used_up": decision(HELD, 2, RELEASE, "release", 3_000, 0, False),
-    "10 takes 1000 of 6, and posts 0": decision(HELD, 2, CAPTURE, "capture", 1_000, 2_000),
-    "10 takes 1000 of 6, and posts 999": moved(CAPTURE, 999)
+    "10 does not post what it takes of 6": decision(HELD, 2, CAPTURE, "capture", 1_000, 2_000),
+    "10 does not post what it takes of 6, which is 1000": moved(CAPTURE, 999)
     + decision(HELD, 2, CAPTURE, "capture", 1_000, 2_000),
     "11 would give back of 5 what it did not post": moved(REVERSAL, -601)
     + decision(PAID, 2, REVERSAL, "reverse", 600, 0, True),
+    "11 would give back of 7 more than is left": moved(REVERSAL, -500)
+    + decision(TAKEN, 1, REVERSAL, "reverse", 500, 1_501),
 }
 
 
