@@ -6,6 +6,7 @@ The stages know kinds through this table alone, so a further kind changes no sta
 from pipeline.kinds import (
     capture,
     close_account,
+    exchange,
     expire,
     freeze_account,
     hold,
@@ -29,6 +30,7 @@ KINDS: dict[str, Kind] = {
     for module in (
         transfer,
         journal,
+        exchange,
         hold,
         capture,
         release,
