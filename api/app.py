@@ -5,7 +5,18 @@ import secrets
 
 from flask import Flask, Response, g, request
 
-from api import accounts, docs, dry_runs, errors, health, ledgers, openapi, operations, tokens
+from api import (
+    accounts,
+    docs,
+    dry_runs,
+    errors,
+    health,
+    ledgers,
+    openapi,
+    operations,
+    rules,
+    tokens,
+)
 from api.books import Books
 from api.checked import Checked
 from api.converters import AccountCode
@@ -39,7 +50,7 @@ def create_app(ring: Ring | None = None) -> Flask:
     errors.register(app)
 
     api = openapi.make(app)
-    for blueprint in (ledgers, accounts, operations, dry_runs, health):
+    for blueprint in (ledgers, accounts, operations, dry_runs, rules, health):
         api.register_blueprint(blueprint.blueprint)
     docs.register(app, api)
     errors.register(app)

@@ -11,7 +11,7 @@ from flask import Flask
 from flask_smorest import Api
 from marshmallow import Schema
 
-from api import parameters, schemas, schemas_tried
+from api import parameters, schemas, schemas_rules, schemas_tried
 from api.converters import AccountCode
 from api.errors import PROBLEM_JSON, PROBLEMS
 from api.intake import ITEMS_MAX, JSON, NDJSON
@@ -243,6 +243,7 @@ def _add_answers(api: Api) -> None:
         schemas.BulkSchema,
         schemas_tried.DryRunSchema,
         schemas.HealthSchema,
+        schemas_rules.SettingsSchema,
         *lists,
         *map(schemas.list_of, lists),
     )

@@ -42,6 +42,15 @@ def _choice(choices: tuple[str, ...], description: str, *, nullable: bool = Fals
     )
 
 
+OVERDRAFT = _says(
+    'How far the balance may go below zero, in minor units, or "unlimited".',
+    oneOf=[
+        {"type": "integer", "format": "int64", "minimum": 0},
+        {"type": "string", "enum": ["unlimited"]},
+    ],
+)
+
+
 class ProgressSchema(Schema):
     """The last position that the log and each stage have reached."""
 
@@ -93,16 +102,7 @@ class AccountSchema(Schema):
     code = _text("Its name within the ledger.", example="customers:42")
     type = _choice(TYPES, "What it is in the books; it decides the normal side.")
     currency = _text("ISO 4217.", example="USD")
-    overdraft = fields.Raw(
-        required=True,
-        metadata=_says(
-            'How far the balance may go below zero, in minor units, or "unlimited".',
-            oneOf=[
-                {"type": "integer", "format": "int64", "minimum": 0},
-                {"type": "string", "enum": ["unlimited"]},
-            ],
-        ),
-    )
+    overdraft = fields.Raw(required=True, metadata=OVERDRAFT)
     status = _choice(("open", "frozen", "closed"), "Frozen and closed ones take no postings.")
     frozen = _choice(("both", "debits", "credits"), "Which side is frozen.", nullable=True)
     name = _text("For people.", nullable=True)

@@ -8,6 +8,7 @@ log, behind what is posted by now: what still waits in the log is counted, not a
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -136,6 +137,8 @@ class DryRun:
         found = load(work, entries)[ledger_id]
         found.accounts |= self._books.accounts
         found.targets |= self._books.targets
+        found.usage.used |= self._books.usage.used
+        found.settings = max(found.settings, self._books.settings, key=attrgetter("position"))
         found.last_number = max(found.last_number, self._books.last_number)
         found.opened, found.moved, found.altered = [], {}, {}
         self._books = found

@@ -6,6 +6,7 @@ account's limit is judged on what all legs together do to it.
 
 from collections.abc import Sequence
 
+from pipeline.first_use import close_again, open_missing
 from pipeline.ledger import (
     DEBIT_NORMAL,
     TOTAL_MAX,
@@ -16,6 +17,7 @@ from pipeline.ledger import (
     Posting,
     new_posting,
 )
+from pipeline.limits import refuse_over_limits
 from pipeline.refusal import Refusal, refuse
 from pipeline.require import Requirement, refuse_unmet
 
@@ -41,6 +43,7 @@ def enter(
     What is given back is no movement of money: no status of an account stands in its way.
     """
     accounts = books.accounts
+    opened = open_missing(books, (*legs, *reserve)) if books.settings.accounts else ()
     refusal = _refuse_accounts(accounts, [*legs, *reserve] if reserve else legs)
     if refusal is None and require:
         refusal = refuse_unmet(accounts, require)
@@ -48,7 +51,10 @@ def enter(
         refusal = _refuse_totals(accounts, legs)
     elif refusal is None:
         refusal = _refuse_layers(accounts, legs, reserve, free)
+    if refusal is None and books.usage.by is not None:
+        refusal = refuse_over_limits(books, (*legs, *reserve))
     if refusal is not None:
+        close_again(books, opened)
         return refusal
     postings = [_posted(books, position, number, leg) for number, leg in enumerate(legs)]
     for sign, layer in ((1, reserve), (-1, free)):

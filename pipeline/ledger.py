@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from pipeline.refusal import Refusal
+from pipeline.settings import NONE, Settings
 
 # The greatest amount of one posting: 10^13 units of a currency with two decimals.
 AMOUNT_MAX = 10**15
@@ -133,17 +134,44 @@ class Target:
     legs: list[Leg] = field(default_factory=list)
 
 
+class Counter(NamedTuple):
+    """What a limit counts: for one account (empty: for the ledger), in one day or month."""
+
+    name: str
+    since: int
+    account: str
+    period: str
+
+
+@dataclass(slots=True)
+class Usage:
+    """How much of each limit is used, in minor units, as of the operation that is applied now.
+
+    `by` is that operation while it counts, `amounts` what it moves by currency, and `now` what it
+    adds if it is not refused. What `changed` must be written.
+    """
+
+    used: dict[Counter, int] = field(default_factory=dict)
+    changed: set[Counter] = field(default_factory=set)
+    by: Entry | None = None
+    amounts: dict[str, int] = field(default_factory=dict)
+    now: dict[Counter, int] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class Books:
     """What a run touches: accounts by code, and operations that others name, by position.
 
     `last_number` is the greatest number of an account; whoever may open one must set it.
+    `settings` are the rules in force, `usage` what is used of the limits among them.
     The other members are what the run has changed, and must be written.
     """
 
     accounts: dict[str, Account] = field(default_factory=dict)
     last_number: int = 0
     targets: dict[int, Target] = field(default_factory=dict)
+    settings: Settings = NONE
+    usage: Usage = field(default_factory=Usage)
     opened: list[Account] = field(default_factory=list)
     moved: dict[str, Account] = field(default_factory=dict)  # their posted totals
     altered: dict[str, Account] = field(default_factory=dict)  # anything else of theirs

@@ -11,6 +11,7 @@ from pipeline import arrays
 from pipeline.decide import position_of
 from pipeline.kinds import kind_of
 from pipeline.ledger import Account, Books, Decision, Entry, Target
+from pipeline.rules import load_settings, load_usage
 from pipeline.stage import Claim
 
 LOAD_ACCOUNTS = """
@@ -71,12 +72,15 @@ def load(work: Claim, entries: Sequence[Entry]) -> dict[int, Books]:
     """By ledger, what the operations touch, as it is now."""
     books = {span.ledger_id: Books() for span in work.spans}
     firsts = {span.ledger_id: span.first for span in work.spans}
+    load_settings(work.cursor, work.tenant_id, books)
     load_targets(work.cursor, work.tenant_id, books, entries, firsts)
     load_accounts(work.cursor, work.tenant_id, books, entries)
-    if any(kind_of(entry.kind).opens for entry in entries):
+    may_open = any(of_ledger.settings.accounts for of_ledger in books.values())
+    if may_open or any(kind_of(entry.kind).opens for entry in entries):
         work.cursor.execute(LAST_NUMBERS, work.scope)
         for ledger_id, number in work.cursor.fetchall():
             books[ledger_id].last_number = number
+    load_usage(work, books, entries)
     return books
 
 

@@ -6,6 +6,7 @@ import orjson
 
 from pipeline.kinds import kind_of
 from pipeline.ledger import Books, Effect, Entry, Leg, Posting
+from pipeline.limits import settle
 from pipeline.refusal import Refusal
 from pipeline.stage import Operation
 
@@ -19,6 +20,8 @@ def entry_of(operation: Operation) -> Entry:
 def perform(books: Books, entry: Entry) -> Effect:
     """The postings, or why not. A refusal leaves the books as they were."""
     effect = kind_of(entry.kind).apply(books, entry)
+    if books.usage.now:
+        settle(books.usage, refused=isinstance(effect, Refusal))
     own = books.targets.get(entry.position)
     if own is not None:  # a later operation of the run names this one
         own.rejected = isinstance(effect, Refusal)

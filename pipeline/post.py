@@ -1,7 +1,8 @@
 """post: apply the operations, in order, to the accounts that they touch, and write what came of it.
 
 The books are loaded (load.py), the pure core (perform.py, kinds/) applies, and one message writes
-new and changed accounts, postings, rejections, decisions and the run, and commits (write.py).
+new and changed accounts, postings, rejections, decisions, rules and the run, and commits (write.py,
+rules.py).
 Accounts are changed by this stage alone, under its lock, so there is nobody to fight with over
 them.
 """
@@ -12,6 +13,7 @@ from pipeline.ledger import Books, Posting
 from pipeline.load import load
 from pipeline.perform import entry_of, perform
 from pipeline.refusal import Refusal
+from pipeline.rules import write_rules
 from pipeline.stage import Claim, Operation, Refused, commit, operations, reject
 from pipeline.write import write_accounts, write_decisions, write_postings
 
@@ -39,6 +41,7 @@ def effect(work: Claim, these: Sequence[Operation]) -> list[str]:
         *write_postings(work, postings),
         reject(work, refusals),
         *write_decisions(work, books),
+        *write_rules(work, books),
     ]
 
 

@@ -52,6 +52,10 @@ CODES = {
     "overdraft_in_use": "The account's balance is below the overdraft that it would get.",
     "balance_overflow": "A total of the account would pass 9 * 10^18 minor units.",
     "insufficient_funds": "The account would pass its limit: balance and overdraft are too small.",
+    "limit_reached": "A limit of the ledger for an operation, a day or a month would be passed.",
+    # post: the rules of the ledger
+    "unknown_rule": "The ledger has no rule of this name.",
+    "too_many_rules": "The ledger has as many rules of this sort as it may have.",
     # any stage: three attempts failed on this operation alone; operators are alerted
     "internal_error": "Trident could not process this operation; its operators have been alerted.",
 }

@@ -4,20 +4,25 @@ The stages know kinds through this table alone, so a further kind changes no sta
 """
 
 from pipeline.kinds import (
+    allow_accounts,
     capture,
     close_account,
     exchange,
+    disallow_accounts,
     expire,
     freeze_account,
     hold,
     journal,
     open_account,
     release,
+    remove_limit,
     reversal,
+    set_limit,
     transfer,
     unfreeze_account,
     update_account,
 )
+from pipeline.kinds.counted import counted
 from pipeline.kinds.kind import Kind
 
 
@@ -26,7 +31,7 @@ class UnknownKindError(LookupError):
 
 
 KINDS: dict[str, Kind] = {
-    module.KIND.name: module.KIND
+    module.KIND.name: counted(module.KIND)
     for module in (
         transfer,
         journal,
@@ -41,6 +46,10 @@ KINDS: dict[str, Kind] = {
         freeze_account,
         unfreeze_account,
         close_account,
+        set_limit,
+        remove_limit,
+        allow_accounts,
+        disallow_accounts,
     )
 }
 

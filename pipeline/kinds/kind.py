@@ -12,6 +12,7 @@ from pipeline.refusal import Refusal
 Body = dict[str, Any]
 TELLERS = frozenset({"admin", "operator"})
 SUBMITTERS = TELLERS | {"submitter"}
+ADMINS = frozenset({"admin"})
 
 
 def nothing_more(_body: Body) -> Refusal | None:
@@ -44,7 +45,8 @@ class Kind:
     `posts` says whether a posted operation of this kind has postings unless it, or another by it,
     was decided, which audit then demands; `opens`, whether it may open accounts, which need
     numbers; `internal`, that Trident alone submits it. `inner` are the operations that it holds, as
-    (kind, body): each is validated and authorized as if it stood by itself.
+    (kind, body): each is validated and authorized as if it stood by itself. `alone`: no other
+    operation holds it.
     """
 
     name: str
@@ -61,3 +63,4 @@ class Kind:
     inner: Callable[[Body], Iterable[tuple[str, Body]]] = nothing_inside
     opens: bool = False
     internal: bool = False
+    alone: bool = False

@@ -16,6 +16,7 @@ from pipeline.verify.chain import ChainCheck, check_head
 from pipeline.verify.finding import Fault, Finding, FoundError
 from pipeline.verify.reading import chunks
 from pipeline.verify.replay import ReplayCheck
+from pipeline.verify.rules import check_rules
 from pipeline.verify.runs import check_runs
 from pipeline.verify.strays import check_strays
 from pipeline.verify.walk import LogCheck, PostingsCheck, VersionsCheck
@@ -114,6 +115,7 @@ class Verification:
             self._try("replay", replay.check_account, account)
         self._try("replay", replay.check_no_more_accounts)
         self._try("replay", replay.check_pending)
+        self._try("replay", check_rules, self._cursor, self._ledger, replay.books)
         if whole:
             self._try("accounts", rows.check_no_more)
             self._examined["accounts"] = f"{rows.count:,} accounts"

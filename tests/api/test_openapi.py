@@ -118,6 +118,8 @@ def test_real_answers_are_as_documented(api: Caller, spec: Any) -> None:
     rejected = api.submit(transfer(destination="nobody"), wait=10)
     items = [{"idempotency_key": new_key(), **transfer()}, {}]
     accounts = [{"idempotency_key": new_key(), "code": "b", **LIABILITY}, {}]
+    api.posted({"kind": "set_limit", "name": "a", "per": "day", "currency": "EUR", "amount": 10**9})
+    api.posted({"kind": "allow_accounts", "pattern": "x:*", "type": "asset"})
     here, code, one = "/v1/ledgers/{ledger}", "/accounts/{code}", "/operations/{operation_id}"
     for answer, path, method in (
         (api.get("/v1/ledgers"), "/v1/ledgers", "get"),
@@ -130,6 +132,7 @@ def test_real_answers_are_as_documented(api: Caller, spec: Any) -> None:
         (api.post("accounts/a/freeze", key=new_key(), wait=0), f"{here}{code}/freeze", "post"),
         (api.post("accounts/a/freeze", key=new_key()), f"{here}{code}/freeze", "post"),
         (api.post("accounts/b/freeze"), f"{here}{code}/freeze", "post"),
+        (api.get("settings"), f"{here}/settings", "get"),
         (api.get("operations"), f"{here}/operations", "get"),
         (api.submit(transfer()), f"{here}/operations", "post"),
         (rejected, f"{here}/operations", "post"),

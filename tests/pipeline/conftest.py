@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipeline.through import through
 from tests.bank import Bank, new_ledger
 
 
@@ -9,3 +10,11 @@ from tests.bank import Bank, new_ledger
 def bank(env: dict[str, str]) -> Bank:
     """An empty ledger."""
     return Bank(new_ledger())
+
+
+@pytest.fixture(params=["stage by stage", "through"])
+def either(bank: Bank, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Bank:
+    """An empty ledger, whose operations are worked in one of the two ways."""
+    if request.param == "through":
+        monkeypatch.setattr(bank, "work", lambda: through([bank.ledger]))
+    return bank

@@ -2,7 +2,19 @@
 
 from functools import partial
 
-from pipeline import accept, audit, heads, judge, load, notify, poison, stage, through, write
+from pipeline import (
+    accept,
+    audit,
+    heads,
+    judge,
+    load,
+    notify,
+    poison,
+    rules,
+    stage,
+    through,
+    write,
+)
 from pipeline.prepared import Prepared
 from pipeline.verify import chain, runs
 from tasks import sweep
@@ -22,6 +34,7 @@ from tests.chaos.statements.posting import (
     insert_postings,
     last_numbers,
     load_accounts,
+    load_settings,
     update_accounts,
 )
 from tests.chaos.statements.runs import fetch, insert_rejections, insert_runs, runs_of, tell
@@ -66,6 +79,7 @@ STATEMENTS: dict[str, Statement] = {
     stage.FETCH: fetch,
     stage.INSERT_REJECTIONS: insert_rejections,
     stage.INSERT_RUNS: insert_runs,
+    rules.SETTINGS: load_settings,
     load.LAST_NUMBERS: last_numbers,
     load.LOAD_ACCOUNTS: load_accounts,
     write.INSERT_ACCOUNTS: insert_accounts,
