@@ -7,8 +7,8 @@ like everything that waits; the guard adds who may not approve. docs/database.md
 
 from alembic import op
 
-revision = "0022"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 

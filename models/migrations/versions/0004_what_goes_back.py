@@ -8,7 +8,7 @@ with fees, whose parts go back without the fees, need not meet. docs/database.md
 
 from alembic import op
 
-revision = "0020"
+revision = "0004"
 down_revision = "0003"
 branch_labels = None
 depends_on = None
