@@ -20,6 +20,13 @@ APPEND_ONLY = (
     "runs",
     "audit_blocks",
     "decisions",
+    "external_statements",
+    "external_lines",
+    "bookings",
+    "matches",
+    "matched_lines",
+    "matched_postings",
+    "csv_mappings",
 )
 
 

@@ -1,0 +1,1 @@
+"""Reconciliation: statements from outside, matched with the postings of one account."""

@@ -1,0 +1,1 @@
+"""Readers: a file from outside becomes statements, or is refused whole, naming the place."""

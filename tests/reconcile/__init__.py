@@ -1,0 +1,1 @@
+"""Reconciliation, below the API and the commands."""
