@@ -10,10 +10,13 @@ from api import (
     docs,
     dry_runs,
     errors,
+    external_statements,
     health,
     ledgers,
     openapi,
+    openapi_reconciliations,
     operations,
+    reconciliations,
     rules,
     tokens,
 )
@@ -50,7 +53,17 @@ def create_app(ring: Ring | None = None) -> Flask:
     errors.register(app)
 
     api = openapi.make(app)
-    for blueprint in (ledgers, accounts, operations, dry_runs, rules, health):
+    openapi_reconciliations.add_to(api)
+    for blueprint in (
+        ledgers,
+        accounts,
+        operations,
+        dry_runs,
+        rules,
+        reconciliations,
+        external_statements,
+        health,
+    ):
         api.register_blueprint(blueprint.blueprint)
     docs.register(app, api)
     errors.register(app)

@@ -1,6 +1,7 @@
 """Every error that the API answers with, as problem details (RFC 9457).
 
 Problem ──────── ours: a code of PROBLEMS, or of pipeline.refusal.CODES for a rejected operation
+ReconcileError ─ of pipeline.reconcile, whose codes are problems too
 HTTPException ── Flask's and werkzeug's own (404, 405, 413, ...), given the same shape
 database gone ── 503 database_unavailable
 anything else ── 500 internal_error: logged with its traceback, answered without
@@ -18,6 +19,8 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, TimeoutError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from api.answers import dump
+from pipeline.reconcile.errors import CODES as RECONCILE_CODES
+from pipeline.reconcile.errors import ReconcileError, Unreadable
 
 PROBLEM_JSON = "application/problem+json"
 # A person fixes one error after the other; a body of 100,000 wrong members gets no 100,000 answers.
@@ -73,6 +76,23 @@ PROBLEMS = {
     "ledger_behind": ProblemType(503, "The ledger lags too far behind its log."),
     "ledger_busy": ProblemType(503, "Somebody else is writing to the ledger's log."),
     "database_unavailable": ProblemType(503, "The database does not answer."),
+}
+RECONCILE_STATUSES = {
+    "malformed_statement": 422,
+    "statement_mismatch": 422,
+    "unknown_mapping": 404,
+    "unknown_line": 404,
+    "unknown_posting": 404,
+    "unknown_match": 404,
+    "already_matched": 409,
+    "already_undone": 409,
+    "being_booked": 409,
+    "unbalanced_match": 422,
+    "nothing_to_book": 422,
+    "reconciliation_busy": 503,
+}
+PROBLEMS |= {
+    code: ProblemType(status, RECONCILE_CODES[code]) for code, status in RECONCILE_STATUSES.items()
 }
 TRANSIENT = 503
 # Flask's own errors that have a code of ours; the others are named after their status.
@@ -143,6 +163,14 @@ class Rejected(Problem):
         self.title = rejection["message"]
 
 
+def from_reconcile(error: ReconcileError) -> Problem:
+    """What a reconciliation refuses; of a file that cannot be read, every fault with its place."""
+    if isinstance(error, Unreadable):
+        errors = [{"param": fault.place, "detail": fault.message} for fault in error.faults]
+        return Problem(error.code, str(error), errors=errors)
+    return Problem(error.code, str(error))
+
+
 def invalid(error: ValidationError) -> Problem:
     """What marshmallow found, as one problem: the first error in front, all of them behind it."""
     return invalid_members(error.normalized_messages())
@@ -179,6 +207,7 @@ def _flat(messages: Mapping[Any, Any], path: str) -> list[tuple[str, str]]:
 def register(app: Flask) -> None:
     """Let every error of the app leave as a problem."""
     app.register_error_handler(Problem, Problem.response)
+    app.register_error_handler(ReconcileError, lambda error: from_reconcile(error).response())
     app.register_error_handler(HTTPException, _from_http)
     for gone in (DBAPIError, DisconnectionError, TimeoutError, psycopg2.Error):
         app.register_error_handler(gone, _from_database)

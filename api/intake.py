@@ -63,12 +63,12 @@ def json_body(most: int = SINGLE_MAX_BYTES) -> Any:
     """The request's JSON body, strictly read; raises Problem."""
     if request.mimetype != JSON:
         raise _unsupported(JSON)
-    return _parsed(_raw(most))
+    return _parsed(raw_body(most))
 
 
 def optional_json_body() -> Any:
     """The request's JSON body, or {} where there is none; raises Problem."""
-    raw = _raw(SINGLE_MAX_BYTES)
+    raw = raw_body(SINGLE_MAX_BYTES)
     if raw and request.mimetype != JSON:
         raise _unsupported(JSON)
     return _parsed(raw) if raw else {}
@@ -77,7 +77,7 @@ def optional_json_body() -> Any:
 def items_body() -> list[Any]:
     """The items of a bulk request: a JSON array, or one JSON document a line; raises Problem."""
     if request.mimetype == NDJSON:
-        lines = _raw(BULK_MAX_BYTES).split(b"\n")
+        lines = raw_body(BULK_MAX_BYTES).split(b"\n")
         if len(lines) > 2 * ITEMS_MAX:
             raise _too_many()
         items = [_parsed(line, number) for number, line in enumerate(lines, 1) if line.strip()]
@@ -155,7 +155,8 @@ def _unquoted(raw: str) -> str:
     return raw
 
 
-def _raw(most: int) -> bytes:
+def raw_body(most: int) -> bytes:
+    """The request's body of up to so many bytes; raises Problem."""
     # A body that comes in chunks is cut at the bound in silence: one byte more shows that it was.
     request.max_content_length = most + 1
     try:

@@ -20,6 +20,7 @@ ON_ITS_WAY = "1 minute"
 OUTCOMES = f"""
 SELECT b.booking, b.idempotency_key, b.lines, b.positions, b.legs, k.position,
        r.position IS NOT NULL AS rejected, m.match IS NOT NULL AS matched,
+       coalesce(m.stands, false) AS stands,
        b.made_at > clock_timestamp() - interval '{ON_ITS_WAY}' AS young,
        coalesce(k.position <= last_position(%(tenant)s, %(ledger)s, 'post'), false) AS final
   FROM bookings b
@@ -33,9 +34,13 @@ SELECT b.booking, b.idempotency_key, b.lines, b.positions, b.legs, k.position,
         WHERE r.tenant_id = %(tenant)s AND r.ledger_id = %(ledger)s
           AND r.position = k.position LIMIT 1) r ON true
   LEFT JOIN LATERAL (
-       SELECT m.match FROM matches m
+       SELECT m.match, NOT EXISTS (SELECT FROM matches u
+                                    WHERE u.tenant_id = %(tenant)s AND u.ledger_id = %(ledger)s
+                                      AND u.account = %(account)s AND u.undoes = m.match) AS stands
+         FROM matches m
         WHERE m.tenant_id = %(tenant)s AND m.ledger_id = %(ledger)s AND m.account = %(account)s
-          AND m.booking = b.booking LIMIT 1) m ON true
+          AND m.booking = b.booking
+        ORDER BY m.match DESC LIMIT 1) m ON true
  WHERE b.tenant_id = %(tenant)s AND b.ledger_id = %(ledger)s AND b.account = %(account)s
    AND (b.lines[1] = %(line)s OR %(line)s IS NULL)
  ORDER BY b.booking
@@ -45,6 +50,15 @@ SELECT position, leg FROM postings
  WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s AND position = %(position)s
    AND account = %(account)s AND NOT pending
  ORDER BY leg
+"""
+MATCH = """
+SELECT m.match FROM bookings b
+  JOIN matches m ON m.tenant_id = b.tenant_id AND m.ledger_id = b.ledger_id
+                AND m.account = b.account AND m.booking = b.booking
+ WHERE b.tenant_id = %(tenant)s AND b.ledger_id = %(ledger)s AND b.idempotency_key = %(key)s
+   AND NOT EXISTS (SELECT FROM matches u
+                    WHERE u.tenant_id = %(tenant)s AND u.ledger_id = %(ledger)s
+                      AND u.account = %(account)s AND u.undoes = m.match)
 """
 
 
@@ -78,11 +92,15 @@ def is_open(row: Any) -> bool:
     return not row.rejected and not row.matched and (row.position is not None or row.young)
 
 
-def posted(connection: Connection, subject: Subject) -> list[Booking]:
-    """The bookings that are posted and not matched yet."""
+def posted(connection: Connection, subject: Subject, again: str | None = None) -> list[Booking]:
+    """The bookings that are posted and not matched yet.
+
+    One whose match was undone is only among them if it is asked for `again` by its key.
+    """
     found = []
     for row in outcomes(connection, subject):
-        if is_open(row) and row.final:
+        asked = row.idempotency_key == again and not row.stands and not row.rejected
+        if (is_open(row) or asked) and row.final:
             legs = connection.exec_driver_sql(LEGS, subject.scope(position=row.position))
             here = tuple(Place(*leg) for leg in legs)
             # An operation that waits for an approval is final for `post`, but has no postings yet.
@@ -94,3 +112,9 @@ def posted(connection: Connection, subject: Subject) -> list[Booking]:
 def places_of(row: Any) -> list[Place]:
     """The postings that stand in a row of OUTCOMES."""
     return [Place(*place) for place in zip(row.positions, row.legs, strict=True)]
+
+
+def match_of(connection: Connection, subject: Subject, key: str) -> int | None:
+    """The match that the booking under this key made, if it made one that stands."""
+    found = connection.exec_driver_sql(MATCH, subject.scope(key=key)).scalar()
+    return None if found is None else int(found)

@@ -165,10 +165,13 @@ def undo(connection: Connection, subject: Subject, number: int, *, reason: str, 
     connection.exec_driver_sql(UNDO, subject.scope(match=new, undoes=number, reason=reason, by=by))
 
 
-def settle(connection: Connection, subject: Subject, *, by: str) -> int:
-    """Match what was booked and is posted by now; how many. Under the subject's lock."""
+def settle(connection: Connection, subject: Subject, *, by: str, again: str | None = None) -> int:
+    """Match what was booked and is posted by now; how many. Under the subject's lock.
+
+    The booking under the key `again` is matched anew if its match was undone.
+    """
     settled = 0
-    for booking in bookings.posted(connection, subject):
+    for booking in bookings.posted(connection, subject, again):
         places = (*booking.places, *booking.posted)
         free = [*unmatched.postings_at(connection, subject, places).values()]
         free += unmatched.lines_page(

@@ -19,7 +19,7 @@ PLACEHOLDERS = frozenset({"NOTPROVIDED", "NONREF", "NOREF", "NONE", "NULL", "UNK
 
 
 def spelled(text: str) -> str:
-    """The letters and digits of the text, in capitals; "" if that is too little to name anything."""
+    """The letters and digits of the text, in capitals; "" if they are too few to name a thing."""
     found = "".join(_parts(text))
     if len(found) < NAME_MIN_LENGTH or found in PLACEHOLDERS:
         return ""

@@ -54,7 +54,7 @@ SELECT coalesce(sum(amount), 0)::bigint AS all_amount,
 class Part(NamedTuple):
     """So many items, and what they sum to."""
 
-    count: int
+    items: int
     amount: int
 
 
@@ -98,8 +98,8 @@ class Summary(NamedTuple):
         """Nothing is left: every line and posting is matched or set aside, and no cent unknown."""
         return (
             self.statement_balance_known
-            and not self.unmatched_lines.count
-            and not self.unmatched_postings.count
+            and not self.unmatched_lines.items
+            and not self.unmatched_postings.items
             and not self.brought_forward
             and not self.missing_statements
             and not self.bookings_on_their_way

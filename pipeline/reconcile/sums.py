@@ -9,10 +9,12 @@ from collections.abc import Sequence
 CANDIDATES_MAX = 20
 # A payment of more than six invoices comes with references.
 PARTS_MAX = 6
+# One part is an equal amount, which is another rule's.
+PARTS_MIN = 2
 
 
 class Budget:
-    """How many steps a search may take in all, so that hostile amounts cost no more than seconds."""
+    """How many steps a search may take in all: hostile amounts cost no more than seconds."""
 
     def __init__(self, steps: int) -> None:
         self.left = steps
@@ -28,7 +30,7 @@ def only_sum(amounts: Sequence[int], target: int, budget: Budget) -> tuple[int, 
 
     All amounts and the target have the same sign. None: no such choice, several, or not found out.
     """
-    if not 2 <= len(amounts) <= CANDIDATES_MAX:
+    if not PARTS_MIN <= len(amounts) <= CANDIDATES_MAX:
         return None
     sign = 1 if target > 0 else -1
     order = sorted(range(len(amounts)), key=lambda n: (-sign * amounts[n], n))
@@ -54,7 +56,7 @@ def _search(
             return False
         at, missing, chosen = stack.pop()
         if missing == 0:
-            if len(chosen) > 1:
+            if len(chosen) >= PARTS_MIN:
                 found.append(chosen)
                 if len(found) > 1:
                     return True

@@ -110,6 +110,18 @@ SELECT p.position, p.leg, -p.amount AS amount, o.id, o.day, o.idempotency_key, o
 {OF_POSTING} {LIVE} {OPERATION}
 """  # noqa: S608 - parts of our own
 
+LEGS = """
+SELECT p.leg, o.id
+  FROM postings p
+ CROSS JOIN LATERAL (
+       SELECT id FROM operations o
+        WHERE o.tenant_id = %(tenant)s AND o.ledger_id = %(ledger)s AND o.position = p.position
+        LIMIT 1) o
+ WHERE p.tenant_id = %(tenant)s AND p.ledger_id = %(ledger)s AND p.position = %(position)s
+   AND p.account = %(account)s AND NOT p.pending
+ ORDER BY p.leg
+"""
+
 STATES = ("unmatched", "matched", "ignored")
 EVER = (dt.date.min, dt.date.max)
 
@@ -203,3 +215,8 @@ def postings_at(
         POSTINGS_AT, subject.scope(positions=positions, legs=legs)
     ).all()
     return {Place(row.position, row.leg): row for row in rows}
+
+
+def legs(connection: Connection, subject: Subject, position: int) -> Sequence[Any]:
+    """The legs that an operation has on the account, each with the operation's id."""
+    return connection.exec_driver_sql(LEGS, subject.scope(position=position)).all()

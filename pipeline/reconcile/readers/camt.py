@@ -1,7 +1,7 @@
 """camt.053, the bank-to-customer statement of ISO 20022, versions 02 and newer.
 
-An entry over a batch becomes a line for each of its transactions, if their amounts are there and sum
-to the entry; otherwise it is one line that bears all their references. Only booked entries count.
+An entry over a batch becomes a line for each of its transactions, if their amounts are there and
+sum to the entry; otherwise it is one line that bears their references. Only booked entries count.
 The direction of an entry is that of its own CdtDbtInd: the reversal of a debit is a credit.
 """
 
@@ -145,7 +145,7 @@ class _Reader:
 
     def _parts(self, transactions: list[Any], amount: int) -> list[int] | None:
         """The amounts of a batch's transactions, if they are all there and sum to the entry's."""
-        if len(transactions) < 2:
+        if len(transactions) <= 1:
             return None
         parts = []
         for one in transactions:

@@ -5,6 +5,7 @@ import datetime as dt
 import io
 import re
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 from pipeline.reconcile.errors import FAULTS_MAX, Fault, Unreadable, unreadable
@@ -216,7 +217,7 @@ def _set_balances(
         broken = next(
             (
                 line.place
-                for (_, before), (line, balance) in zip(lines, lines[1:], strict=False)
+                for (_, before), (line, balance) in pairwise(lines)
                 if before + line.amount != balance
             ),
             None,

@@ -1,0 +1,84 @@
+"""What the OpenAPI document says of reconciliations beside their routes."""
+
+from typing import Any
+
+from flask_smorest import Api
+from marshmallow import Schema
+
+from api import reconciling, schemas, schemas_reconciliations
+from pipeline.reconcile.readers.mapping import MappingSchema
+
+RECONCILED = {
+    "in": "path",
+    "name": "code",
+    "description": "The code of the account that is reconciled.",
+    "example": "assets:bank",
+}
+MATCH = {"in": "path", "name": "number", "description": "The match's number.", "example": 4}
+MAPPING = {
+    "in": "path",
+    "name": "name",
+    "description": "The mapping's name.",
+    "example": "our-bank",
+}
+MAPPING_EXAMPLE = {
+    "columns": {
+        "booking_date": "Buchungstag",
+        "amount": "Betrag",
+        "reference": "Kundenreferenz",
+        "description": ["Buchungstext", "Verwendungszweck"],
+    },
+    "date_format": "DD.MM.YYYY",
+    "decimal": ",",
+    "thousands": ".",
+    "delimiter": ";",
+    "encoding": "iso-8859-1",
+}
+_FILE = {"schema": {"type": "string", "format": "binary"}}
+FILE_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "application/octet-stream": _FILE,
+        "application/xml": _FILE,
+        "application/x-ofx": _FILE,
+        "text/csv": _FILE,
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["file"],
+                "properties": {"file": {"type": "string", "format": "binary"}},
+            }
+        },
+    },
+}
+
+
+def add_to(api: Api) -> None:
+    """The components of requests and answers."""
+    lists = (
+        schemas_reconciliations.ExternalStatementSchema,
+        schemas_reconciliations.ExternalLineSchema,
+        schemas_reconciliations.ReconciledPostingSchema,
+        schemas_reconciliations.MatchSchema,
+    )
+    shapes: tuple[type[Schema], ...] = (
+        schemas_reconciliations.ReconciliationSchema,
+        schemas_reconciliations.ExternalStatementsSchema,
+        schemas_reconciliations.MatchingSchema,
+        schemas_reconciliations.BookingSchema,
+        schemas_reconciliations.CsvMappingSchema,
+        schemas_reconciliations.CsvMappingsSchema,
+        reconciling.MatchRequestSchema,
+        reconciling.ExclusionRequestSchema,
+        reconciling.UndoRequestSchema,
+        reconciling.BookingRequestSchema,
+        reconciling.WindowsSchema,
+        MappingSchema,
+        *lists,
+        *map(schemas.list_of, lists),
+    )
+    for shape in shapes:
+        name = shape.__name__.removesuffix("Schema")
+        description = (shape.__doc__ or "").strip()
+        if name not in api.spec.components.schemas:
+            api.spec.components.schema(name, {"description": description}, schema=shape)
