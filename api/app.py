@@ -13,6 +13,7 @@ from api import (
     external_statements,
     health,
     ledgers,
+    matches,
     openapi,
     openapi_reconciliations,
     operations,
@@ -61,6 +62,7 @@ def create_app(ring: Ring | None = None) -> Flask:
         dry_runs,
         rules,
         reconciliations,
+        matches,
         external_statements,
         health,
     ):

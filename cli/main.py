@@ -15,6 +15,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("cli.import_:import_", "Hand a file of operations to a ledger."),
     "balances": ("cli.balances:balances", "Show the trial balance of a ledger."),
     "statement": ("cli.statement:statement", "Show the postings of one account."),
+    "reconcile": (
+        "cli.reconcile:reconcile",
+        "Match an account with the statements of a bank.",
+    ),
     "status": ("cli.status:status", "Show how far each stage has come."),
     "verify": ("cli.verify:verify", "Check the audit chain, the balances and the postings."),
     "sweep": ("cli.sweep:sweep", "Ring once for every ledger that has work waiting."),

@@ -36,7 +36,7 @@ def desk(api: Caller) -> Caller:
     return api
 
 
-def receive(desk: Caller, amount: int, date: str = "2026-10-05", key: str = "") -> dict[str, Any]:
+def receive(desk: Any, amount: int, date: str = "2026-10-05", key: str = "") -> dict[str, Any]:
     """A payment that came in."""
     body = {
         "kind": "transfer",
@@ -52,12 +52,12 @@ def receive(desk: Caller, amount: int, date: str = "2026-10-05", key: str = "") 
     return dict(answer.json)
 
 
-def take_in(desk: Caller, data: bytes, query: str = "mapping=our-bank") -> Any:
+def take_in(desk: Any, data: bytes, query: str = "mapping=our-bank") -> Any:
     """Import a file."""
     return desk.post(f"{HERE}/statements?{query}", data, mimetype="text/csv")
 
 
-def test_a_month_is_reconciled_to_the_cent(desk: Caller) -> None:
+def test_a_month_is_reconciled_to_the_cent(desk: Any) -> None:
     """Import, match, ignore, book: then nothing is left, and the balances explain each other."""
     order = receive(desk, 10_000, key="order-8123")
     receive(desk, 2_500, "2026-10-07")
@@ -88,7 +88,7 @@ def test_a_month_is_reconciled_to_the_cent(desk: Caller) -> None:
     assert order["id"] in {one["operation"] for one in listed}
 
 
-def test_booking_again_makes_no_second_operation(desk: Caller, ledger: LedgerRef) -> None:
+def test_booking_again_makes_no_second_operation(desk: Any, ledger: LedgerRef) -> None:
     """However often it is asked for: one operation, one match; undone, it is matched anew."""
     take_in(desk, export("2026-10-31,-4.90,,Account fee,c"))
     wish = {"lines": [1], "against": "fees"}
@@ -108,7 +108,7 @@ def test_booking_again_makes_no_second_operation(desk: Caller, ledger: LedgerRef
     assert operations_of(ledger) == many
 
 
-def test_after_a_rejection_something_else_may_be_booked(desk: Caller) -> None:
+def test_after_a_rejection_something_else_may_be_booked(desk: Any) -> None:
     """A refused booking holds nothing; the next one has a key of its own."""
     take_in(desk, export("2026-10-31,-4.90,,Account fee,c"))
     refused = desk.post(f"{HERE}/bookings", {"lines": [1], "against": "nobody"})
@@ -118,7 +118,7 @@ def test_after_a_rejection_something_else_may_be_booked(desk: Caller) -> None:
 
 
 def test_a_booking_that_is_not_posted_yet_is_matched_later(
-    desk: Caller, bellman: Any, ledger: LedgerRef
+    desk: Any, bellman: Any, ledger: LedgerRef
 ) -> None:
     """202 while no worker works; its line is held; matched when the rules run next."""
     take_in(desk, export("2026-10-31,-4.90,,Account fee,c"))
@@ -135,7 +135,7 @@ def test_a_booking_that_is_not_posted_yet_is_matched_later(
     assert made["booked"] == 1
 
 
-def test_a_difference_within_a_match_is_booked(desk: Caller) -> None:
+def test_a_difference_within_a_match_is_booked(desk: Any) -> None:
     """A payment came in less a fee: the journal explains it, and all three are one match."""
     order = receive(desk, 10_000)
     take_in(desk, export("2026-10-06,98.50,,Payout,a"))
@@ -151,7 +151,7 @@ def test_a_difference_within_a_match_is_booked(desk: Caller) -> None:
     assert (left["difference"], left["explained_by"]["unmatched_lines"]["count"]) == (0, 0)
 
 
-def test_lines_come_with_suggestions(desk: Caller) -> None:
+def test_lines_come_with_suggestions(desk: Any) -> None:
     """The likeliest first: the reference with another amount before the amount alone."""
     named = receive(desk, 10_000, key="order-8123")
     same = [receive(desk, 9_850)["id"] for _ in range(2)]
@@ -164,7 +164,7 @@ def test_lines_come_with_suggestions(desk: Caller) -> None:
     assert line["suggestions"][0]["difference"] == -150
 
 
-def test_the_same_file_again_changes_nothing(desk: Caller) -> None:
+def test_the_same_file_again_changes_nothing(desk: Any) -> None:
     """200, `replayed`, and the same statement; as a part of a multipart body too."""
     data = export("2026-10-06,98.50,order-8123,,a")
     assert take_in(desk, data).status_code == 201
@@ -194,7 +194,7 @@ def test_the_same_file_again_changes_nothing(desk: Caller) -> None:
     ],
 )
 def test_a_file_is_refused_whole(
-    desk: Caller, data: bytes, query: str, expected: tuple[int, str]
+    desk: Any, data: bytes, query: str, expected: tuple[int, str]
 ) -> None:
     """Each with its problem, and nothing of it is stored."""
     assert problem(take_in(desk, data, query)) == expected
@@ -202,7 +202,7 @@ def test_a_file_is_refused_whole(
     assert desk.get(f"{HERE}/lines").json["data"] == []
 
 
-def test_every_fault_of_a_file_has_its_place(desk: Caller) -> None:
+def test_every_fault_of_a_file_has_its_place(desk: Any) -> None:
     """Line, column and header, in `errors`."""
     answer = take_in(desk, export("2026-10-32,1,,,a", "2026-10-30,NaN,,,b"))
     assert [one["param"] for one in answer.json["errors"]] == [
@@ -229,7 +229,7 @@ def test_every_fault_of_a_file_has_its_place(desk: Caller) -> None:
     ],
 )
 def test_what_cannot_be_done_is_refused(
-    desk: Caller, ledger: LedgerRef, path: str, body: Any, expected: tuple[int, str]
+    desk: Any, ledger: LedgerRef, path: str, body: Any, expected: tuple[int, str]
 ) -> None:
     """Each with its code; no operation comes of it, and the line stays unmatched."""
     take_in(desk, export("2026-10-31,-4.90,,Account fee,c"))
@@ -239,7 +239,7 @@ def test_what_cannot_be_done_is_refused(
     assert len(desk.get(f"{HERE}/lines?state=unmatched").json["data"]) == 1
 
 
-def test_reading_takes_a_reader_and_writing_an_operator(desk: Caller) -> None:
+def test_reading_takes_a_reader_and_writing_an_operator(desk: Any) -> None:
     """A submitter may look, and change nothing; another tenant sees no account."""
     submitter = desk.with_roles("submitter")
     assert submitter.get(HERE).status_code == 200
@@ -248,13 +248,13 @@ def test_reading_takes_a_reader_and_writing_an_operator(desk: Caller) -> None:
     assert problem(submitter.call("PUT", "csv-mappings/x", MAPPING)) == (403, "forbidden")
 
 
-def test_a_stranger_sees_nothing(desk: Caller, stranger: Caller) -> None:
+def test_a_stranger_sees_nothing(desk: Any, stranger: Caller) -> None:
     """Another tenant has neither the ledger nor its reconciliation."""
     for path in (HERE, f"{HERE}/lines", f"{HERE}/matches", "csv-mappings"):
         assert problem(stranger.get(path)) == (404, "unknown_ledger")
 
 
-def test_the_answers_are_as_documented(desk: Caller) -> None:
+def test_the_answers_are_as_documented(desk: Any) -> None:
     """One of each route, against the OpenAPI document."""
     spec: Any = desk.get("/v1/openapi.json").json
     order = receive(desk, 10_000)
@@ -295,7 +295,7 @@ def test_the_answers_are_as_documented(desk: Caller) -> None:
         assert list(faults(spec, schema, answer.json)) == [], (path, method, answer.json)
 
 
-def test_lists_come_in_pages(desk: Caller) -> None:
+def test_lists_come_in_pages(desk: Any) -> None:
     """Every line once, whatever the size of the page."""
     rows = [f"2026-10-06,{n}.00,,,id-{n}" for n in range(1, 8)]
     take_in(desk, export(*rows))
