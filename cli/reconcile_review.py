@@ -21,7 +21,7 @@ from pipeline import money
 from pipeline.reconcile import review as reviewing
 from pipeline.reconcile import unmatched
 from pipeline.reconcile.subject import Subject
-from pipeline.reconcile.summary import Summary, summary
+from pipeline.reconcile.summary import Part, Summary, summary
 
 COLUMNS = ("side", "number", "date", "amount", "text", "suggestion", "why")
 # A person looks at so many; programs page through the API.
@@ -125,13 +125,18 @@ def status(account: str, ledger: str, tenant: str, date: dt.datetime | None, as_
     with explained(), patient_reading(subject.ledger.tenant_id) as connection:
         found = summary(connection, subject, date.date() if date else None)
     if as_json:
-        shown = {**found._asdict(), "difference": found.difference}
+        parts = {name: _plain(value) for name, value in found._asdict().items()}
+        shown = {**parts, "difference": found.difference}
         shown |= {"reconciled": found.reconciled, "account": account}
         click.echo(orjson.dumps(shown, option=orjson.OPT_INDENT_2))
     else:
         _print_status(subject, found)
     if not found.reconciled:
         raise SystemExit(EXIT_LEFT)
+
+
+def _plain(value: Any) -> Any:
+    return {"count": value.items, "amount": value.amount} if isinstance(value, Part) else value
 
 
 # As an import with rejected rows: it ran, and a person is to look.

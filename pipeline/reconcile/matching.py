@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from pipeline.reconcile.items import Line, Match, Place, Posting, Suggestion, Windows
-from pipeline.reconcile.names import names, spelled, words
+from pipeline.reconcile.names import all_names, names, spelled, words
 from pipeline.reconcile.sums import Budget, only_sum
 
 # A reference that more lines than this bear is a customer's number or a salutation, no payment's.
@@ -126,7 +126,7 @@ class Matching:
             if name in self._by_word:
                 found.update(self._by_word[name])
         if posting.text and self._by_reference:
-            for word in (spelled(posting.text), *words(posting.text)):
+            for word in all_names(posting.text):
                 if word in self._by_reference:
                     found.update(self._by_reference[word])
         return found

@@ -39,8 +39,18 @@ def words(text: str) -> Iterator[str]:
 
     Two neighbours, because `order-8123` is often printed as `ORDER 8123`.
     """
+    return _words(_parts(text))
+
+
+def all_names(text: str) -> list[str]:
+    """The words of running text that could name something, and the whole of it as one name."""
+    parts = _parts(text)
+    return ["".join(parts), *_words(parts)]
+
+
+def _words(parts: list[str]) -> Iterator[str]:
     before = ""
-    for word in _parts(text):
+    for word in parts:
         if len(word) >= WORD_MIN_LENGTH and not word.isalpha():
             yield word
         if before:

@@ -192,8 +192,9 @@ CREATE TRIGGER external_lines_guard AFTER INSERT ON external_lines
 ALTER TABLE external_lines ENABLE ALWAYS TRIGGER external_lines_guard;
 """
 
-# The same for all three tables, after the whole statement: so a match and its items can only be
-# written by one statement, and nothing can be added to a match that would unbalance it.
+# A match is proved when it is written, after the whole statement; and its items can only be written
+# by that same statement (cmin, the number of the command within its transaction): so nothing can be
+# added to a match later.
 MATCHES_GUARD = """
 CREATE FUNCTION matches_guard() RETURNS trigger LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
@@ -255,6 +256,31 @@ BEGIN
     RETURN NULL;
 END $$;
 
+CREATE FUNCTION matched_guard() RETURNS trigger LANGUAGE plpgsql SET enable_seqscan = off AS $$
+DECLARE
+    own record;
+    bad record;
+BEGIN
+    EXECUTE format(
+        'SELECT i.xmin AS writer, i.cmin AS written FROM %I i'
+        '  JOIN (SELECT * FROM new_rows LIMIT 1) n USING (tenant_id, ledger_id, account, %s, turn)',
+        TG_TABLE_NAME,
+        CASE TG_TABLE_NAME WHEN 'matched_lines' THEN 'line' ELSE 'position, leg' END) INTO own;
+    SELECT n.match INTO bad
+      FROM (SELECT DISTINCT tenant_id, ledger_id, account, match FROM new_rows) n
+      LEFT JOIN LATERAL (
+            SELECT m.xmin AS writer, m.cmin AS written FROM matches m
+             WHERE m.tenant_id = n.tenant_id AND m.ledger_id = n.ledger_id
+               AND m.account = n.account AND m.match = n.match LIMIT 1) m ON true
+     WHERE m.writer IS DISTINCT FROM own.writer OR m.written IS DISTINCT FROM own.written
+     LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION '%: match % was not written by the same statement',
+            TG_TABLE_NAME, bad.match USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NULL;
+END $$;
+
 CREATE FUNCTION turns_guard() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     undone boolean;
@@ -284,7 +310,7 @@ END $$;
 """
 GUARDED_MATCHES = """
 CREATE TRIGGER {table}_guard AFTER INSERT ON {table} REFERENCING NEW TABLE AS new_rows
-    FOR EACH STATEMENT EXECUTE FUNCTION matches_guard();
+    FOR EACH STATEMENT EXECUTE FUNCTION {function}();
 ALTER TABLE {table} ENABLE ALWAYS TRIGGER {table}_guard;
 """
 GUARDED_TURNS = """
@@ -324,9 +350,9 @@ def upgrade() -> None:
         op.execute(TEACH_PLANNER.format(table=table, example=example))
     op.execute(STATEMENT_GUARDS)
     op.execute(MATCHES_GUARD)
-    for table in ("matches", "matched_lines", "matched_postings"):
-        op.execute(GUARDED_MATCHES.format(table=table))
+    op.execute(GUARDED_MATCHES.format(table="matches", function="matches_guard"))
     for table in ("matched_lines", "matched_postings"):
+        op.execute(GUARDED_MATCHES.format(table=table, function="matched_guard"))
         op.execute(GUARDED_TURNS.format(table=table))
     for table in ALL_TABLES:
         op.execute(PROTECTED.format(table=table))

@@ -45,10 +45,12 @@ def elements(data: bytes, tags: Iterable[str], line_offset: int = 0) -> Iterator
                 raise unreadable("line 1", "The XML has a document type.")
             yield element
     except etree.XMLSyntaxError as error:
-        line, column = error.position
+        # What the parser met first says more than what it ended with.
+        logged = next(iter(events.error_log), None)
+        line, column = (logged.line, logged.column) if logged else error.position
+        why = str(logged.message if logged else error.msg).split(", line ")[0]
         raise unreadable(
-            f"line {line + line_offset}, column {column}",
-            f"This is not XML: {str(error.msg).split(', line ')[0]}.",
+            f"line {line + line_offset}, column {column}", f"This is not XML: {why}."
         ) from None
 
 
@@ -62,15 +64,20 @@ def forget(element: Any) -> None:
 
 def text(element: Any, path: str) -> str | None:
     """The text at the path (`Refs/EndToEndId`) below the element, in any namespace; or None."""
-    found = element.find("/".join(f"{{*}}{step}" for step in path.split("/")))
+    found = element.find(_wild(path))
     return None if found is None or found.text is None else str(found.text)
 
 
 def place(element: Any, path: str = "", line_offset: int = 0) -> str:
-    """Where the element stands, for a person: `line 40, element Ntry/Amt`."""
+    """Where the element stands, or what is below it, for a person: `line 40, element Ntry/Amt`."""
     name = etree.QName(element).localname
-    whole = f"{name}/{path}" if path else name
-    return f"line {(element.sourceline or 0) + line_offset}, element {whole}"
+    below = element.find(_wild(path)) if path else None
+    line = (element if below is None else below).sourceline or 0
+    return f"line {line + line_offset}, element {f'{name}/{path}' if path else name}"
+
+
+def _wild(path: str) -> str:
+    return "/".join(f"{{*}}{step}" for step in path.split("/"))
 
 
 def needed(element: Any, path: str, line_offset: int = 0) -> str:
