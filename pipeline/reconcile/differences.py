@@ -72,9 +72,9 @@ def prepare(connection: Connection, subject: Subject, wish: Wish, *, by: str) ->
     attempt = sum(row.rejected for row in before)
     key = KEY.format(account=subject.number, line=first, attempt=attempt)
     same = next((row for row in before if row.idempotency_key == key), None)
-    if same is None:
+    if same is None or (same.matched and not same.stands):
         checked(connection, subject, wish.lines, wish.places)
-    elif (same.lines, bookings.places_of(same)) != (wish.lines, wish.places):
+    if same is not None and (same.lines, bookings.places_of(same)) != (wish.lines, wish.places):
         raise ReconcileError(
             "being_booked",
             f"Line {first} was booked with other lines and postings. Undo that match, and match"

@@ -12,7 +12,7 @@ from pipeline.reconcile import bookings, unmatched
 from pipeline.reconcile.errors import ReconcileError
 from pipeline.reconcile.items import RULES, Match, Place, Windows
 from pipeline.reconcile.matching import Matching
-from pipeline.reconcile.subject import Subject, lock
+from pipeline.reconcile.subject import Subject, lock, take_time
 
 # Matches of one INSERT: its guards read every line and posting again, about 0.3 s.
 CHUNK_MATCHES = 5_000
@@ -89,6 +89,7 @@ def match_all(
 ) -> Matched:
     """Match by the rules what is unmatched, after what was booked; raises ReconcileError."""
     windows = windows or Windows()
+    take_time(connection)
     lock(connection, subject)
     settled = settle(connection, subject, by=by)
     held_lines, held_postings = bookings.held(connection, subject)

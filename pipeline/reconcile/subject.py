@@ -13,6 +13,8 @@ from pipeline.reconcile.errors import ReconcileError
 # The stages lock by pairs of integers; one bigint is another space of advisory locks.
 LOCK = "SELECT pg_advisory_xact_lock(%(key)s)"
 LEDGER_BITS = 32
+# How long one statement, or the matching between two, may take: ten million postings.
+PATIENCE = "5min"
 
 
 class Subject(NamedTuple):
@@ -32,6 +34,15 @@ class Subject(NamedTuple):
 def subject_of(ledger: LedgerRef, account: Account) -> Subject:
     """The account as a subject."""
     return Subject(ledger, account.number, account.code, account.currency)
+
+
+def take_time(connection: Connection) -> None:
+    """For this transaction: an account of millions of postings takes longer than a request may."""
+    connection.exec_driver_sql(
+        "SELECT set_config('statement_timeout', %(patience)s, true),"
+        " set_config('idle_in_transaction_session_timeout', %(patience)s, true)",
+        {"patience": PATIENCE},
+    )
 
 
 def lock(connection: Connection, subject: Subject) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from pipeline.reconcile import statements
 from pipeline.reconcile.bookings import is_open, outcomes
-from pipeline.reconcile.subject import Subject
+from pipeline.reconcile.subject import Subject, take_time
 from pipeline.reconcile.unmatched import LIVE, OF_LINE, OF_POSTING, OPERATION
 
 LINES = f"""
@@ -108,6 +108,7 @@ class Summary(NamedTuple):
 
 def summary(connection: Connection, subject: Subject, until: dt.date | None = None) -> Summary:
     """How the account stands at the end of the day; of the last statement, if none is named."""
+    take_time(connection)
     rows = connection.exec_driver_sql(statements.ALL, subject.scope()).all()
     if until is None:
         until = max((row.to_date for row in rows), default=dt.datetime.now(dt.UTC).date())

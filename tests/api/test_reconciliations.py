@@ -308,3 +308,13 @@ def test_lists_come_in_pages(desk: Any) -> None:
             break
         after = f"&after={answer['next']}"
     assert seen == list(range(1, 8))
+
+
+def test_what_was_matched_otherwise_meanwhile_is_not_booked_again(desk: Any) -> None:
+    """A booking whose match was undone, and whose line is now ignored, stays as it is."""
+    take_in(desk, export("2026-10-31,-4.90,,Account fee,c"))
+    wish = {"lines": [1], "against": "fees"}
+    booked = desk.post(f"{HERE}/bookings", wish).json
+    desk.post(f"{HERE}/matches/{booked['match']['number']}/undo", {"reason": "wrong"})
+    desk.post(f"{HERE}/exclusions", {"lines": [1], "reason": "not ours"})
+    assert problem(desk.post(f"{HERE}/bookings", wish)) == (409, "already_matched")

@@ -156,7 +156,8 @@ EXAMPLES = {
 }
 
 STATEMENT_GUARDS = """
-CREATE FUNCTION external_statements_guard() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION external_statements_guard() RETURNS trigger LANGUAGE plpgsql
+SET enable_seqscan = off AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM accounts a
                     WHERE a.tenant_id = NEW.tenant_id AND a.ledger_id = NEW.ledger_id
@@ -170,7 +171,8 @@ CREATE TRIGGER external_statements_guard BEFORE INSERT ON external_statements
     FOR EACH ROW EXECUTE FUNCTION external_statements_guard();
 ALTER TABLE external_statements ENABLE ALWAYS TRIGGER external_statements_guard;
 
-CREATE FUNCTION external_lines_guard() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION external_lines_guard() RETURNS trigger LANGUAGE plpgsql
+SET enable_seqscan = off AS $$
 DECLARE
     bad record;
 BEGIN
@@ -281,7 +283,8 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION turns_guard() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION turns_guard() RETURNS trigger LANGUAGE plpgsql
+SET enable_seqscan = off AS $$
 DECLARE
     undone boolean;
 BEGIN
