@@ -6,8 +6,8 @@ written whole, by one statement, and that both its sides sum to the same. docs/d
 
 from alembic import op
 
-revision = "0011"
-down_revision = "0002"
+revision = "0006"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
