@@ -5,6 +5,7 @@ through the pure core, one operation after the other, to the very same rows.
 """
 
 import json
+from collections.abc import Callable, Iterable
 
 import orjson
 
@@ -19,12 +20,17 @@ from pipeline.verify.reading import Chunk, Logged, Rejection
 from pipeline.verify.replay import ReplayCheck
 from pipeline.verify.runs import check_runs
 from pipeline.verify.walk import LogCheck, PostingsCheck, VersionsCheck, check_legs
+from tests.chaos.evidence import Evidence, Stored
 from tests.chaos.fake_driver import Connection
 from tests.chaos.fake_store import Books
+from tests.chaos.fates import FATES, holds, originals
+from tests.chaos.finding import Finding
 from tests.chaos.plan import LEDGERS
 from tests.chaos.schedule import Process
 from tests.chaos.workload import KILLER, POISON
 from tests.chaos.world import Violated, World
+
+Invariant = Callable[[Evidence], Finding]
 
 # Events that faults of the surroundings explain; no other may be logged.
 EXPECTED = {
@@ -52,10 +58,12 @@ def check(world: World) -> None:
     for ledger in LEDGERS[: world.plan.ledgers]:
         books = world.servers.database.books[ledger[:2]]
         check_once(books)
+        chunk = chunk_of(ledger.ledger_id, books)
         try:
-            check_books(world, ledger, books)
+            check_books(world, ledger, books, chunk)
         except FoundError as error:
             raise Violated("trident verify", f"ledger {ledger.ledger_id} {error.fault}") from None
+        check_fates(ledger.ledger_id, books, chunk, FATES)
         check_outside(world, ledger, books)
     check_receipts(world)
     check_events(world)
@@ -67,9 +75,9 @@ def check_money(world: World) -> None:
     world.scheduler.freeze()
     for scope, books in world.servers.database.books.items():
         check_once(books)
-        versions = VersionsCheck()
+        versions, chunk = VersionsCheck(), chunk_of(scope[1], books)
         try:
-            versions.look(chunk_of(scope[1], books))
+            versions.look(chunk)
             for position, postings in books.postings.items():
                 check_legs(position, sorted(postings))
                 if position in books.rejections:
@@ -80,6 +88,7 @@ def check_money(world: World) -> None:
             rows.check_no_more()
         except FoundError as error:
             raise Violated("money", f"ledger {scope[1]} {error.fault}") from None
+        check_fates(scope[1], books, chunk, (holds, originals))
 
 
 def check_once(books: Books) -> None:
@@ -92,10 +101,9 @@ def check_once(books: Books) -> None:
         raise Violated("exactly once", f"{len(books.keys)} keys, {len(books.log)} operations")
 
 
-def check_books(world: World, ledger: LedgerRef, books: Books) -> None:
+def check_books(world: World, ledger: LedgerRef, books: Books, chunk: Chunk) -> None:
     """The checks of `trident verify`; raises FoundError."""
     reached = Progress(*(books.last_position(stage) for stage in ("accept", *STAGES)))
-    chunk = chunk_of(ledger.ledger_id, books)
     connection = Connection(world.servers.database, Process("check"))
     connection.session.begin().tenant = ledger.tenant_id
     versions, replay = VersionsCheck(), ReplayCheck(connection.cursor(), ledger, reached)
@@ -109,6 +117,7 @@ def check_books(world: World, ledger: LedgerRef, books: Books) -> None:
         replay.check_account(account)
     rows.check_no_more()
     replay.check_no_more_accounts()
+    replay.check_pending()
     check_runs(connection.cursor(), ledger, reached)
     ChainCheck(connection.cursor(), ledger, reached).check()
 
@@ -130,7 +139,25 @@ def chunk_of(ledger_id: int, books: Books) -> Chunk:
         for position, (row, *_) in books.rejections.items()
     }
     postings = {p: sorted(rows) for p, rows in sorted(books.postings.items())}
-    return Chunk(0, len(books.log), logged, rejections, postings, {})
+    decisions = {p: sorted(rows) for p, rows in books.decided.items()}
+    return Chunk(0, len(books.log), logged, rejections, postings, decisions)
+
+
+def check_fates(
+    ledger_id: int, books: Books, chunk: Chunk, invariants: Iterable[Invariant]
+) -> None:
+    """The invariants of the jack hammer about what is decided; raises Violated."""
+    stored = [
+        Stored(logged.operation, "", row.key)
+        for logged, row in zip(chunk.logged, books.log, strict=True)
+    ]
+    evidence = Evidence("", LedgerRef(0, ledger_id, ""), stored)
+    evidence.rejections, evidence.postings = chunk.rejections, chunk.postings
+    evidence.decisions, evidence.pending = chunk.decisions, books.pending
+    for invariant in invariants:
+        finding = invariant(evidence)
+        if finding.violations:
+            raise Violated(finding.invariant, finding.violations[0].message)
 
 
 def check_outside(world: World, ledger: LedgerRef, books: Books) -> None:

@@ -13,11 +13,11 @@ from typing import Any, Protocol
 import psycopg2
 
 from models.db import LOCK_TIMEOUT_MS
+from tests.chaos.fake_guards import Guards
 from tests.chaos.fake_store import (
     NOWHERE,
     Books,
     BrokenConnection,
-    Guards,
     InFailedTransaction,
     Scope,
     Transaction,

@@ -1,7 +1,6 @@
 """The tables as the simulation holds them: lists, so that a doubled row would be seen as two.
 
-A transaction keeps what it writes to itself until its commit. What the migration guards, these
-transactions guard, and every guard that has to step in is remembered: in sound code none ever does.
+A transaction keeps what it writes to itself until its commit.
 """
 
 import datetime as dt
@@ -11,8 +10,8 @@ from uuid import UUID
 
 import psycopg2
 
-from pipeline.ledger import Account, Posting
-from pipeline.stage import BEFORE, STAGES
+from pipeline.ledger import Account, Decision, Pending, Posting
+from pipeline.stage import STAGES
 
 Scope = tuple[int, int]  # tenant, ledger
 
@@ -97,6 +96,9 @@ class Books:
         self.postings: dict[int, list[Posting]] = {}
         self.ends: dict[tuple[int, bool], Posting] = {}  # the newest posting of account and layer
         self.accounts: dict[str, Account] = {}
+        self.decisions: dict[int, list[Decision]] = {}  # by target, in order
+        self.decided: dict[int, list[Decision]] = {}  # the same rows by who decided
+        self.pending: dict[int, Pending] = {}
         self.blocks: list[Block] = []
         self.attempts: list[Attempt] = []
 
@@ -125,6 +127,8 @@ class Transaction:
         self.rejections: list[tuple[Books, int, Rejected]] = []
         self.postings: list[tuple[Books, list[Posting]]] = []
         self.accounts: dict[tuple[int, str], tuple[Books, Account]] = {}
+        self.decisions: list[tuple[Books, Decision]] = []
+        self.pending: list[tuple[Books, int, Pending | None]] = []
         self.blocks: list[tuple[Books, Block]] = []
         self.acts: list[Callable[[], None]] = []  # what else happens at the commit
 
@@ -146,6 +150,21 @@ class Transaction:
                 mine.setdefault(posting.position, []).append(posting)
         return books.postings | mine if mine else books.postings
 
+    def legs_of(self, books: Books, position: int) -> list[Posting]:
+        """The postings of one position, as this transaction sees them."""
+        mine = [p for other, ps in self.postings if other is books for p in ps]
+        return books.postings.get(position, []) + [p for p in mine if p.position == position]
+
+    def decisions_of(self, books: Books, target: int) -> list[Decision]:
+        """The decisions about a target, as this transaction sees them."""
+        mine = [d for other, d in self.decisions if other is books and d.target == target]
+        return books.decisions.get(target, []) + mine
+
+    def decided_by(self, books: Books, position: int) -> list[Decision]:
+        """What the operation at a position decided, as this transaction sees it."""
+        mine = [d for other, d in self.decisions if other is books and d.position == position]
+        return books.decided.get(position, []) + mine
+
     def apply(self) -> None:
         """Make everything visible to everybody, at one moment."""
         for books, row, key_hash in self.log:
@@ -159,122 +178,16 @@ class Transaction:
             for posting in postings:
                 books.postings.setdefault(posting.position, []).append(posting)
                 books.ends[posting.account, posting.pending] = posting
+        for books, decision in self.decisions:
+            books.decisions.setdefault(decision.target, []).append(decision)
+            books.decided.setdefault(decision.position, []).append(decision)
+        for books, target, pending in self.pending:
+            books.pending.pop(target, None)
+            if pending is not None:
+                books.pending[target] = pending
         for books, block in self.blocks:
             books.blocks.append(block)
         for books, stage, first, last in self.runs:
             books.runs[stage].append((first, last))
         for act in self.acts:
             act()
-
-
-class Guards:
-    """The guards of the migration that a fault of the stages could run into.
-
-    `on` false drops them and the unique keys. `stepped_in` is what they had to refuse.
-    """
-
-    def __init__(self, on: bool) -> None:
-        self.on = on
-        self.stepped_in: list[str] = []
-
-    def _refuse(self, message: str) -> None:
-        self.stepped_in.append(message)
-        raise Violation(message)
-
-    def log(self, books: Books, rows: list[Row], hashes: list[str]) -> None:
-        """Positions follow the log, times do not fall, keys are new."""
-        if not self.on:
-            return
-        last = books.last_position("accept")
-        if [row.position for row in rows] != list(range(last + 1, last + 1 + len(rows))):
-            self._refuse(f"operations: {rows[0].position} does not follow {last}")
-        if books.log and rows[0].accepted_at < books.log[-1].accepted_at:
-            self._refuse(f"operations: accepted_at runs backwards after {last}")
-        for key_hash in hashes:
-            if key_hash in books.keys:
-                self._refuse("idempotency_keys: the key is taken")
-
-    def run(self, tx: Transaction, books: Books, stage: str, first: int, last: int) -> None:
-        """Runs join up and never pass the stage before."""
-        done = tx.last_position(books, stage)
-        if self.on and first != done + 1:
-            self._refuse(f"runs: {stage} begins at {first}, but its last run ended at {done}")
-        if self.on and last > tx.last_position(books, BEFORE[stage]):
-            self._refuse(f"runs: {stage} may not pass {BEFORE[stage]}")
-
-    def rejections(self, tx: Transaction, books: Books, rows: list[tuple[int, Rejected]]) -> None:
-        """One outcome for each position."""
-        if not self.on:
-            return
-        posted, rejected = tx.postings_of(books), tx.rejections_of(books)
-        for position, _ in rows:
-            if position in rejected:
-                self._refuse(f"rejections: position {position} is rejected already")
-            if position in posted:
-                self._refuse(f"rejections: position {position} has postings")
-            if position > books.last_position("accept"):
-                self._refuse(f"rejections: position {position} is not in the log")
-
-    def postings(self, tx: Transaction, books: Books, rows: list[Posting]) -> None:
-        """Authorized, whole, balanced, not rejected; each continues its account."""
-        if not self.on:
-            return
-        if rows[-1].position > tx.last_position(books, "authorize"):
-            self._refuse(f"postings: position {rows[-1].position} is not authorized")
-        rejected = tx.rejections_of(books)
-        ends = dict[tuple[int, bool], Posting]()
-        sums = dict[tuple[int, str], int]()
-        for row in rows:
-            if row.position in books.postings:
-                self._refuse(f"postings: position {row.position} is posted already")
-            if row.position in rejected:
-                self._refuse(f"postings: position {row.position} was rejected")
-            of = row.account, row.pending
-            end = ends.get(of) or books.ends.get(of)
-            version, balance = (end.version, end.balance_after) if end else (0, 0)
-            if row.version != version + 1 or row.balance_after != balance + row.amount:
-                self._refuse(
-                    f"postings: version {row.version} of account {row.account} does not continue"
-                    " the one before it"
-                )
-            ends[of] = row
-            total = row.position, row.currency
-            sums[total] = sums.get(total, 0) + row.amount
-        if any(sums.values()):
-            self._refuse("postings: a position does not sum to zero")
-        self._account_ends(tx, books, ends)
-
-    def _account_ends(
-        self, tx: Transaction, books: Books, ends: dict[tuple[int, bool], Posting]
-    ) -> None:
-        now = {a.number: a for a in books.accounts.values()}
-        now |= {a.number: a for other, a in tx.accounts.values() if other is books}
-        for (number, _), end in ends.items():
-            account = now.get(number)
-            if account is None or (account.version, account.currency) != (
-                end.version,
-                end.currency,
-            ):
-                self._refuse(f"postings: account {number} is not at version {end.version}")
-
-    def account(self, books: Books, account: Account, *, new: bool) -> None:
-        """A code and a number of its own, within its limit, totals that change by version."""
-        if not self.on:
-            return
-        before = books.accounts.get(account.code)
-        if new and (before or any(a.number == account.number for a in books.accounts.values())):
-            self._refuse(f"accounts: {account.code} or number {account.number} exists already")
-        if account.available is not None and account.available < 0:
-            self._refuse(f"accounts: {account.code} is past its limit")
-        if before is not None and account.version < before.version:
-            self._refuse(f"accounts: the version of {account.code} falls")
-
-    def block(self, books: Books, block: Block) -> None:
-        """Blocks form a chain."""
-        end = books.blocks[-1] if books.blocks else Block(0, 0, 0, 0, b"", b"", bytes(32))
-        if self.on and (block.height, block.first, block.previous) != (
-            end.height + 1,
-            end.last + 1,
-            end.hash,
-        ):
-            self._refuse(f"audit_blocks: block {block.height} does not continue the chain")

@@ -68,8 +68,7 @@ def moved(one: Evidence, positions: set[int], *, pending: bool) -> int:
     sums: Counter[int] = Counter()
     for position in positions:
         for leg in one.postings.get(position, []):
-            if leg.pending is pending:
-                sums[leg.account] += leg.amount
+            sums[leg.account] += leg.amount if leg.pending is pending else 0
     return sum(amount for amount in sums.values() if amount > 0)
 
 
@@ -81,21 +80,25 @@ def originals(one: Evidence) -> Finding:
         back = [decision for decision in decisions if decision.effect == "reverse"]
         if not back:
             continue
-        posted = Counter[tuple[int, str]]()
-        given = Counter[tuple[int, str]]()
-        for leg in one.postings.get(target, []):
-            posted[leg.account, leg.currency] += 0 if leg.pending else leg.amount
-        for decision in back:
-            for leg in one.postings.get(decision.position, []):
-                given[leg.account, leg.currency] -= leg.amount
+        posted = net(one, {target})
+        given = net(one, {decision.position for decision in back})
         fits = given.keys() <= posted.keys() and all(
-            0 < amount * sign(posted[of]) <= abs(posted[of]) for of, amount in given.items()
+            0 < -amount * sign(posted[of]) <= abs(posted[of]) for of, amount in given.items()
         )
-        said = f"the operation at {target} posted {dict(posted)}, and {dict(given)} was given back"
+        said = f"the operation at {target} posted {posted}, and {given} came of it"
         finding.look(fits, said, *keys(target, back))
-        used_up = given == posted
+        used_up = not net(one, {target, *(decision.position for decision in back)})
         finding.look(used_up == back[-1].terminal, f"{said}: {back[-1]}", *keys(target, back))
     return finding
+
+
+def net(one: Evidence, positions: set[int]) -> dict[tuple[int, str], int]:
+    """What the operations at these positions have posted together, where it is not nothing."""
+    sums: Counter[tuple[int, str]] = Counter()
+    for position in positions:
+        for leg in one.postings.get(position, []):
+            sums[leg.account, leg.currency] += 0 if leg.pending else leg.amount
+    return {of: amount for of, amount in sums.items() if amount}
 
 
 def sign(amount: int) -> int:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 
 from tests.chaos.fake_broker import FakeBroker
 from tests.chaos.fake_database import Database, Session
-from tests.chaos.fake_store import BadData, Cancelled, Guards
+from tests.chaos.fake_guards import Guards
+from tests.chaos.fake_store import BadData, Cancelled
 from tests.chaos.plan import LEDGERS, LOSSES, Plan
 from tests.chaos.schedule import Process, Scheduler, Task
 from tests.chaos.statements.table import STATEMENTS

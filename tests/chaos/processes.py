@@ -6,10 +6,13 @@ The code that runs in their tasks is Trident's own.
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache, partial
 from types import MethodType, SimpleNamespace
 from typing import Any
+from uuid import UUID
 
+import orjson
 import psycopg2
 import redis
 from kombu.exceptions import OperationalError
@@ -20,18 +23,23 @@ import tasks.stages
 import tasks.sweep
 from api.parcel import Answer, Unstored
 from api.writer import Writer
-from pipeline.accept import Behind
+from models.ledger import LedgerRef
+from models.operation import make_id, show_id
+from pipeline.accept import Accepted, Behind, Submission
+from pipeline.strict_json import canonical
 from tests.chaos.fake_broker import request_of
 from tests.chaos.fake_driver import Engine
 from tests.chaos.faulty_servers import Servers
 from tests.chaos.plan import Plan
 from tests.chaos.schedule import Process, Scheduler
-from tests.chaos.workload import Group
+from tests.chaos.workload import DECIDING, KEY, Group
 
 API_PROCESSES = 2
 WRITERS = 2  # threads of each; a ledger is never with two of a process, but with both processes'
 RETRY_S = 0.05  # a client's pause before it sends a group again
 SWEEP_S = 1.0  # beat's period
+# What a client names that was not told the id: it has the right form, and nobody has it.
+NOBODYS = show_id(make_id(1, 1_000_000, 0))
 
 
 @lru_cache
@@ -66,6 +74,9 @@ class Processes:
         self.events: Counter[str] = Counter()
         self.left: dict[int, list[Group]] = defaultdict(list)  # by client, the next one last
         self.receipts: list[tuple[Group, list[Answer]]] = []
+        self._told: dict[str, UUID] = {}  # ids by the key of the operation
+        self._newest: dict[LedgerRef, UUID] = {}  # the hold that was told last
+        self._spelled: dict[Submission, Submission] = {}
         self.failures: list[str] = []
         for group in reversed(plan.groups()):
             self.left[group.client].append(group)
@@ -118,7 +129,7 @@ class Processes:
         left = self.left[client]
         while left:
             self._scheduler.sleep(self._rng.random() * self._plan.pause_max_s)
-            group = left[-1]
+            group = self.spelled(left[-1])
             if len(group.submissions) == 1:
                 answers = [self.writer().put(group.ledger, group.submissions[0])]
             else:
@@ -127,7 +138,27 @@ class Processes:
                 self._scheduler.sleep(RETRY_S)
                 continue
             self.receipts.append((group, answers))
+            for submission, answer in zip(group.submissions, answers, strict=True):
+                if isinstance(answer, Accepted):
+                    self._told[submission.key] = answer.id
+                    if submission.kind == "hold":
+                        self._newest[group.ledger] = answer.id
             left.pop()
+
+    def spelled(self, group: Group) -> Group:
+        """The group with ids for the keys that it names: who repeats it, repeats these."""
+        if not any(one.kind in DECIDING for one in group.submissions):
+            return group
+        for one in group.submissions:
+            if one.kind in DECIDING and one not in self._spelled:
+                body = orjson.loads(one.body)
+                id_ = self._told.get(body["target"].removeprefix(KEY))
+                if id_ is None and one.kind != "reversal":
+                    id_ = self._newest.get(group.ledger)
+                body["target"] = NOBODYS if id_ is None else show_id(id_)
+                self._spelled[one] = replace(one, body=canonical(body))
+        spelled = tuple(self._spelled.get(one, one) for one in group.submissions)
+        return replace(group, submissions=spelled)
 
     def writer(self) -> Any:
         """The group-commit writer of the process, and its ringer, made on first use."""

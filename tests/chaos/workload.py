@@ -1,6 +1,9 @@
 """What the clients of a simulation submit: drawn from a seed, good and bad, fresh and repeated."""
 
+import datetime as dt
 import random
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +11,9 @@ import orjson
 
 from models.ledger import LedgerRef
 from pipeline.accept import Submission
+from pipeline.principal import SCHEDULER
 from pipeline.strict_json import canonical
+from tests.chaos.schedule import EPOCH_S
 
 OPERATIONS = 200
 CODES = ("a", "b", "c", "d", "e")
@@ -21,6 +26,7 @@ OPENED: tuple[dict[str, Any], ...] = (
 ADMIN = orjson.dumps({"roles": ["admin"], "sub": "admin"})
 NOBODY = orjson.dumps({"roles": [], "sub": "nobody"})
 LIMITED = orjson.dumps({"roles": ["submitter"], "sub": "limited", "limits": {"EUR": 50}})
+DUE = orjson.dumps({"roles": [SCHEDULER], "sub": "scheduler"})
 AMOUNT_MAX = 100
 # Descriptions of operations that fail the run of `post` that they are in, or kill its process.
 POISON, KILLER = "poison", "killer"
@@ -40,8 +46,20 @@ MIX = {
     "overdraft": 3,
     "journal": 4,
     "open": 3,
+    "hold": 7,
+    "capture": 6,
+    "release": 2,
+    "expire": 2,
+    "reversal": 5,
+    "foreign": 1,
 }
 SORTS = [sort for sort, share in MIX.items() for _ in range(share)]
+# Who decides another operation names it by its key: its id is known once a client was told it.
+DECIDING = frozenset({"capture", "release", "expire", "reversal"})
+KEY = "$"
+# So many of the newest are decided about: few, so that they are again and again.
+CONTESTED = 4
+EXPIRES_AT = dt.datetime.fromtimestamp(EPOCH_S, dt.UTC) + dt.timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +92,10 @@ def groups_of(
     while made < OPERATIONS:
         size = min(OPERATIONS - made, 1 + draw.below(group_max))
         ledger = ledgers[draw.below(len(ledgers))]
-        submissions = tuple(draw.submission(ledger) for _ in range(size))
-        groups.append(Group(made, draw.below(clients), ledger, submissions))
+        client = draw.below(clients)
+        submissions = tuple(draw.submission(ledger, client) for _ in range(size))
+        draw.let_name(ledger, client, submissions)
+        groups.append(Group(made, client, ledger, submissions))
         made += size
     return groups
 
@@ -87,6 +107,9 @@ class Draw:
         self._poison = poison
         self._random = rng.random
         self._keys = 0
+        # Clients and keys of holds, and of what else moves money.
+        self._held: dict[LedgerRef, list[tuple[int, str]]] = defaultdict(list)
+        self._paid: dict[LedgerRef, list[tuple[int, str]]] = defaultdict(list)
         self.made: dict[LedgerRef, list[Submission]] = {}
 
     def below(self, end: int) -> int:
@@ -102,8 +125,8 @@ class Draw:
         self._keys += 1
         return Submission(f"key-{self._keys}", kind, canonical(body), principal)
 
-    def submission(self, ledger: LedgerRef) -> Submission:
-        """The next one for the ledger."""
+    def submission(self, ledger: LedgerRef, client: int) -> Submission:
+        """The client's next one for the ledger."""
         at = self.below(100)
         sort = SORTS[at] if at < len(SORTS) else "transfer"
         made = self.made[ledger]
@@ -113,9 +136,39 @@ class Draw:
             old = made[self.below(len(made))]
             body = {**orjson.loads(old.body), "description": "altered"}
             return Submission(old.key, old.kind, canonical(body), old.principal)
-        submission = self._fresh(sort)
+        if sort in DECIDING or sort == "foreign":
+            submission = self._deciding(sort, ledger, client)
+        else:
+            submission = self._fresh(sort)
         made.append(submission)
         return submission
+
+    def let_name(self, ledger: LedgerRef, client: int, submissions: Iterable[Submission]) -> None:
+        """What is submitted after these may decide about them."""
+        for one in submissions:
+            if one.kind == "hold":
+                self._held[ledger].append((client, one.key))
+            elif one.kind in ("transfer", "journal", "capture"):
+                self._paid[ledger].append((client, one.key))
+
+    def _deciding(self, sort: str, ledger: LedgerRef, client: int) -> Submission:
+        """It decides one of the newest, or, now and then, what does not wait for it."""
+        if sort == "foreign":
+            sort = ("capture", "release", "reversal")[self.below(3)]
+            ledger = list(self.made)[self.below(len(self.made))]
+        odd = self.below(10) == 0
+        named = (self._paid if (sort == "reversal") is not odd else self._held)[ledger]
+        # What others submit may not be there yet.
+        mine = [] if self.below(4) == 0 else [one for one in named if one[0] == client]
+        keys = (mine or named)[-CONTESTED:] or [(client, "")]
+        _, key = keys[self.below(len(keys))]
+        body: dict[str, Any] = {"target": KEY + key}
+        if sort in ("capture", "reversal") and self.below(3):
+            body["amount"] = 1 + self.below(AMOUNT_MAX // 2)
+        if sort == "capture" and self.below(3) == 0:
+            body["final"] = True
+        principal = LIMITED if self.below(8) == 0 else ADMIN
+        return self.keyed(sort, body, DUE if sort == "expire" else principal)
 
     def _fresh(self, sort: str) -> Submission:
         amount = 1 + self.below(AMOUNT_MAX)
@@ -129,6 +182,7 @@ class Draw:
             "unauthorized": (one, other, "EUR", NOBODY),
             "limited": (one, other, "EUR", LIMITED),
             "same": ("a", "a", "EUR", ADMIN),
+            "hold": (("world", one)[self.below(2)], other, "EUR", ADMIN),
         }
         if sort in transfers:
             source, destination, currency, principal = transfers[sort]
@@ -140,7 +194,9 @@ class Draw:
             }
             if self._poison and sort == "transfer" and self.below(POISON_ONE_IN) == 0:
                 body["description"] = (POISON, KILLER)[self.below(2)]
-            return self.keyed("transfer", body, principal)
+            if sort == "hold" and self.below(4) == 0:
+                body["expires_at"] = EXPIRES_AT.isoformat()
+            return self.keyed("hold" if sort == "hold" else "transfer", body, principal)
         return self._about_accounts(sort, amount)
 
     def _about_accounts(self, sort: str, amount: int) -> Submission:

@@ -8,7 +8,7 @@ from tests.chaos.statements.arguments import integers, shown, spans, words
 
 
 def leaves(session: Session, given: Parameters) -> Rows:
-    """audit.LEAVES: a hash over every field of the operation, its rejection and its postings."""
+    """audit.LEAVES: a hash over every field of the operation and of what came of it."""
     session.step(f"audit: leaves {shown(given)}")
     rows: Rows = []
     for ledger, first, last in spans(given):
@@ -19,11 +19,11 @@ def leaves(session: Session, given: Parameters) -> Rows:
             legs = postings.get(o.position, [])
             at = o.accepted_at.timestamp()
             stored = o.position, o.id.int, at, o.key, o.kind, o.body, o.principal
-            every = [*stored, *map(tuple, rejected), *map(tuple, legs)]
-            leaf = hashlib.sha256(repr(every).encode())
-            rows.append(
-                (ledger, o.position, o.kind, bool(rejected), len(legs), False, leaf.digest())
-            )
+            decided = tx.decided_by(books, o.position)
+            every = [*stored, *map(tuple, rejected), *map(tuple, legs), *map(tuple, decided)]
+            leaf = hashlib.sha256(repr(every).encode()).digest()
+            outcome = bool(rejected), len(legs), bool(decided)
+            rows.append((ledger, o.position, o.kind, *outcome, leaf))
     return rows
 
 

@@ -16,7 +16,7 @@ from pipeline import (
     write,
 )
 from pipeline.prepared import Prepared
-from pipeline.verify import chain, runs
+from pipeline.verify import chain, replay, runs
 from tasks import sweep
 from tests.chaos.fake_database import Parameters, Session, Statement
 from tests.chaos.statements.audit import blocks, insert_blocks, leaves, read_heads, take_turns
@@ -26,6 +26,14 @@ from tests.chaos.statements.claims import (
     look_and_lock,
     stands_beside,
     through_look,
+)
+from tests.chaos.statements.decisions import (
+    end_pending,
+    insert_decisions,
+    keep_pending,
+    kept_pending,
+    target_legs,
+    targets,
 )
 from tests.chaos.statements.intake import insert_log, look_up
 from tests.chaos.statements.poison import clear, failed, forget, recent_rejections, record, rejected
@@ -82,10 +90,15 @@ STATEMENTS: dict[str, Statement] = {
     rules.SETTINGS: load_settings,
     load.LAST_NUMBERS: last_numbers,
     load.LOAD_ACCOUNTS: load_accounts,
+    load.TARGETS: targets,
+    load.TARGET_LEGS: target_legs,
     write.INSERT_ACCOUNTS: insert_accounts,
     write.UPDATE_TOTALS: update_accounts,
     write.UPDATE_ALL: update_accounts,
     write.INSERT_POSTINGS: insert_postings,
+    write.INSERT_DECISIONS: insert_decisions,
+    write.KEEP_PENDING: keep_pending,
+    write.END_PENDING: end_pending,
     audit.LEAVES: leaves,
     audit.HEADS: read_heads,
     audit.INSERT_BLOCKS: insert_blocks,
@@ -100,5 +113,6 @@ STATEMENTS: dict[str, Statement] = {
     sweep.LAGGING.text: lagging,
     chain.BLOCKS: blocks,
     runs.RUNS: runs_of,
+    replay.PENDING: kept_pending,
 }
 assert heads.HEADS_LOCK not in stage.LOCKS.values()
