@@ -13,7 +13,8 @@ from tests.bank import Bank, new_ledger
 
 ROOT = Path(__file__).parents[2]
 QUEUES = ",".join(
-    f"trident.{queue}" for queue in ("sweep", "notify", "audit", "post", "authorize", "validate")
+    f"trident.{queue}"
+    for queue in ("sweep", "notify", "audit", "post", "authorize", "validate", "index")
 )
 STOP_S = 20
 

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+from pipeline.accept import Accepted
+from pipeline.search.codes import SEGMENT
 from tasks.chain import AUDIT, NOTIFY, POST, step
 from tasks.ring import broker, publish, ring_now
 from tests.acceptance.test_crash_points import notified, prepare, until
-from tests.bank import Bank, new_ledger
+from tests.bank import Bank, new_ledger, transfer
 
 
 def test_a_ring_that_was_never_made_is_made_by_the_sweeper(bank: Bank) -> None:
@@ -48,3 +50,13 @@ def test_a_bell_for_many_ledgers_works_each_of_them(workers: Path, env: dict[str
     assert ring_now(last) == 60
     for bank in banks:
         until(lambda bank=bank: notified(bank) >= 1, "each ledger is notified")  # type: ignore[misc]
+
+
+def test_the_log_is_indexed_by_itself(bank: Bank) -> None:
+    """Some seconds after a segment is full it is in the index, without anybody asking."""
+    many = (bank.submission("transfer", transfer("a", "a", n + 1)) for n in range(SEGMENT))
+    last = bank.accept(*many)[-1]
+    assert isinstance(last, Accepted)
+    ring_now({bank.ledger: last.position})
+    query = "SELECT FROM search_progress WHERE ledger_id = :ledger AND segments = 1"
+    until(lambda: len(bank.rows(query)) == 1, "the segment is indexed")

@@ -148,6 +148,14 @@ BAD: dict[str, str] = {
     "positions 1 to 1 are not authorized": POSTINGS
     + "(1, 1, -100, -100, 1, 999999, 2, 0, 'EUR', false),"
     + "(1, 1, 100, 100, 1, 999999, 1, 1, 'EUR', false)",
+    "the index may not pass notify": "INSERT INTO search_progress (tenant_id, ledger_id, segments)"
+    " VALUES (1, :ledger, 1)",
+    "2 segments do not follow the ones before": "INSERT INTO search_progress (tenant_id,"
+    " ledger_id, segments) VALUES (1, :ledger, 2)",
+    "permission denied for table search_index": "UPDATE search_index SET places = ''",
+    "permission denied for table search_progress": "DELETE FROM search_progress",
+    "search_index_not_empty": "INSERT INTO search_index VALUES (1, :ledger, 0, 0, '', '')",
+    "search_index_places_check": "INSERT INTO search_index VALUES (1, :ledger, 0, 0, 'abc', '')",
     "value too long": POSTINGS + "(5, 2, -1, 499, 1, :ledger, 2, 0, 'EURO', false)",
 }
 
@@ -284,10 +292,12 @@ def test_the_sweeper_reads_progress_and_nothing_else(books: Bank, env: dict[str,
             {"ledger": books.ledger.ledger_id},
         )
         assert seen.scalar() == 5
+        connection.execute(text("SELECT ledger_id, segments FROM search_progress"))
     for query in (
         "SELECT body FROM operations",
         "SELECT * FROM accounts",
         "SELECT * FROM postings",
+        "SELECT * FROM search_index",
         "INSERT INTO ledgers (tenant_id, name) VALUES (1, 'x')",
     ):
         with (
