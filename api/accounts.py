@@ -22,10 +22,10 @@ from api.intake import (
     read_item,
     read_kind,
 )
-from api.listing import Listing, Wanted
 from api.operations import INTAKE_PROBLEMS
-from api.paging import cursor, number_after, page, text_after
-from api.parameters import BULK_STATUSES, AccountsQuery, TimesQuery
+from api.paging import cursor, page, place_after, text_after
+from api.parameters import BULK_STATUSES, AccountsQuery
+from api.searches import DirectedQuery, listing, wanted_by
 from api.state import state
 from api.tokens import Principal
 from api.waiting import wanted_wait_s
@@ -121,7 +121,7 @@ def show(ledger: str, code: str) -> Response:
 
 
 @blueprint.route("/<account_code:code>/postings", methods=["GET"], parameters=_path(openapi.CODE))
-@blueprint.arguments(TimesQuery, location="query", unknown=RAISE)
+@blueprint.arguments(DirectedQuery, location="query", unknown=RAISE)
 @blueprint.doc(
     **openapi.route(
         {200: ("AccountPostingList", "One page.")},
@@ -135,18 +135,11 @@ def show_postings(query: dict[str, Any], ledger: str, code: str) -> Response:
     """
     who = reader()
     book = state().books.find(who.tenant_id, ledger)
-    wanted = Wanted(
-        limit=query["limit"],
-        newest=query["order"] == "newest",
-        after=number_after("postings", query.get("after")),
-        since=query.get("since"),
-        until=query.get("until"),
-    )
+    wanted = wanted_by(query, place_after("postings", query.get("after")), account=code)
     with tenant_reading(who.tenant_id, state().engine) as connection:
-        held = queries.account(connection, book, code)
-        listed = Listing(connection, book, wanted).postings(held)
+        listed = listing(connection, book, wanted).postings()
     following = None if listed.following is None else cursor("postings", listed.following)
-    return answer(page([shown.account_posting(row, held.type) for row in listed.items], following))
+    return answer(page(list(map(shown.account_posting, listed.items)), following))
 
 
 @blueprint.route("/<account_code:code>", methods=["PATCH"], parameters=_path(openapi.CODE))

@@ -21,6 +21,7 @@ from api import (
     rules,
     tokens,
 )
+    postings,
 from api.books import Books
 from api.checked import Checked
 from api.converters import AccountCode
@@ -59,6 +60,7 @@ def create_app(ring: Ring | None = None) -> Flask:
         ledgers,
         accounts,
         operations,
+        postings,
         dry_runs,
         rules,
         reconciliations,

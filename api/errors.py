@@ -66,6 +66,7 @@ PROBLEMS = {
         415, "The body is of a type that this address does not take."
     ),
     "invalid_request": ProblemType(422, "A member or parameter is missing or wrong."),
+    "filter_unserved": ProblemType(422, "No index serves this search."),
     "unknown_kind": ProblemType(422, "There is no such kind of operation."),
     "idempotency_key_reused": ProblemType(422, "The idempotency key belongs to another content."),
     "unstorable": ProblemType(422, "The database refused this content."),

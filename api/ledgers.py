@@ -93,12 +93,14 @@ def show(ledger: str) -> Response:
     """Show a ledger
 
     `progress` is the last position of the log and of each stage; `lag` is how many operations wait
-    for a stage and how long the first of them has.
+    for a stage and how long the first of them has. `index` is how far the index has come by which
+    operations are searched: it takes 4,096 at a time, and the rest is searched without it.
     """
     who = reader()
     book = state().books.find(who.tenant_id, ledger)
     with tenant_reading(who.tenant_id, state().engine) as connection:
         reached = queries.progress(connection, book)
+        index = queries.index(connection, book)
         created_at = queries.ledger_created_at(connection, book)
     last = reached["accept"].position
     facts = {fact: reached[stage] for stage, fact in FACTS.items()}
@@ -107,7 +109,16 @@ def show(ledger: str) -> Response:
         fact: {"operations": last - lag.position, "seconds": lag.seconds}
         for fact, lag in facts.items()
     }
-    more = {"progress": {"accepted": last, **progress}, "lag": lags}
+    behind = reached["notify"].position - index.position
+    more = {
+        "progress": {"accepted": last, **progress},
+        "lag": lags,
+        "index": {
+            "position": index.position,
+            "operations": behind,
+            "seconds": index.seconds,
+        },
+    }
     return answer(_shown(book.name, created_at) | more)
 
 

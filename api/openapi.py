@@ -233,6 +233,7 @@ def _add_answers(api: Api) -> None:
         schemas.LedgerSchema,
         schemas.AccountSchema,
         schemas.AccountPostingSchema,
+        schemas.LedgerPostingSchema,
         schemas.ListedOperationSchema,
     )
     shapes: tuple[type[Schema], ...] = (

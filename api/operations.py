@@ -11,9 +11,8 @@ from api.answers import answer
 from api.auth import principal, reader
 from api.errors import Problem
 from api.intake import header_key, items_body, json_body, read, read_item
-from api.listing import Listing, Wanted
 from api.paging import cursor, number_after, page
-from api.parameters import OperationsQuery
+from api.searches import OperationsQuery, listing, wanted_by
 from api.state import state
 from api.waiting import wanted_wait_s
 from models.db import tenant_reading
@@ -109,34 +108,28 @@ def create_many(ledger: str) -> Response:
 @blueprint.doc(
     **openapi.route(
         {200: ("OperationList", "One page, without postings.")},
-        problems=("invalid_cursor", "unknown_ledger", "unknown_account", "invalid_request"),
+        problems=(
+            "invalid_cursor",
+            "unknown_ledger",
+            "unknown_account",
+            "invalid_request",
+            "filter_unserved",
+        ),
     )
 )
 def show_many(query: dict[str, Any], ledger: str) -> Response:
-    """List operations
+    """List or search operations
 
-    Newest first, or `order=oldest`. A page that is filtered by kind or account looks through a
-    bounded stretch of the log: it may hold fewer than `limit`, even none, while `has_more` says
-    that there is a next one.
+    Newest first, or `order=oldest`. A page looks at a bounded number of rows: where few of them
+    fit, it may hold fewer than `limit`, even none, while `has_more` says that there is a next one.
+    An amount is one that the operation names or posts, whatever its currency. Search sees
+    every operation that is accepted, however new.
     """
     who = reader()
     book = state().books.find(who.tenant_id, ledger)
-    after = number_after("operations", query.get("after"))
+    wanted = wanted_by(query, number_after("operations", query.get("after")))
     with tenant_reading(who.tenant_id, state().engine) as connection:
-        account = None
-        if "account" in query:
-            account = queries.account(connection, book, query["account"])
-        wanted = Wanted(
-            limit=query["limit"],
-            newest=query["order"] == "newest",
-            after=after,
-            since=query.get("since"),
-            until=query.get("until"),
-            status=query.get("status"),
-            kind=query.get("kind"),
-            account=account,
-        )
-        listed = Listing(connection, book, wanted).operations()
+        listed = listing(connection, book, wanted).operations()
         rows = queries.operations(connection, book, listed.items)
     following = None if listed.following is None else cursor("operations", listed.following)
     return answer(page([shown.stored_operation(book, row) for row in rows], following))

@@ -11,6 +11,8 @@ from typing import Any
 import orjson
 
 from api.errors import Problem
+from pipeline.search.lines import LEGS_END
+from pipeline.search.wanted import Place
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 200
@@ -20,9 +22,10 @@ CURSOR_MAX_LENGTH = 256
 PLACE_MAX = 2**40
 
 
-def cursor(listed: str, place: int | str) -> str:
+def cursor(listed: str, place: int | str | Place) -> str:
     """The cursor behind which the next page of this list begins."""
-    return base64.urlsafe_b64encode(orjson.dumps([listed, place])).rstrip(b"=").decode()
+    plain = list(place) if isinstance(place, Place) else place
+    return base64.urlsafe_b64encode(orjson.dumps([listed, plain])).rstrip(b"=").decode()
 
 
 def number_after(listed: str, after: str | None) -> int | None:
@@ -31,6 +34,17 @@ def number_after(listed: str, after: str | None) -> int | None:
     if place is not None and not (type(place) is int and 0 <= place <= PLACE_MAX):
         raise _refusal()
     return place
+
+
+def place_after(listed: str, after: str | None) -> Place | None:
+    """The posting behind which the page begins, or None for the first page; raises Problem."""
+    place = _place(listed, after)
+    if place is None:
+        return None
+    match place:
+        case [int(position), int(leg)] if 0 <= position <= PLACE_MAX and 0 <= leg <= LEGS_END:
+            return Place(position, leg)
+    raise _refusal()
 
 
 def text_after(listed: str, after: str | None) -> str | None:

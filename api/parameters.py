@@ -7,10 +7,8 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from api.books import NAME_PATTERN
 from api.paging import LIMIT_DEFAULT, LIMIT_MAX
-from pipeline.kinds import KINDS
 from pipeline.kinds.fields import check_code
 
-STATUSES = ("accepted", "validated", "authorized", "pending", "posted", "rejected")
 # What an item's status says; the problem in `error` says the rest.
 BULK_STATUSES = (
     "accepted",
@@ -26,7 +24,8 @@ DRY_STATUSES = ("posted", "pending", "rejected", "replayed", "conflict")
 ORDERS = ("newest", "oldest")
 
 
-def _says(description: str, **more: Any) -> dict[str, Any]:
+def says(description: str, **more: Any) -> dict[str, Any]:
+    """What the OpenAPI document shows of a parameter."""
     return {"description": description, **more}
 
 
@@ -44,7 +43,7 @@ class Moment(fields.Field[dt.datetime]):
 
 
 def _moment(description: str) -> Moment:
-    return Moment(metadata=_says(description, type="string", format="date-time"))
+    return Moment(metadata=says(description, type="string", format="date-time"))
 
 
 class PageQuery(Schema):
@@ -53,9 +52,9 @@ class PageQuery(Schema):
     limit = fields.Integer(
         load_default=LIMIT_DEFAULT,
         validate=validate.Range(1, LIMIT_MAX),
-        metadata=_says("How many to show at most."),
+        metadata=says("How many to show at most."),
     )
-    after = fields.String(metadata=_says("`next` of the page before."))
+    after = fields.String(metadata=says("`next` of the page before."))
 
     class Meta:
         unknown = RAISE
@@ -69,26 +68,16 @@ class TimesQuery(PageQuery):
     order = fields.String(
         load_default="newest",
         validate=validate.OneOf(ORDERS),
-        metadata=_says("Which end of the log comes first."),
+        metadata=says("Which end of the log comes first."),
     )
     since = _moment("Accepted at this time or later.")
     until = _moment("Accepted before this time.")
 
 
-class OperationsQuery(TimesQuery):
-    """Filters of a ledger's operations; all that are given must fit."""
-
-    status = fields.String(validate=validate.OneOf(STATUSES), metadata=_says("Their status now."))
-    kind = fields.String(validate=validate.OneOf(tuple(KINDS)), metadata=_says("Their kind."))
-    account = fields.String(
-        validate=check_code, metadata=_says("The code of an account that they posted to.")
-    )
-
-
 class AccountsQuery(PageQuery):
     """A ledger's accounts, in the order of their codes."""
 
-    code = fields.String(validate=check_code, metadata=_says("The one account with this code."))
+    code = fields.String(validate=check_code, metadata=says("The one account with this code."))
 
 
 def _check_name(name: str) -> None:
@@ -104,7 +93,7 @@ class LedgerRequestSchema(Schema):
     name = fields.String(
         required=True,
         validate=_check_name,
-        metadata=_says("How requests name it.", example="main"),
+        metadata=says("How requests name it.", example="main"),
     )
 
     class Meta:

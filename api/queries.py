@@ -14,6 +14,7 @@ from models.ledger import LedgerRef
 from pipeline import arrays
 from pipeline.kinds.fields import CODE_PATTERN
 from pipeline.ledger import Account
+from pipeline.search.codes import SEGMENT
 from pipeline.stage import STAGES
 
 # A stage as the fact that it leaves behind.
@@ -105,6 +106,19 @@ SELECT p.stage, p.position, clock_timestamp() - o.accepted_at AS waited
 """
 
 
+# The index takes whole segments: what waits for the rest of one is not late.
+INDEX = """
+SELECT i.position, o.waited
+  FROM (SELECT coalesce((SELECT segments FROM search_progress
+                          WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s), 0)::bigint
+               * %(segment)s AS position) i
+  LEFT JOIN LATERAL (
+       SELECT clock_timestamp() - accepted_at AS waited FROM operations
+        WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s
+          AND position = i.position + %(segment)s LIMIT 1) o ON true
+"""
+
+
 class Lag(NamedTuple):
     """How many operations wait for a stage, and for how long the first of them has."""
 
@@ -179,3 +193,9 @@ def progress(connection: Connection, ledger: LedgerRef) -> dict[str, Lag]:
         row.stage: Lag(row.position, row.waited.total_seconds() if row.waited else 0.0)
         for row in rows
     }
+
+
+def index(connection: Connection, ledger: LedgerRef) -> Lag:
+    """How far the index of the log has come, and how long its next segment has been there."""
+    row = connection.exec_driver_sql(INDEX, scope(ledger, segment=SEGMENT)).one()
+    return Lag(row.position, row.waited.total_seconds() if row.waited else 0.0)

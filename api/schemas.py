@@ -8,9 +8,10 @@ from typing import Any
 
 from marshmallow import INCLUDE, Schema, fields, validate
 
-from api.parameters import BULK_STATUSES, STATUSES
+from api.parameters import BULK_STATUSES
 from pipeline.kinds import KINDS
 from pipeline.ledger import TYPES
+from pipeline.search.found import STATUSES
 
 MINOR_UNITS = "Minor units of the currency."
 
@@ -79,6 +80,17 @@ class LagsSchema(Schema):
     notified = fields.Nested(LagSchema, required=True)
 
 
+class IndexSchema(Schema):
+    """How far the index has come. What it has not reached is looked through all the same."""
+
+    position = fields.Integer(required=True, metadata=_says("The last position that is in it."))
+    operations = fields.Integer(required=True, metadata=_says("How many behind it are notified."))
+    seconds = fields.Float(
+        required=True,
+        metadata=_says("How long its next 4,096 operations have waited, once they are there."),
+    )
+
+
 class LedgerSchema(Schema):
     """One set of books, with a log of its own."""
 
@@ -92,6 +104,7 @@ class LedgerStateSchema(LedgerSchema):
 
     progress = fields.Nested(ProgressSchema, required=True)
     lag = fields.Nested(LagsSchema, required=True)
+    index = fields.Nested(IndexSchema, required=True)
 
 
 class AccountSchema(Schema):
@@ -142,6 +155,15 @@ class AccountPostingSchema(PostingSchema):
     accepted_at = _time("When the operation was accepted.")
     effective_date = _text("The operation's, if it has one.", nullable=True, format="date")
     description = _text("The operation's, if it has one.", nullable=True)
+
+
+class LedgerPostingSchema(AccountPostingSchema):
+    """One line of a ledger."""
+
+    class Meta:
+        exclude = ()
+
+    leg = fields.Integer(required=True, metadata=_says("Its number within the operation, from 0."))
 
 
 class TimelineSchema(Schema):

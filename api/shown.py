@@ -116,8 +116,8 @@ def decisions(rows: Sequence[Any]) -> list[dict[str, Any]]:
     ]
 
 
-def account_posting(row: Any, of_type: str) -> dict[str, Any]:
-    """One line of an account's statement, from a row of queries.ACCOUNT_POSTINGS."""
+def account_posting(row: Any) -> dict[str, Any]:
+    """One line of an account's statement, from a row of pipeline.search.lines.LINES."""
     body = orjson.loads(row.body)
     return {
         "operation": show_id(row.id),
@@ -126,8 +126,13 @@ def account_posting(row: Any, of_type: str) -> dict[str, Any]:
         "accepted_at": row.accepted_at,
         "effective_date": body.get("effective_date"),
         "description": body.get("description"),
-        **_movement(row, of_type),
+        **_movement(row, row.type),
     }
+
+
+def ledger_posting(row: Any) -> dict[str, Any]:
+    """The same with its account and leg, where all accounts stand together."""
+    return {"account": row.code, "leg": row.leg, **account_posting(row)}
 
 
 def _movement(row: Any, of_type: str) -> dict[str, Any]:

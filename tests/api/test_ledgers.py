@@ -77,6 +77,7 @@ def test_progress_and_lag(api: Caller, asleep: Bellman) -> None:
     assert set(done["progress"].values()) == {3}
     assert {lag["operations"] for lag in done["lag"].values()} == {0}
     assert {lag["seconds"] for lag in done["lag"].values()} == {0}
+    assert done["index"] == {"position": 0, "operations": 3, "seconds": 0.0}
 
 
 @pytest.mark.parametrize("name", ["nothing", "NOTHING", "%00", "%FF", "a" * 100, "..", "main "])

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from api import listing
 from models.ledger import LedgerRef
 from pipeline.drain import drain
+from pipeline.search import listing, sources
 from tests.api.caller import Caller, transfer
 from tests.api.conftest import Bellman
 from tests.bank import new_ledger
@@ -125,10 +125,11 @@ def test_a_filter_without_an_index_looks_through_bounded_stretches(
     busy: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pages may be short or empty, but together they are complete and in order."""
-    monkeypatch.setattr(listing, "STRETCH", 2)
-    monkeypatch.setattr(listing, "STRETCH_POSTINGS", 2)
-    first: Any = busy.get("operations?kind=open_account&order=oldest&limit=5").json
-    assert [one["position"] for one in first["data"]] == [1, 2]
+    monkeypatch.setattr(listing, "WORK_MAX", 3)
+    monkeypatch.setattr(sources, "WORK_MAX", 3)
+    monkeypatch.setattr(listing, "POSTINGS", 2)
+    first: Any = busy.get("operations?kind=open_account&limit=2").json
+    assert [one["position"] for one in first["data"]] == [8]
     assert first["has_more"]
     for query, positions in (
         ("kind=open_account", [8, 2, 1]),

@@ -128,6 +128,8 @@ def test_real_answers_are_as_documented(api: Caller, spec: Any) -> None:
         (api.get("accounts"), f"{here}/accounts", "get"),
         (api.get("accounts/a"), f"{here}{code}", "get"),
         (api.get("accounts/a/postings"), f"{here}{code}/postings", "get"),
+        (api.get("postings"), f"{here}/postings", "get"),
+        (api.get("operations?text=a*"), f"{here}/operations", "get"),
         (api.post("accounts/a/freeze", key=new_key()), f"{here}{code}/freeze", "post"),
         (api.post("accounts/a/freeze", key=new_key(), wait=0), f"{here}{code}/freeze", "post"),
         (api.post("accounts/a/freeze", key=new_key()), f"{here}{code}/freeze", "post"),
