@@ -8,7 +8,7 @@ import click
 # Every command: where it is written, and the line that `trident --help` shows for it. It stands
 # here so that `--help` imports nothing: the commands themselves pull in SQLAlchemy and Celery.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "run": ("cli.run:run", "Start the stack and leave it running, or run one command with it."),
+    "run": ("cli.run:run", "Start the stack and leave it running, or run a command with it."),
     "demo": ("cli.demo:demo", "Post a small company's month and show what came out."),
     "token": ("cli.token:token", "Print an access token for the API."),
     "accounts": ("cli.accounts:accounts", "Open accounts from a CSV file."),
@@ -19,9 +19,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "cli.reconcile:reconcile",
         "Match an account with the statements of a bank.",
     ),
+    "operations": ("cli.operations:operations", "List or search the operations of a ledger."),
     "status": ("cli.status:status", "Show how far each stage has come."),
     "verify": ("cli.verify:verify", "Check the audit chain, the balances and the postings."),
     "sweep": ("cli.sweep:sweep", "Ring once for every ledger that has work waiting."),
+    "reindex": ("cli.reindex:reindex", "Make the index of the log anew."),
     "db": ("cli.db:db", "Look after the database."),
 }
 

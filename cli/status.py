@@ -66,6 +66,7 @@ def as_dict(standing: Standing) -> dict[str, Any]:
         "lag": {stage: positions["accept"] - positions[stage] for stage in STAGES},
         "oldest_unposted_s": standing.oldest_unposted_s,
         "posted_last_minute": standing.posted_last_minute,
+        "indexed": standing.indexed,
     }
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 from models.ledger import LedgerRef
 from pipeline import arrays
 from pipeline.refusal import Refusal
+from pipeline.search.codes import SEGMENT
 
 
 class Progress(NamedTuple):
@@ -58,7 +59,10 @@ SELECT l.ledger_id, l.name, l.accept, l.validate, l.authorize, l.post, l.audit, 
           FROM (SELECT * FROM runs r
                  WHERE r.tenant_id = :tenant AND r.ledger_id = l.ledger_id AND r.stage = 'post'
                  ORDER BY r.from_position DESC LIMIT :runs) r
-         WHERE r.at > clock_timestamp() - interval '1 minute')
+         WHERE r.at > clock_timestamp() - interval '1 minute'),
+       coalesce((SELECT segments FROM search_progress s
+                  WHERE s.tenant_id = :tenant AND s.ledger_id = l.ledger_id), 0)::bigint
+         * :segment
   FROM (SELECT ledger_id, name,
                last_position(:tenant, ledger_id, 'accept') AS accept,
                last_position(:tenant, ledger_id, 'validate') AS validate,
@@ -74,19 +78,25 @@ RUNS_A_MINUTE = 3_000
 
 
 class Standing(NamedTuple):
-    """How a ledger stands: how far it is, for how long work has waited, and how fast it goes."""
+    """How a ledger stands: how far it is, for how long work has waited, and how fast it goes.
+
+    `indexed`: the last position that is in the index of the log.
+    """
 
     ledger: LedgerRef
     progress: Progress
     oldest_unposted_s: float | None
     posted_last_minute: int
+    indexed: int
 
 
 def read_standings(connection: Connection, tenant_id: int) -> list[Standing]:
     """How each of the tenant's ledgers stands, by name."""
-    rows = connection.execute(STANDINGS, {"tenant": tenant_id, "runs": RUNS_A_MINUTE})
+    rows = connection.execute(
+        STANDINGS, {"tenant": tenant_id, "runs": RUNS_A_MINUTE, "segment": SEGMENT}
+    )
     return [
-        Standing(LedgerRef(tenant_id, row[0], row[1]), Progress(*row[2:8]), row[8], row[9])
+        Standing(LedgerRef(tenant_id, row[0], row[1]), Progress(*row[2:8]), *row[8:])
         for row in rows
     ]
 

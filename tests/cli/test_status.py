@@ -29,6 +29,7 @@ def test_status_counts_what_each_stage_has_left(lagging: Bank, trident: Trident)
     assert set(ledger["lag"].values()) == {2}
     assert 0 <= ledger["oldest_unposted_s"] < 60
     assert ledger["posted_last_minute"] == 3
+    assert ledger["indexed"] == 0
     assert document["broker"] == "ok"
     assert document["workers"] == []
 
