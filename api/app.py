@@ -17,11 +17,11 @@ from api import (
     openapi,
     openapi_reconciliations,
     operations,
+    postings,
     reconciliations,
     rules,
     tokens,
 )
-    postings,
 from api.books import Books
 from api.checked import Checked
 from api.converters import AccountCode

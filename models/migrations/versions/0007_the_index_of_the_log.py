@@ -10,8 +10,8 @@ B-tree are.
 
 from alembic import op
 
-revision = "0012"
-down_revision = "0002"
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
