@@ -82,6 +82,12 @@ class Lines:
             "accounts": arrays.integers(account.number for account in accounts or ()),
         }
 
+    @property
+    def takes_all(self) -> bool:
+        """Whether every posting of the accounts is wanted."""
+        wanted = self._wanted
+        return wanted.amounts is None and wanted.currency is None and wanted.direction is None
+
     def at(self, positions: Sequence[int], many: int) -> list[Any]:
         """The first so many of the postings that the operations at the positions have."""
         if not positions:

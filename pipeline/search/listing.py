@@ -91,7 +91,7 @@ class Listing:
             begun = wanted.after + 1 if wanted.newest else wanted.after - 1
             within = within.behind(begun, wanted.newest)
         lines = Lines(self._connection, self._ledger, wanted, self._accounts)
-        if wanted.account is not None and not wanted.has_own_terms:
+        if wanted.account is not None and lines.takes_all:
             return self._of_one_account(lines, within)
         last_leg = 0 if wanted.newest else LEGS_END
         return self._page(
@@ -102,7 +102,7 @@ class Listing:
         )
 
     def _of_one_account(self, lines: Lines, within: Range) -> Listed:
-        """Straight from the account's own postings, half of which have the wanted direction."""
+        """Straight from the account's own postings, all of which are wanted."""
         assert self._accounts is not None
         (account,) = self._accounts
         limit = self._wanted.limit

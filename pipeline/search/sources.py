@@ -37,6 +37,8 @@ GROWTH = 4
 # Segments whose rows are read at a time; the last is as many as one statement should bring.
 SEGMENTS_MIN = 4
 SEGMENTS_MAX = 1_024
+# A statement that brought more rows is not followed by a larger one.
+ROWS_FEW = 2_000
 # How many postings are read, over all accounts, for a page that is filtered further.
 POSTINGS = 2_000
 
@@ -142,7 +144,8 @@ class Sources:
         newest = Range(0, segments - 1).beginning(SEGMENTS_MIN, newest=True)
         if newest.low > newest.high:
             return 1.0
-        found = sum(len(offsets) for _, offsets in self._in_index(wanted, newest))
+        rows = self._rows(wanted, newest)
+        found = sum(len(offsets) for _, offsets in self._in_all(wanted, rows))
         return found / ((newest.high - newest.low + 1) * SEGMENT)
 
     def _by_segments(self, wanted: Sequence[Codes], within: Range) -> Iterator[Stretch]:
@@ -153,7 +156,8 @@ class Sources:
         while left.low <= left.high:
             window = left.beginning(many, self._newest)
             found: list[int] = []
-            for segment, offsets in self._in_index(wanted, window):
+            rows = self._rows(wanted, window)
+            for segment, offsets in self._in_all(wanted, rows):
                 first = segment * SEGMENT + 1
                 if offsets is EVERYWHERE:
                     yield from self._looked(found, within)
@@ -167,17 +171,21 @@ class Sources:
             yield from self._looked(found, within)
             ends = Range(window.low * SEGMENT + 1, (window.high + 1) * SEGMENT).within(within)
             edge = ends.low if self._newest else ends.high
-            yield Stretch((), edge, (window.high - window.low + 1) * len(wanted))
+            yield Stretch((), edge, window.high - window.low + 1 + len(rows))
             left = left.behind(window.low if self._newest else window.high, self._newest)
-            many = min(many * GROWTH, SEGMENTS_MAX)
+            if len(rows) <= ROWS_FEW:
+                many = min(many * GROWTH, SEGMENTS_MAX)
 
-    def _in_index(
-        self, wanted: Sequence[Codes], window: Range
-    ) -> Iterator[tuple[int, Sequence[int]]]:
-        """Each segment of the window where all codes are, with the offsets in the list's order."""
+    def _rows(self, wanted: Sequence[Codes], window: Range) -> list[Any]:
+        """What the index has of the codes in these segments."""
         asked = {bucket for codes in (*wanted, EVERY_SEARCH) for bucket in codes.buckets}
-        buckets = sorted(asked)
-        rows = self._ask(INDEX, buckets=arrays.integers(buckets), **window._asdict())
+        buckets = arrays.integers(sorted(asked))
+        return self._ask(INDEX, buckets=buckets, **window._asdict())
+
+    def _in_all(
+        self, wanted: Sequence[Codes], rows: Sequence[Any]
+    ) -> Iterator[tuple[int, Sequence[int]]]:
+        """Each segment where all codes are, with the offsets, in the list's order."""
         of_segment: dict[int, list[Row]] = {}
         for segment, *row in rows:
             of_segment.setdefault(segment, []).append(Row(*row))
