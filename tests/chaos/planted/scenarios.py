@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.chaos.planted.backstops import decided_twice
 from tests.chaos.planted.durability import synchronous_commit_off
 from tests.chaos.planted.keys import keys_only_in_redis, unique_keys_dropped
 from tests.chaos.planted.report import Caught
@@ -18,6 +19,7 @@ SCENARIOS: dict[str, Scenario] = {
     "tenant filter and policy removed": tenant_filter_removed,
     "row count unchecked under a wrong tenant": row_count_unchecked,
     "synchronous_commit=off, Postgres killed": synchronous_commit_off,
+    "decisions forgotten, and their guards dropped": decided_twice,
 }
 
 
