@@ -133,7 +133,7 @@ def ignore(ledger: str, code: str) -> Response:
 
 
 @blueprint.route(
-    "/matches/<int:number>/undo", methods=["POST"], parameters=path(openapi_reconciliations.MATCH)
+    "/matches/<number>/undo", methods=["POST"], parameters=path(openapi_reconciliations.MATCH)
 )
 @blueprint.doc(
     **openapi.route(
@@ -142,7 +142,7 @@ def ignore(ledger: str, code: str) -> Response:
         problems=(*WRITE_PROBLEMS, "unknown_match", "already_undone", "reconciliation_busy"),
     )
 )
-def undo(ledger: str, code: str, number: int) -> Response:
+def undo(ledger: str, code: str, number: str) -> Response:
     """Undo a match
 
     An operation that was booked stays posted; reverse it if it was wrong. Takes the role `admin`
@@ -152,8 +152,9 @@ def undo(ledger: str, code: str, number: int) -> Response:
     reason = reconciling.body(reconciling.UndoRequestSchema)["reason"]
     with tenant_writing(who.tenant_id, app_engine()) as connection:
         of = reconciling.subject(connection, book, code)
-        matches.undo(connection, of, number, reason=reason, by=who.subject)
-        return answer(shown_reconciliations.match(of, matches.find(connection, of, number)))
+        found = matches.find(connection, of, reconciling.number(number))
+        matches.undo(connection, of, found.match, reason=reason, by=who.subject)
+        return answer(shown_reconciliations.match(of, matches.find(connection, of, found.match)))
 
 
 @blueprint.route("/bookings", methods=["POST"], parameters=path())

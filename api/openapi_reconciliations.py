@@ -14,7 +14,7 @@ RECONCILED = {
     "description": "The code of the account that is reconciled.",
     "example": "assets:bank",
 }
-MATCH = {"in": "path", "name": "number", "description": "The match's number.", "example": 4}
+MATCH = {"in": "path", "name": "number", "description": "The match's number.", "example": "4"}
 MAPPING = {
     "in": "path",
     "name": "name",

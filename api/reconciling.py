@@ -1,6 +1,7 @@
 """What requests to a reconciliation bring: query strings and bodies, and the account they mean."""
 
 import datetime as dt
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,8 @@ REASON_MAX_LENGTH = 500
 WINDOW_MAX_DAYS = 31
 REFERENCE_WINDOW_MAX_DAYS = 400
 FILE_NAME_MAX_LENGTH = 200
+# 18 digits fit into a bigint.
+NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
 def _says(description: str, **more: Any) -> dict[str, Any]:
@@ -220,6 +223,13 @@ def places(connection: Connection, of: Subject, named: Sequence[dict[str, Any]])
             )
         found.append(Place(address.position, own[0]))
     return found
+
+
+def number(text: str) -> int:
+    """The match's number in an address; raises ReconcileError where it can be none."""
+    if not NUMBER.fullmatch(text):
+        raise ReconcileError("unknown_match", "A match's number is 1, 2, 3 …")
+    return int(text)
 
 
 def _unknown(named: dict[str, Any]) -> ReconcileError:
