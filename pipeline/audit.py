@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from pipeline import arrays
-from pipeline.kinds import kind_of
 from pipeline.merkle import GENESIS, block_hash, root
 from pipeline.outcome import fault_of
 from pipeline.stage import Claim, Span, alert, commit, mogrify, scope
@@ -31,10 +30,13 @@ class Head(NamedTuple):
     hash: bytes
 
 
+# A group has postings where its members have, so it is judged by its body.
 # OFFSET 0 keeps the planner from joining the whole log where one index range per span is meant.
 # timestamptz_send is microseconds since 2000-01-01 UTC, 8 bytes; the integers are big-endian.
 LEAVES = """
-SELECT o.ledger_id, o.position, o.kind, r.position IS NOT NULL, legs.count,
+SELECT o.ledger_id, o.position, o.kind,
+       CASE o.kind WHEN 'group' THEN o.body::text END,
+       r.position IS NOT NULL, legs.count,
        decided.bytes IS NOT NULL,
        sha256('\\x00'::bytea || int4send(o.tenant_id) || int4send(o.ledger_id)
            || int8send(o.position) || uuid_send(o.id) || timestamptz_send(o.accepted_at)
@@ -149,8 +151,8 @@ def read_leaves(cursor: Any, tenant_id: int, spans: Sequence[Span]) -> dict[int,
     """By ledger, the leaf hashes of the span's positions; raises AuditStopError."""
     cursor.execute(LEAVES, scope(tenant_id, spans))
     leaves: dict[int, list[bytes]] = {span.ledger_id: [] for span in spans}
-    for ledger_id, position, kind, rejected, legs, decided, leaf in cursor.fetchall():
-        fault = fault_of(kind_of(kind), rejected=rejected, decided=decided, legs=legs)
+    for ledger_id, position, kind, body, rejected, legs, decided, leaf in cursor.fetchall():
+        fault = fault_of(kind, body, rejected=rejected, decided=decided, legs=legs)
         if fault is not None:
             stop(ledger_id, f"position {position}: {fault}")
         leaves[ledger_id].append(bytes(leaf))

@@ -38,9 +38,13 @@ def permission_of(name: str, body: Body, principal: str) -> Refusal | None:
     refusal = refuse_role(name, principal)
     for currency, amount in kind.amounts(body).items():
         refusal = refusal or refuse_over_limit(principal, currency, amount)
-    for inner_name, inner_body in kind.inner(body):
-        refusal = refusal or permission_of(inner_name, inner_body, principal)
-    return refusal
+    if refusal is not None:
+        return refusal
+    for index, (inner_name, inner_body) in enumerate(kind.inner(body)):
+        refusal = permission_of(inner_name, inner_body, principal)
+        if refusal is not None:
+            return kind.failed(index, inner_name, refusal)
+    return None
 
 
 def refuse_role(name: str, principal: str) -> Refusal | None:

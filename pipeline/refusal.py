@@ -29,6 +29,9 @@ CODES = {
     # authorize: may this principal do this
     "not_permitted": "None of the principal's roles may submit this kind of operation.",
     "limit_exceeded": "The amount is above the principal's limit for one operation.",
+    # any stage: of what a group holds
+    "group_failed": "An operation of the group was refused, so none of them takes effect.",
+    "group_too_large": "The operations of the group would post more than 10,000 legs together.",
     # post: what the operation's target is and what is left of it
     "unknown_target": "No operation with this id was accepted before in this ledger.",
     "target_rejected": "The operation that it names was rejected: there is nothing to decide.",
@@ -61,7 +64,7 @@ CODES = {
 }
 
 
-def refuse(code: str, **detail: Any) -> Refusal:
+def refuse(code: str, /, **detail: Any) -> Refusal:
     """A refusal whose code is one of CODES."""
     assert code in CODES, code
     return Refusal(code, detail)

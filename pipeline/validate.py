@@ -46,6 +46,10 @@ def meaning_of(name: str, body: Body, accepted_at: dt.datetime) -> Refusal | Non
         if not accepted_at < expires_at <= accepted_at + AHEAD_MAX:
             return refuse("expiry_out_of_range", expires_at=body["expires_at"])
     refusal = kind.check(body)
-    for inner_name, inner_body in kind.inner(body):
-        refusal = refusal or meaning_of(inner_name, inner_body, accepted_at)
-    return refusal
+    if refusal is not None:
+        return refusal
+    for index, (inner_name, inner_body) in enumerate(kind.inner(body)):
+        refusal = meaning_of(inner_name, inner_body, accepted_at)
+        if refusal is not None:
+            return kind.failed(index, inner_name, refusal)
+    return None

@@ -55,4 +55,5 @@ KIND = Kind(
     amounts=transfer.amounts,
     accounts=transfer.accounts,
     apply=apply,
+    alone=True,
 )

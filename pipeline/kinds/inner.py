@@ -39,6 +39,13 @@ def inner(members: Members) -> tuple[str, Body]:
     return members["kind"], {name: value for name, value in members.items() if name != "kind"}
 
 
+def contains(name: str, body: Body, wanted: str) -> bool:
+    """Whether the operation is of the wanted kind, or holds one that is."""
+    if name == wanted:
+        return True
+    return any(contains(*one, wanted) for one in every_kind.kind_of(name).inner(body))
+
+
 def named(
     name_of: Callable[[Kind], Callable[[Body], Iterable[str]]],
     inners: Iterable[tuple[str, Body]],

@@ -30,6 +30,11 @@ def nothing_inside(_body: Body) -> tuple[tuple[str, Body], ...]:
     return ()
 
 
+def as_it_is(_index: int, _name: str, refusal: Refusal) -> Refusal:
+    """The refusal of an inner operation is that of the one which holds it."""
+    return refusal
+
+
 def nothing_moves(_body: Body) -> dict[str, int]:
     """The amounts of a kind that moves no money."""
     return {}
@@ -43,15 +48,17 @@ class Kind:
     names (validate, authorize, post); `targets` are the ids of operations that it decides; `apply`
     is pure and yields postings or a refusal (post).
     `posts` says whether a posted operation of this kind has postings unless it, or another by it,
-    was decided, which audit then demands; `opens`, whether it may open accounts, which need
-    numbers; `internal`, that Trident alone submits it. `inner` are the operations that it holds, as
-    (kind, body): each is validated and authorized as if it stood by itself. `alone`: no other
-    operation holds it.
+    was decided, which audit then demands (None: where one of its inner operations has); `opens`,
+    whether it may open accounts, which need numbers; `internal`, that Trident alone submits it;
+    `alone`, that no other operation holds it.
+    `inner` are the operations that it holds, as (kind, body): each is validated and authorized as
+    if it stood by itself, and `failed` says how the refusal of one, by its index and kind, refuses
+    the whole.
     """
 
     name: str
     roles: frozenset[str]
-    posts: bool
+    posts: bool | None
     schema: Schema
     example: Body
     apply: Callable[[Books, Entry], Effect]
@@ -61,6 +68,7 @@ class Kind:
     currencies: Callable[[Body], Iterable[str]] = nothing_moves
     amounts: Callable[[Body], dict[str, int]] = nothing_moves
     inner: Callable[[Body], Iterable[tuple[str, Body]]] = nothing_inside
+    failed: Callable[[int, str, Refusal], Refusal] = as_it_is
     opens: bool = False
     internal: bool = False
     alone: bool = False

@@ -13,6 +13,7 @@ from pipeline.decide import decide, find_target
 from pipeline.enter import enter
 from pipeline.kinds import fields, transfer
 from pipeline.kinds.capture import targets
+from pipeline.kinds.inner import contains
 from pipeline.kinds.kind import SUBMITTERS, Kind
 from pipeline.ledger import Books, Effect, Entry, Leg, Target
 from pipeline.principal import refuse_over_limit
@@ -35,7 +36,7 @@ def apply(books: Books, entry: Entry) -> Effect:
     original = find_target(books, entry, shown)
     if isinstance(original, Refusal):
         return original
-    if original.entry.kind == KIND.name:
+    if contains(original.entry.kind, original.entry.body, KIND.name):
         return refuse("reversal_of_reversal", target=shown)
     if not original.legs:
         return refuse("nothing_to_reverse", target=shown, kind=original.entry.kind)

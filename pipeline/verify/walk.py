@@ -9,6 +9,7 @@ from pipeline.kinds import KINDS
 from pipeline.ledger import Posting
 from pipeline.outcome import fault_of
 from pipeline.progress import Progress
+from pipeline.stage import Operation
 from pipeline.verify.finding import FoundError
 from pipeline.verify.reading import Chunk, Rejection
 
@@ -47,20 +48,21 @@ class PostingsCheck:
 
     def look(self, chunk: Chunk) -> None:
         """The outcomes of the next positions, also of those that the log does not have."""
-        kinds = {row.operation.position: row.operation.kind for row in chunk.logged}
-        for position in sorted({*kinds, *chunk.rejections, *chunk.postings, *chunk.decisions}):
+        logged = {row.operation.position: row.operation for row in chunk.logged}
+        for position in sorted({*logged, *chunk.rejections, *chunk.postings, *chunk.decisions}):
             rejection = chunk.rejections.get(position)
             postings = chunk.postings.get(position, [])
-            if position not in kinds:
+            if position not in logged:
                 raise FoundError("it has an outcome, and there is no operation", position)
             decided = position in chunk.decisions
-            self._check_outcome(position, kinds[position], rejection, decided, len(postings))
+            self._check_outcome(logged[position], rejection, decided, len(postings))
             check_legs(position, postings)
             self.count += len(postings)
 
     def _check_outcome(
-        self, position: int, kind: str, rejection: Rejection | None, decided: bool, legs: int
+        self, operation: Operation, rejection: Rejection | None, decided: bool, legs: int
     ) -> None:
+        position, kind = operation.position, operation.kind
         if rejection is not None and position > getattr(self._reached, rejection.stage):
             raise FoundError(f"{rejection.stage} rejected it before it got there", position)
         if rejection is None and position > self._reached.post:
@@ -70,7 +72,10 @@ class PostingsCheck:
         if kind not in KINDS:
             raise FoundError(f"its kind {kind!r} is unknown", position)
         rejected = rejection is not None
-        fault = fault_of(KINDS[kind], rejected=rejected, decided=decided, legs=legs)
+        try:
+            fault = fault_of(kind, operation.body, rejected=rejected, decided=decided, legs=legs)
+        except (ValueError, LookupError, TypeError) as error:  # somebody changed its body
+            raise FoundError("its body cannot be read", position) from error
         if fault is not None:
             raise FoundError(fault, position)
 

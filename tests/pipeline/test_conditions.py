@@ -10,7 +10,7 @@ from pipeline.perform import perform
 from pipeline.refusal import Refusal
 from pipeline.through import through
 from tests.bank import Bank, transfer
-from tests.pipeline.test_core import entry
+from tests.pipeline.logs import entry
 from tests.pipeline.test_holds import proves, totals
 
 

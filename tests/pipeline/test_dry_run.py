@@ -11,7 +11,7 @@ from pipeline.accept import Accepted, Submission
 from pipeline.dry_run import DryRun, Outlook
 from pipeline.strict_json import canonical
 from tests.bank import ADMIN, Bank, new_ledger, transfer
-from tests.pipeline.test_core import LOGS, START
+from tests.pipeline.logs import LOGS, START
 
 
 def tried(bank: Bank, *submissions: Submission) -> list[Outlook]:
