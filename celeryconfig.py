@@ -61,15 +61,21 @@ def steady() -> dt.datetime:
     return dt.datetime.fromtimestamp(time.monotonic(), dt.UTC)
 
 
-# Beat rings for nobody itself: it asks a worker to look, once a second. It remembers nothing from
-# one start to the next: the monotonic clock begins anew with the machine. No expiry: the clocks of
-# two machines differ; a look takes those that wait behind it along.
+# Beat rings for nobody itself, and no due time waits in it: once a second it asks a worker to look,
+# who lags (sweep) and what is due. It remembers nothing from one start to the next: the monotonic
+# clock begins anew with the machine. No expiry: the clocks of two machines differ; a look takes
+# those that wait behind it along.
 beat_scheduler = "celery.beat:Scheduler"
 beat_schedule = {
     "sweep": {
         "task": "trident.sweep",
         "schedule": schedule(1.0, nowfun=steady),
         "options": {"queue": "trident.sweep"},
+    },
+    "due": {
+        "task": "trident.due",
+        "schedule": schedule(1.0, nowfun=steady),
+        "options": {"queue": "trident.due"},
     },
     # Searches look through what is not indexed yet: five seconds at the bulk rate are 100,000
     # operations, and a look costs the database 2 ms for a thousand ledgers.

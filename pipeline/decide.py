@@ -53,10 +53,10 @@ def begin(
     actor = actor_of(entry.principal)
     first = Decision(entry.position, 0, entry.position, effect, amount, amount, False, actor)
     books.decisions.append(first)
-    books.pending[entry.position] = Pending(effect, due)
+    waits = books.pending[entry.position] = Pending(effect, due)
     own = books.targets.get(entry.position)
     if own is not None:
-        own.last = first
+        own.last, own.pending = first, waits
 
 
 def decide(
@@ -80,5 +80,15 @@ def decide(
     target.last = Decision(position, number, entry.position, effect, amount, remaining, ends, actor)
     books.decisions.append(target.last)
     if ends:
-        books.pending[position] = None
+        books.pending[position] = target.pending = None
     return target.last
+
+
+def wait(books: Books, target: Target, effect: str, due: dt.datetime | None) -> None:
+    """The target goes on waiting, after `effect`, until another time.
+
+    It may do so whatever came of the operation that made it: what waits is no evidence.
+    """
+    assert target.pending is not None, "what does not wait cannot go on waiting"
+    waits = Pending(effect, due, target.pending.number + 1)
+    books.pending[target.entry.position] = target.pending = waits

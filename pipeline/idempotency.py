@@ -9,6 +9,8 @@ KEY_PATTERN = re.compile(rf"[!-~](?:[ -~]{{0,{KEY_MAX_LENGTH - 2}}}[!-~])?")
 
 # Keys of operations that Trident makes itself: clients and files cannot use them.
 RESERVED = "trident:"
+# `trident:due:<the id of what waits>:<number>`; ten digits let the keys of one stand in order.
+DUE = RESERVED + "due:{}:{:010d}"
 
 
 class BadKey(ValueError):

@@ -114,17 +114,22 @@ class Decision(NamedTuple):
 
 
 class Pending(NamedTuple):
-    """An operation that is pending, by what it did last, until others decide it or it is due."""
+    """An operation that is pending, by what it did last, until others decide it or it is due.
+
+    `number` counts its changes, so that each time at which it is due is named only once.
+    """
 
     effect: str
     due_at: dt.datetime | None
+    number: int = 0
 
 
 @dataclass(slots=True)
 class Target:
     """An operation that others of the run name, as of the operation that is applied now.
 
-    `last` is the newest of its decisions, `legs` what it posted (without what it reserved).
+    `last` is the newest of its decisions, `pending` what it waits for, `legs` what it posted
+    (without what it reserved).
     """
 
     id: UUID
@@ -132,6 +137,7 @@ class Target:
     rejected: bool = False
     last: Decision | None = None
     legs: list[Leg] = field(default_factory=list)
+    pending: Pending | None = None
 
 
 class Counter(NamedTuple):

@@ -10,7 +10,7 @@ from models.operation import parse_id
 from pipeline import arrays
 from pipeline.decide import position_of
 from pipeline.kinds import kind_of
-from pipeline.ledger import Account, Books, Decision, Entry, Target
+from pipeline.ledger import Account, Books, Decision, Entry, Pending, Target
 from pipeline.rules import load_settings, load_usage
 from pipeline.stage import Claim
 
@@ -34,7 +34,7 @@ SELECT ledger, coalesce((SELECT max(number) FROM accounts
 # A target as it was before the position `before`: what came of it since, the run itself will say.
 TARGETS = """
 SELECT wanted.ledger, o.id, o.position, o.kind, o.body::text, o.accepted_at, o.principal::text,
-       r.position IS NOT NULL,
+       r.position IS NOT NULL, p.effect, p.due_at, p.number,
        d.number, d.position, d.effect, d.amount, d.remaining, d.terminal, d.actor
   FROM unnest(%(ledgers)s::integer[], %(positions)s::bigint[], %(befores)s::bigint[])
        AS wanted (ledger, position, before)
@@ -46,6 +46,10 @@ SELECT wanted.ledger, o.id, o.position, o.kind, o.body::text, o.accepted_at, o.p
        SELECT position FROM rejections
         WHERE tenant_id = %(tenant)s AND ledger_id = wanted.ledger
           AND position = wanted.position LIMIT 1) r ON true
+  LEFT JOIN LATERAL (
+       SELECT effect, due_at, number FROM pending_operations
+        WHERE tenant_id = %(tenant)s AND ledger_id = wanted.ledger
+          AND target = wanted.position LIMIT 1) p ON true
   LEFT JOIN LATERAL (
        SELECT * FROM decisions
         WHERE tenant_id = %(tenant)s AND ledger_id = wanted.ledger
@@ -153,7 +157,9 @@ def _read_targets(
 
 
 def _target(row: tuple[Any, ...]) -> Target:
-    ledger_id, id_, position, kind, body, accepted_at, principal, rejected, number, *rest = row
+    ledger_id, id_, position, kind, body, accepted_at, principal, rejected, *rest = row
     entry = Entry(ledger_id, position, kind, orjson.loads(body), accepted_at, principal)
-    last = None if number is None else Decision(position, number, *rest)
-    return Target(id_ if isinstance(id_, UUID) else UUID(id_), entry, rejected, last)
+    pending = None if rest[0] is None else Pending(*rest[:3])
+    last = None if rest[3] is None else Decision(position, *rest[3:])
+    id_ = id_ if isinstance(id_, UUID) else UUID(id_)
+    return Target(id_, entry, rejected, last, pending=pending)

@@ -76,12 +76,13 @@ SELECT %(tenant)s, ledger, target, number, position, effect, amount, remaining, 
 """
 
 KEEP_PENDING = """
-INSERT INTO pending_operations (tenant_id, ledger_id, target, effect, due_at)
-SELECT %(tenant)s, ledger, target, effect, due_at
+INSERT INTO pending_operations (tenant_id, ledger_id, target, effect, due_at, number)
+SELECT %(tenant)s, ledger, target, effect, due_at, number
   FROM unnest(%(ledgers)s::integer[], %(targets)s::bigint[], %(effects)s::text[],
-              %(dues)s::timestamptz[]) AS new (ledger, target, effect, due_at)
+              %(dues)s::timestamptz[], %(numbers)s::integer[])
+       AS new (ledger, target, effect, due_at, number)
     ON CONFLICT (tenant_id, ledger_id, target)
-    DO UPDATE SET effect = excluded.effect, due_at = excluded.due_at;
+    DO UPDATE SET effect = excluded.effect, due_at = excluded.due_at, number = excluded.number;
 """
 
 END_PENDING = """
@@ -204,7 +205,7 @@ def write_decisions(work: Claim, books: dict[int, Books]) -> list[str]:
     """The statements that write who decided what, and what is pending now."""
     decided = [(id_, decision) for id_, b in books.items() for decision in b.decisions]
     if not decided:
-        return []
+        return write_pending(work, books)
     statement = mogrify(
         work,
         INSERT_DECISIONS,
@@ -233,6 +234,7 @@ def write_pending(work: Claim, books: dict[int, Books]) -> list[str]:
             "targets": arrays.integers(target for _, target, _ in kept),
             "effects": arrays.words(p.effect for _, _, p in kept),
             "dues": arrays.texts(dues),
+            "numbers": arrays.integers(p.number for _, _, p in kept),
         }
         statements.append(mogrify(work, KEEP_PENDING, **columns))
     if ended:

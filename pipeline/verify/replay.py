@@ -26,7 +26,7 @@ from pipeline.verify.reading import Chunk
 GIVEN = "internal_error"
 
 PENDING = """
-SELECT target, effect, due_at FROM pending_operations
+SELECT target, effect, due_at, number FROM pending_operations
  WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s
  ORDER BY target
 """
@@ -114,14 +114,16 @@ class ReplayCheck:
         ledger_id = self._ledger.ledger_id
         books, firsts = {ledger_id: self.books}, {ledger_id: chunk.after + 1}
         load_targets(self._cursor, self._ledger.tenant_id, books, entries, firsts)
+        for position, target in self.books.targets.items():
+            target.pending = self.pending.get(position)
 
     def check_pending(self) -> None:
         """What is kept as pending is what the log leaves pending; raises FoundError."""
         self._cursor.execute(
             PENDING, {"tenant": self._ledger.tenant_id, "ledger": self._ledger.ledger_id}
         )
-        for target, effect, due_at in self._cursor.fetchall():
-            if self.pending.pop(target, None) != Pending(effect, due_at):
+        for target, *waits in self._cursor.fetchall():
+            if self.pending.pop(target, None) != Pending(*waits):
                 raise FoundError("what is pending of it is not what the log makes of it", target)
         for target in self.pending:
             raise FoundError("the log leaves it pending, and it is not kept as that", target)

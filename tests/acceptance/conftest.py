@@ -14,7 +14,16 @@ from tests.bank import Bank, new_ledger
 ROOT = Path(__file__).parents[2]
 QUEUES = ",".join(
     f"trident.{queue}"
-    for queue in ("sweep", "notify", "audit", "post", "authorize", "validate", "index")
+    for queue in (
+        "sweep",
+        "due",
+        "notify",
+        "audit",
+        "post",
+        "authorize",
+        "validate",
+        "index",
+    )
 )
 STOP_S = 20
 
