@@ -20,6 +20,8 @@ from pipeline.strict_json import canonical
 
 # As an import's: a request that comes in between waits for no more than these.
 DUE_MAX = 1_000
+# What waits to occur; everything else waits to expire.
+SCHEDULED = ("schedule", "end")
 PRINCIPAL = canonical({"roles": [SCHEDULER], "sub": "trident:scheduler"})
 
 READ = """
@@ -71,4 +73,8 @@ def submission(due: Due) -> Submission:
     """The operation that is made of it."""
     target = show_id(due.id)
     key = DUE.format(target, due.number)
+    if due.effect in SCHEDULED:
+        moment = due.due_at.isoformat().replace("+00:00", "Z")
+        body = {"target": target, "number": due.number, "due": moment}
+        return Submission(key, "occur", canonical(body), PRINCIPAL)
     return Submission(key, "expire", canonical({"target": target}), PRINCIPAL)

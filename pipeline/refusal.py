@@ -43,6 +43,10 @@ CODES = {
     "already_reversed": "The operation that it names has been given back completely.",
     "reversal_not_divisible": "It has more than two legs, so it goes back as a whole or not.",
     "amount_exceeds_original": "The amount is above what is left of the original.",
+    "schedule_never_due": "The schedule has no time between now and ten years ahead.",
+    "schedule_paused": "The schedule is paused.",
+    "schedule_not_paused": "The schedule is not paused, so it cannot be resumed.",
+    "occurrence_overtaken": "The schedule was paused and resumed before this took effect.",
     # post: the state of the books, in this order for each account named
     "account_exists": "An account with this code is open already.",
     "unknown_account": "No account with this code exists in the ledger.",

@@ -11,6 +11,7 @@ from marshmallow import ValidationError, fields
 
 import pipeline.kinds as every_kind
 from pipeline.kinds.kind import Body, Kind
+from pipeline.ledger import Books, Effect, Entry
 
 Members = dict[str, Any]
 
@@ -44,6 +45,12 @@ def contains(name: str, body: Body, wanted: str) -> bool:
     if name == wanted:
         return True
     return any(contains(*one, wanted) for one in every_kind.kind_of(name).inner(body))
+
+
+def apply(books: Books, entry: Entry, members: Members) -> Effect:
+    """What the inner operation does at the place, and in the name, of the entry."""
+    name, body = inner(members)
+    return every_kind.kind_of(name).apply(books, entry._replace(kind=name, body=body))
 
 
 def named(

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.kinds import OFFERED
 from tests.api.caller import Caller, new_key, transfer
 from tests.api.conftest import Bellman
 
@@ -140,7 +141,7 @@ def test_an_unknown_kind_names_the_known_ones(api: Caller) -> None:
         assert answer.status_code == 422
         assert answer.json is not None
         assert answer.json["code"] == "unknown_kind"
-        assert "release, reversal, transfer" in answer.json["detail"]
+        assert all(f" {name}" in answer.json["detail"] for name in OFFERED)
 
 
 def test_every_wrong_member_is_named(api: Caller) -> None:

@@ -1,0 +1,28 @@
+"""cancel_schedule: the schedule ends. What has happened by then stays as it is."""
+
+from pipeline.decide import decide, find_pending
+from pipeline.kinds.capture import targets
+from pipeline.kinds.kind import SUBMITTERS, Kind
+from pipeline.kinds.schedule import Named
+from pipeline.ledger import Books, Effect, Entry
+from pipeline.refusal import Refusal
+
+
+def apply(books: Books, entry: Entry) -> Effect:
+    """No postings; or why not."""
+    schedule = find_pending(books, entry, ("schedule",))
+    if isinstance(schedule, Refusal):
+        return schedule
+    decide(books, entry, schedule, "cancel", None, terminal=True)
+    return []
+
+
+KIND = Kind(
+    name="cancel_schedule",
+    roles=SUBMITTERS,
+    posts=True,
+    schema=Named(),
+    example={"kind": "cancel_schedule", "target": "op_00000000kg0gr0000000080002"},
+    targets=targets,
+    apply=apply,
+)

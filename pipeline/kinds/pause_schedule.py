@@ -1,0 +1,32 @@
+"""pause_schedule: nothing of the schedule happens until it is resumed."""
+
+from pipeline.decide import decide, find_pending, wait
+from pipeline.kinds.capture import targets
+from pipeline.kinds.kind import SUBMITTERS, Kind
+from pipeline.kinds.schedule import Named
+from pipeline.ledger import Books, Effect, Entry
+from pipeline.refusal import Refusal, refuse
+
+
+def apply(books: Books, entry: Entry) -> Effect:
+    """No postings; or why not."""
+    schedule = find_pending(books, entry, ("schedule",))
+    if isinstance(schedule, Refusal):
+        return schedule
+    assert schedule.pending is not None, "what has not been decided is pending"
+    if schedule.pending.due_at is None:
+        return refuse("schedule_paused", target=entry.body["target"])
+    decide(books, entry, schedule, "pause", None)
+    wait(books, schedule, "pause", None)
+    return []
+
+
+KIND = Kind(
+    name="pause_schedule",
+    roles=SUBMITTERS,
+    posts=True,
+    schema=Named(),
+    example={"kind": "pause_schedule", "target": "op_00000000kg0gr0000000080002"},
+    targets=targets,
+    apply=apply,
+)
