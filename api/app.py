@@ -20,6 +20,7 @@ from api import (
     postings,
     reconciliations,
     rules,
+    schedules,
     tokens,
 )
 from api.books import Books
@@ -63,6 +64,7 @@ def create_app(ring: Ring | None = None) -> Flask:
         postings,
         dry_runs,
         rules,
+        schedules,
         reconciliations,
         matches,
         external_statements,

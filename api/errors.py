@@ -55,6 +55,7 @@ PROBLEMS = {
     "unknown_ledger": ProblemType(404, "The tenant has no ledger of this name."),
     "unknown_account": ProblemType(404, "The ledger has no account with this code."),
     "unknown_operation": ProblemType(404, "The ledger has no operation with this id."),
+    "unknown_schedule": ProblemType(404, "The ledger has no schedule with this id."),
     "method_not_allowed": ProblemType(405, "This address does not take this method."),
     "operation_rejected": ProblemType(
         409, "The operation was rejected; `code` says why, as in its `rejection`."

@@ -11,7 +11,7 @@ from flask import Flask
 from flask_smorest import Api
 from marshmallow import Schema
 
-from api import parameters, schemas, schemas_rules, schemas_tried
+from api import parameters, schemas, schemas_rules, schemas_schedules, schemas_tried
 from api.converters import AccountCode
 from api.errors import PROBLEM_JSON, PROBLEMS
 from api.intake import ITEMS_MAX, JSON, NDJSON
@@ -83,11 +83,13 @@ class Document(Api):
     ERROR_SCHEMA = schemas.ProblemSchema
 
 
-# What the routes of accounts take: the members of a kind, less what stands in the address.
+# What the routes of accounts and schedules take: the members of a kind, less what stands in the
+# address.
 ACCOUNT_BODIES = {
     "NewAccount": ("open_account", ()),
     "AccountChange": ("update_account", ("account",)),
     "Remark": ("freeze_account", ("account",)),
+    "NewSchedule": ("schedule", ()),
 }
 
 
@@ -235,6 +237,8 @@ def _add_answers(api: Api) -> None:
         schemas.AccountPostingSchema,
         schemas.LedgerPostingSchema,
         schemas.ListedOperationSchema,
+        schemas_schedules.ScheduleStateSchema,
+        schemas_schedules.OccurrenceSchema,
     )
     shapes: tuple[type[Schema], ...] = (
         schemas.ProblemSchema,

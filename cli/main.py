@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Match an account with the statements of a bank.",
     ),
     "operations": ("cli.operations:operations", "List or search the operations of a ledger."),
+    "schedules": ("cli.schedules:schedules", "Show what happens later, and what came of it."),
     "status": ("cli.status:status", "Show how far each stage has come."),
     "verify": ("cli.verify:verify", "Check the audit chain, the balances and the postings."),
     "sweep": ("cli.sweep:sweep", "Ring once for every ledger that has work waiting."),
