@@ -42,3 +42,21 @@ def test_a_hold_expires_once_though_its_scheduler_is_killed(
     assert effects == ["hold", "expire"]
     assert count(bank, "expire") == 1
     assert faults(bank) == []
+
+
+def test_a_schedule_occurs_once_though_processes_are_killed(bank: Bank, crash_folder: Path) -> None:
+    """The scheduler dies after its commit, and then the worker that posts: what the schedule holds
+    happens once, and the schedule ends."""
+    prepare(bank)
+    at = (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=AHEAD_S)).isoformat()
+    payment = {"kind": "transfer", **transfer("a", "world", 700)}
+    made = bank.submit("schedule", {"operation": payment, "at": at})
+    settle(bank, made)
+    tokens = [crash_folder / "accept.after_commit", crash_folder / "post.before_commit"]
+    for token in tokens:
+        token.touch()
+    until(lambda: not any(token.exists() for token in tokens), "both have died")
+    until(lambda: bank.status(made) == "posted", "the schedule has ended")
+    assert count(bank, "occur") == 1
+    assert bank.balance("a") == 300
+    assert faults(bank) == []
