@@ -32,7 +32,8 @@ def outcomes(one: Evidence) -> Finding:
     for row in one.log:
         position = row.operation.position
         fault = fault_of(
-            KINDS[row.operation.kind],
+            row.operation.kind,
+            row.operation.body,
             rejected=position in one.rejections,
             decided=position in one.decisions,
             legs=len(one.postings.get(position, [])),

@@ -6,8 +6,8 @@ key of its own. What came of a schedule's times is listed by those keys. docs/da
 
 from alembic import op
 
-revision = "0021"
-down_revision = "0003"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
