@@ -5,6 +5,7 @@ When something was posted or notified is read from the runs, which Postgres stam
 millisecond before their commit, by the clock of the same machine.
 """
 
+import datetime as dt
 import itertools
 import random
 import time
@@ -187,6 +188,7 @@ def uniform(codes: list[str], seed: int = 1) -> Iterator[Pair]:
 def transfers(pairs: Iterable[Pair], count: int) -> list[Submission]:
     """Transfers between the first `count` of the pairs."""
     choose = random.Random(1)  # noqa: S311 - a load, not a secret
+    today = dt.datetime.now(dt.UTC).date().isoformat()
     made = []
     for source, destination in itertools.islice(pairs, count):
         number = next(_orders)
@@ -195,7 +197,7 @@ def transfers(pairs: Iterable[Pair], count: int) -> list[Submission]:
             "destination": destination,
             "amount": choose.randrange(1, 100_000),
             "currency": "EUR",
-            "effective_date": "2026-11-22",
+            "effective_date": today,
             "description": f"Order {number}",
         }
         made.append(submission(f"bench-{number}", "transfer", body))

@@ -9,6 +9,7 @@ them.
 
 from collections.abc import Sequence
 
+from pipeline import dated
 from pipeline.ledger import Books, Posting
 from pipeline.load import load
 from pipeline.perform import entry_of, perform
@@ -39,6 +40,7 @@ def effect(work: Claim, these: Sequence[Operation]) -> list[str]:
     return [
         *write_accounts(work, books),
         *write_postings(work, postings),
+        *dated.write(work, these, postings),
         reject(work, refusals),
         *write_decisions(work, books),
         *write_rules(work, books),

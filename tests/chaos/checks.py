@@ -19,6 +19,7 @@ from pipeline.verify.finding import FoundError
 from pipeline.verify.reading import Chunk, Logged, Rejection
 from pipeline.verify.replay import ReplayCheck
 from pipeline.verify.runs import check_runs
+from pipeline.verify.shifts import ShiftsCheck
 from pipeline.verify.walk import LogCheck, PostingsCheck, VersionsCheck, check_legs
 from tests.chaos.evidence import Evidence, Stored
 from tests.chaos.fake_driver import Connection
@@ -106,11 +107,13 @@ def check_books(world: World, ledger: LedgerRef, books: Books, chunk: Chunk) -> 
     reached = Progress(*(books.last_position(stage) for stage in ("accept", *STAGES)))
     connection = Connection(world.servers.database, Process("check"))
     connection.session.begin().tenant = ledger.tenant_id
-    versions, replay = VersionsCheck(), ReplayCheck(connection.cursor(), ledger, reached)
+    versions, shifts = VersionsCheck(), ShiftsCheck()
+    replay = ReplayCheck(connection.cursor(), ledger, reached)
     LogCheck(ledger).look(chunk)
     PostingsCheck(reached).look(chunk)
     versions.look(chunk)
     replay.look(chunk)
+    shifts.look(chunk)
     rows = AccountsCheck(versions.running)
     for account in books.accounts.values():
         rows.check(account)
@@ -119,6 +122,7 @@ def check_books(world: World, ledger: LedgerRef, books: Books, chunk: Chunk) -> 
     replay.check_no_more_accounts()
     replay.check_pending()
     check_runs(connection.cursor(), ledger, reached)
+    shifts.check(connection.cursor(), ledger)
     ChainCheck(connection.cursor(), ledger, reached).check()
 
 

@@ -99,6 +99,7 @@ class Books:
         self.decisions: dict[int, list[Decision]] = {}  # by target, in order
         self.decided: dict[int, list[Decision]] = {}  # the same rows by who decided
         self.pending: dict[int, Pending] = {}
+        self.shifts: dict[tuple[int, str], tuple[str, int, int]] = {}  # by account and date
         self.blocks: list[Block] = []
         self.attempts: list[Attempt] = []
 
@@ -129,6 +130,7 @@ class Transaction:
         self.accounts: dict[tuple[int, str], tuple[Books, Account]] = {}
         self.decisions: list[tuple[Books, Decision]] = []
         self.pending: list[tuple[Books, int, Pending | None]] = []
+        self.shifts: list[tuple[Books, tuple[int, str], tuple[str, int, int]]] = []
         self.blocks: list[tuple[Books, Block]] = []
         self.acts: list[Callable[[], None]] = []  # what else happens at the commit
 
@@ -185,6 +187,9 @@ class Transaction:
             books.pending.pop(target, None)
             if pending is not None:
                 books.pending[target] = pending
+        for books, of, (currency, arriving, leaving) in self.shifts:
+            known, before, gone = books.shifts.get(of, (currency, 0, 0))
+            books.shifts[of] = (known, before + arriving, gone + leaving)
         for books, block in self.blocks:
             books.blocks.append(block)
         for books, stage, first, last in self.runs:

@@ -28,6 +28,9 @@ NOBODY = orjson.dumps({"roles": [], "sub": "nobody"})
 LIMITED = orjson.dumps({"roles": ["submitter"], "sub": "limited", "limits": {"EUR": 50}})
 DUE = orjson.dumps({"roles": [SCHEDULER], "sub": "scheduler"})
 AMOUNT_MAX = 100
+# Every so many minor units an amount is dated, to one of the days around the simulation's own.
+DATED_EVERY = 4
+DATES = ("2027-01-14", "2027-01-15", "2027-01-16")
 # Descriptions of operations that fail the run of `post` that they are in, or kill its process.
 POISON, KILLER = "poison", "killer"
 POISON_ONE_IN = 60
@@ -191,6 +194,7 @@ class Draw:
                 "destination": destination,
                 "amount": amount,
                 "currency": currency,
+                **dated(amount),
             }
             if self._poison and sort == "transfer" and self.below(POISON_ONE_IN) == 0:
                 body["description"] = (POISON, KILLER)[self.below(2)]
@@ -214,4 +218,11 @@ class Draw:
             {"account": self.code(), "direction": "credit", "amount": 1, "currency": "EUR"},
             {"account": "world", "direction": "debit", "amount": 1, "currency": "EUR"},
         ]
-        return self.keyed("journal", {"legs": legs})
+        return self.keyed("journal", {"legs": legs, **dated(amount)})
+
+
+def dated(amount: int) -> dict[str, str]:
+    """Some operations are back-dated, some dated ahead, and some to their own day."""
+    if amount % DATED_EVERY:
+        return {}
+    return {"effective_date": DATES[amount // DATED_EVERY % len(DATES)]}

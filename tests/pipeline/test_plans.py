@@ -12,6 +12,8 @@ LOOKUPS = {
     " WHERE ledger_id = :ledger AND code = ANY('{a,b,c}')",
     "postings_tenant_id_ledger_id_position_leg_key": "SELECT * FROM postings"
     " WHERE ledger_id = :ledger AND position = 5",
+    "date_shifts_pkey": "SELECT sum(arriving) FROM date_shifts"
+    " WHERE ledger_id = :ledger AND account = 5 AND date <= '2026-01-01'",
     "postings_tenant_id_ledger_id_account_pending_version_key": "SELECT * FROM postings"
     " WHERE ledger_id = :ledger AND account = 5 AND NOT pending AND version = 7",
 }
@@ -23,11 +25,12 @@ def analyzed(bank: Bank, env: dict[str, str]) -> Bank:
     bank.open("world", type="asset", overdraft="unlimited")
     bank.accept(*(bank.submission("open_account", _opening(n)) for n in range(1000)))
     bank.accept(*(bank.submission("transfer", _payment(n)) for n in range(1000)))
+    bank.accept(*(bank.submission("transfer", _dated(n)) for n in range(1000)))
     bank.work()
     url = env["TRIDENT_OWNER_DATABASE_URL"]
     owner = make_engine(url, statement_timeout_ms=30_000, trusted=True)
     with owner.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("ANALYZE accounts, postings"))
+        connection.execute(text("ANALYZE accounts, postings, date_shifts"))
     owner.dispose()
     return bank
 
@@ -46,3 +49,7 @@ def _opening(number: int) -> dict[str, object]:
 
 def _payment(number: int) -> dict[str, object]:
     return {"source": "world", "destination": f"a:{number}", "amount": 1, "currency": "EUR"}
+
+
+def _dated(number: int) -> dict[str, object]:
+    return {**_payment(number), "effective_date": "2026-01-01"}

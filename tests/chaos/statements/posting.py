@@ -1,4 +1,6 @@
-"""What `post` sends: accounts and postings."""
+"""What `post` sends: accounts, postings and date shifts."""
+
+import datetime as dt
 
 from pipeline.ledger import Account, Posting
 from tests.chaos.fake_database import Parameters, Rows, Session
@@ -122,3 +124,38 @@ def insert_postings(session: Session, given: Parameters) -> None:
         tx, books = session.write(given, ledger, "postings")
         session.database.guards.postings(tx, books, rows)
         tx.postings.append((books, rows))
+
+
+def insert_shifts(session: Session, given: Parameters) -> None:
+    """dated.INSERT: rows of zeros, which stand here for no rows; the currency of each."""
+    session.step(f"post: begin date shifts of {given['accounts']}")
+    _shift(session, given, words(given["currencies"]), *2 * [len(words(given["dates"])) * [0]])
+
+
+def update_shifts(session: Session, given: Parameters) -> None:
+    """dated.UPDATE."""
+    session.step(f"post: shift {given['arriving']} and {given['leaving']}")
+    arriving, leaving = list(integers(given["arriving"])), list(integers(given["leaving"]))
+    _shift(session, given, len(arriving) * [""], arriving, leaving)
+
+
+def shifts_of(session: Session, given: Parameters) -> Rows:
+    """verify.shifts.ROWS."""
+    found = session.see(given, given["ledger"]).shifts
+    after = given["account"], given["date"].isoformat()
+    rows = sorted((key, sums) for key, sums in found.items() if key > after)
+    return [(key[0], dt.date.fromisoformat(key[1]), *sums) for key, sums in rows[: given["limit"]]]
+
+
+def _shift(
+    session: Session,
+    given: Parameters,
+    currencies: list[str],
+    arriving: list[int],
+    leaving: list[int],
+) -> None:
+    keys = zip(integers(given["accounts"]), words(given["dates"]), strict=True)
+    columns = zip(keys, zip(currencies, arriving, leaving, strict=True), strict=True)
+    for ledger, rows in by_ledger(given["ledgers"], columns):
+        tx, books = session.write(given, ledger, "shifts")
+        tx.shifts += [(books, key, sums) for key, sums in rows]

@@ -5,6 +5,7 @@ from functools import partial
 from pipeline import (
     accept,
     audit,
+    dated,
     heads,
     judge,
     load,
@@ -16,7 +17,7 @@ from pipeline import (
     write,
 )
 from pipeline.prepared import Prepared
-from pipeline.verify import chain, replay, runs
+from pipeline.verify import chain, replay, runs, shifts
 from tasks import sweep
 from tests.chaos.fake_database import Parameters, Session, Statement
 from tests.chaos.statements.audit import blocks, insert_blocks, leaves, read_heads, take_turns
@@ -40,10 +41,13 @@ from tests.chaos.statements.poison import clear, failed, forget, recent_rejectio
 from tests.chaos.statements.posting import (
     insert_accounts,
     insert_postings,
+    insert_shifts,
     last_numbers,
     load_accounts,
     load_settings,
+    shifts_of,
     update_accounts,
+    update_shifts,
 )
 from tests.chaos.statements.runs import fetch, insert_rejections, insert_runs, runs_of, tell
 
@@ -99,6 +103,8 @@ STATEMENTS: dict[str, Statement] = {
     write.INSERT_DECISIONS: insert_decisions,
     write.KEEP_PENDING: keep_pending,
     write.END_PENDING: end_pending,
+    dated.INSERT: insert_shifts,
+    dated.UPDATE: update_shifts,
     audit.LEAVES: leaves,
     audit.HEADS: read_heads,
     audit.INSERT_BLOCKS: insert_blocks,
@@ -114,5 +120,6 @@ STATEMENTS: dict[str, Statement] = {
     chain.BLOCKS: blocks,
     runs.RUNS: runs_of,
     replay.PENDING: kept_pending,
+    shifts.ROWS: shifts_of,
 }
 assert heads.HEADS_LOCK not in stage.LOCKS.values()
