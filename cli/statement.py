@@ -21,7 +21,7 @@ from models.ledger import LedgerRef
 from models.operation import show_id
 from pipeline import accounts, money
 from pipeline.ledger import Account
-from pipeline.statement import Line, lines
+from pipeline.statement import Line, lines, whole
 
 COLUMNS = (
     "account",
@@ -56,9 +56,9 @@ def statement(account: str | None, every: bool, ledger: str, tenant: str, form: 
     with patient_reading(books.tenant_id) as connection:
         found = _accounts(connection, books, account)
         if form == "table":
-            _print_tables(books, lines(connection, books, found), account)
+            _print_tables(books, lines(connection, books, map(whole, found)), account)
         else:
-            records = map(record, lines(connection, books, found))
+            records = map(record, lines(connection, books, map(whole, found)))
             (print_csv if form == "csv" else print_json)(COLUMNS, records)
 
 

@@ -22,12 +22,15 @@ class Line(NamedTuple):
     currency: str
     position: int
     operation: UUID
+    kind: str
     idempotency_key: str
+    accepted_at: dt.datetime
     posted_at: dt.datetime
     effective_date: str
     description: str
     amount: int
     balance: int
+    credit: bool  # else it is a debit
 
 
 class Part(NamedTuple):
@@ -38,10 +41,15 @@ class Part(NamedTuple):
     last: int
 
 
+def whole(account: Account) -> Part:
+    """All versions of an account."""
+    return Part(account, 1, account.version)
+
+
 # LATERAL ... LIMIT is an index look-up per row whatever the planner believes about a table that
 # autovacuum has not analyzed yet. A posting's run is there: they were committed together.
 LINES = """
-SELECT part.n, p.position, o.id, o.idempotency_key, r.at,
+SELECT part.n, p.position, o.id, o.kind, o.idempotency_key, o.accepted_at, r.at,
        coalesce(o.body ->> 'effective_date', (o.accepted_at AT TIME ZONE 'UTC')::date::text),
        coalesce(o.body ->> 'description', ''), p.amount, p.balance_after
   FROM unnest(%(numbers)s::integer[], %(firsts)s::bigint[], %(lasts)s::bigint[])
@@ -53,7 +61,7 @@ SELECT part.n, p.position, o.id, o.idempotency_key, r.at,
           AND p.version BETWEEN part.first AND part.last
         ORDER BY p.version LIMIT part.last - part.first + 1) p
  CROSS JOIN LATERAL (
-       SELECT o.id, o.idempotency_key, o.accepted_at, o.body FROM operations o
+       SELECT o.id, o.kind, o.idempotency_key, o.accepted_at, o.body FROM operations o
         WHERE o.tenant_id = %(tenant)s AND o.ledger_id = %(ledger)s AND o.position = p.position
         LIMIT 1) o
  CROSS JOIN LATERAL (
@@ -65,11 +73,11 @@ SELECT part.n, p.position, o.id, o.idempotency_key, r.at,
 """
 
 
-def lines(connection: Connection, ledger: LedgerRef, accounts: Iterable[Account]) -> Iterator[Line]:
-    """The lines of these accounts, in their order, each account's in the order of posting."""
+def lines(connection: Connection, ledger: LedgerRef, parts: Iterable[Part]) -> Iterator[Line]:
+    """The lines of these parts of accounts, in their order, each part's in the order of posting."""
     driver: Any = connection.connection.driver_connection
     with driver.cursor() as cursor:
-        for batch in batches(accounts, BATCH_LINES):
+        for batch in batches(parts, BATCH_LINES):
             cursor.execute(
                 LINES,
                 {
@@ -84,14 +92,14 @@ def lines(connection: Connection, ledger: LedgerRef, accounts: Iterable[Account]
                 yield _line(batch[row[0] - 1].account, row)
 
 
-def batches(accounts: Iterable[Account], size: int) -> Iterator[list[Part]]:
-    """The accounts' versions in groups of up to `size`."""
+def batches(parts: Iterable[Part], size: int) -> Iterator[list[Part]]:
+    """The parts in groups of up to `size` versions; a large part is cut."""
     batch: list[Part] = []
     room = size
-    for account in accounts:
-        first = 1
-        while first <= account.version:
-            last = min(account.version, first + room - 1)
+    for account, begin, end in parts:
+        first = begin
+        while first <= end:
+            last = min(end, first + room - 1)
             batch.append(Part(account, first, last))
             room -= last - first + 1
             first = last + 1
@@ -103,17 +111,20 @@ def batches(accounts: Iterable[Account], size: int) -> Iterator[list[Part]]:
 
 
 def _line(account: Account, row: tuple[Any, ...]) -> Line:
-    _, position, id_, key, at, effective_date, description, amount, balance = row
+    _, position, id_, kind, key, accepted_at, posted_at, effective, text, amount, balance = row
     sign = -1 if account.type in DEBIT_NORMAL else 1
     return Line(
         account.code,
         account.currency,
         position,
         id_ if isinstance(id_, UUID) else UUID(id_),
+        kind,
         key,
-        at,
-        effective_date,
-        description,
+        accepted_at,
+        posted_at,
+        effective,
+        text,
         sign * amount,
         sign * balance,
+        amount > 0,
     )

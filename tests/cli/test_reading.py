@@ -10,7 +10,7 @@ from click.testing import Result
 
 from models.settings import settings
 from pipeline.ledger import Account
-from pipeline.statement import Part, batches
+from pipeline.statement import Part, batches, whole
 from tests.bank import Bank, new_ledger
 from tests.cli.conftest import Trident
 
@@ -228,7 +228,7 @@ def test_without_the_owners_address_other_names_are_unknown(
 def test_batches_hold_every_version_once() -> None:
     """Small accounts share a batch, large ones are cut; none is larger than asked for."""
     accounts = [Account(n, f"a{n}", "asset", "EUR", None, version=n) for n in (0, 3, 7, 1, 25)]
-    made = list(batches(accounts, 10))
+    made = list(batches(map(whole, accounts), 10))
     assert [sum(part.last - part.first + 1 for part in batch) for batch in made] == [10, 10, 10, 6]
     versions = [
         (part.account.number, version)
