@@ -6,6 +6,7 @@ The exponents are those of ISO 4217. There is no float on the way, in either dir
 """
 
 import re
+from decimal import Decimal
 from functools import lru_cache
 
 import iso4217
@@ -36,6 +37,11 @@ def show(minor: int, currency: str) -> str:
         return str(minor)
     digits = str(abs(minor)).rjust(exponent + 1, "0")
     return f"{'-' if minor < 0 else ''}{digits[:-exponent]}.{digits[-exponent:]}"
+
+
+def grouped(minor: int, currency: str) -> str:
+    """The same with thousands apart, as people read amounts: 1,250.34."""
+    return f"{Decimal(show(minor, currency)):,}"
 
 
 def read(text: str, currency: str) -> int:
