@@ -36,8 +36,8 @@ blueprint = Blueprint(
     "Accounts",
     __name__,
     url_prefix="/v1/ledgers/<ledger>/accounts",
-    description="What a ledger keeps balances of. An account whose code ends in `/postings` is read"
-    " with `?code=` on the list.",
+    description="What a ledger keeps balances of. An account whose code ends in `/postings`,"
+    " `/balance` or `/statement` is read with `?code=` on the list.",
 )
 
 # An account operation is over in 20 ms; five seconds outlast a restart of the workers.

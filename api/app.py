@@ -19,8 +19,10 @@ from api import (
     operations,
     postings,
     reconciliations,
+    reports,
     rules,
     schedules,
+    statements,
     tokens,
 )
 from api.books import Books
@@ -65,6 +67,8 @@ def create_app(ring: Ring | None = None) -> Flask:
         dry_runs,
         rules,
         schedules,
+        statements,
+        reports,
         reconciliations,
         matches,
         external_statements,

@@ -57,6 +57,7 @@ PROBLEMS = {
     "unknown_operation": ProblemType(404, "The ledger has no operation with this id."),
     "unknown_schedule": ProblemType(404, "The ledger has no schedule with this id."),
     "method_not_allowed": ProblemType(405, "This address does not take this method."),
+    "not_acceptable": ProblemType(406, "This address answers in none of these formats."),
     "operation_rejected": ProblemType(
         409, "The operation was rejected; `code` says why, as in its `rejection`."
     ),
@@ -68,6 +69,7 @@ PROBLEMS = {
     ),
     "invalid_request": ProblemType(422, "A member or parameter is missing or wrong."),
     "filter_unserved": ProblemType(422, "No index serves this search."),
+    "report_too_large": ProblemType(422, "The report would be too large in this form."),
     "unknown_kind": ProblemType(422, "There is no such kind of operation."),
     "idempotency_key_reused": ProblemType(422, "The idempotency key belongs to another content."),
     "unstorable": ProblemType(422, "The database refused this content."),

@@ -11,7 +11,14 @@ from flask import Flask
 from flask_smorest import Api
 from marshmallow import Schema
 
-from api import parameters, schemas, schemas_rules, schemas_schedules, schemas_tried
+from api import (
+    parameters,
+    report_schemas,
+    schemas,
+    schemas_rules,
+    schemas_schedules,
+    schemas_tried,
+)
 from api.converters import AccountCode
 from api.errors import PROBLEM_JSON, PROBLEMS
 from api.intake import ITEMS_MAX, JSON, NDJSON
@@ -249,6 +256,7 @@ def _add_answers(api: Api) -> None:
         schemas_tried.DryRunSchema,
         schemas.HealthSchema,
         schemas_rules.SettingsSchema,
+        *report_schemas.SHAPES,
         *lists,
         *map(schemas.list_of, lists),
     )
