@@ -13,8 +13,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "token": ("cli.token:token", "Print an access token for the API."),
     "accounts": ("cli.accounts:accounts", "Open accounts from a CSV file."),
     "import": ("cli.import_:import_", "Hand a file of operations to a ledger."),
-    "balances": ("cli.balances:balances", "Show the trial balance of a ledger."),
-    "statement": ("cli.statement:statement", "Show the postings of one account."),
+    "balances": ("cli.balances:balances", "Show balances, now or at any date."),
+    "statement": ("cli.statement:statement", "Show what was posted to an account."),
+    "report": ("cli.report:report", "Show trial balance, balance sheet, income statement."),
     "reconcile": (
         "cli.reconcile:reconcile",
         "Match an account with the statements of a bank.",

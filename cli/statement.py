@@ -1,6 +1,5 @@
 """`trident statement`: what was posted to an account, or to all, with the balance after it."""
 
-import datetime as dt
 from collections.abc import Iterator
 from itertools import groupby
 
@@ -10,17 +9,19 @@ from sqlalchemy import Connection
 from cli.asking import (
     DataCommand,
     Unfulfillable,
-    format_options,
     ledger_option,
     patient_reading,
     tenant_option,
     the_ledger,
 )
+from cli.moments import period_of, period_options
+from cli.period import print_period
 from cli.printing import grouped, plain, print_csv, print_json, print_table, table
 from models.ledger import LedgerRef
 from models.operation import show_id
 from pipeline import accounts, money
 from pipeline.ledger import Account
+from pipeline.reports.exports import utc
 from pipeline.statement import Line, lines, whole
 
 COLUMNS = (
@@ -43,19 +44,46 @@ SHOWN = ("effective_date", "position", "description", "amount", "balance")
 @click.option("--all", "every", is_flag=True, help="All accounts, by code.")
 @ledger_option
 @tenant_option
-@format_options
-def statement(account: str | None, every: bool, ledger: str, tenant: str, form: str) -> None:
+@period_options
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json", "pdf"]),
+    default="table",
+    show_default=True,
+    help="table and pdf for people; csv and json for programs.",
+)
+@click.option("--json", "form", flag_value="json", help="The same as --format json.")
+def statement(
+    account: str | None,
+    every: bool,
+    ledger: str,
+    tenant: str,
+    since: str | None,
+    until: str | None,
+    basis: str,
+    form: str,
+) -> None:
     """Show what was posted to ACCOUNT, or to all accounts with --all.
 
     Each line has the balance after it. Amounts stand on the account's normal side: + raises the
     balance. Where an operation names no effective date, it is the day on which it was accepted.
+
+    With --since, --until or --basis effective, and as a PDF, it is the statement of a period: its
+    opening balance, its lines with debits and credits, their totals and the closing balance.
     """
     if (account is None) is not every:
         raise Unfulfillable("Name one account, or give --all.")
+    of_period = form == "pdf" or basis == "effective" or bool(since or until)
+    if of_period and every:
+        raise Unfulfillable("The statement of a period is of one account: leave --all out.")
+    bounds = period_of(since, until, basis)
     books = the_ledger(tenant, ledger)
     with patient_reading(books.tenant_id) as connection:
         found = _accounts(connection, books, account)
-        if form == "table":
+        if of_period:
+            print_period(connection, books, next(found), basis, bounds, form)
+        elif form == "table":
             _print_tables(books, lines(connection, books, map(whole, found)), account)
         else:
             records = map(record, lines(connection, books, map(whole, found)))
@@ -88,11 +116,6 @@ def record(line: Line) -> tuple[str | int, ...]:
         money.show(line.amount, line.currency),
         money.show(line.balance, line.currency),
     )
-
-
-def utc(at: dt.datetime) -> str:
-    """2026-11-22T12:34:56.789012Z"""
-    return at.astimezone(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _print_tables(books: LedgerRef, found: Iterator[Line], account: str | None) -> None:
