@@ -28,6 +28,7 @@ TITLES = {
     "postings": "Each operation has one outcome; postings sum to zero.",
     "versions": "Each account's balance runs on from version to version.",
     "accounts": "Each account is where its postings end, within its limit.",
+    "shifts": "What effective dates move is what the log says.",
     "chain": "Each block seals the rows that are there.",
     "head": "The head kept outside the database is in the chain.",
     "replay": "The log, replayed, gives these very rows.",

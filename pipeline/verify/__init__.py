@@ -5,6 +5,7 @@
     postings   each operation has one outcome; its postings are complete and sum to zero
     versions   each account's versions follow one another, and its balance runs along
     accounts   each account's row is where its postings end, and within its limit
+    shifts     what effective dates move is what the log makes it, row by row
     chain      each block follows the one before it, and is the hash of the rows that it seals
     head       the newest head that is kept outside the database is part of the chain
     replay     the log, replayed through the pure core, gives these very rows

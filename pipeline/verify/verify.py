@@ -18,10 +18,11 @@ from pipeline.verify.reading import chunks
 from pipeline.verify.replay import ReplayCheck
 from pipeline.verify.rules import check_rules
 from pipeline.verify.runs import check_runs
+from pipeline.verify.shifts import ShiftsCheck
 from pipeline.verify.strays import check_strays
 from pipeline.verify.walk import LogCheck, PostingsCheck, VersionsCheck
 
-CHECKS = ("log", "runs", "postings", "versions", "accounts", "chain", "head", "replay")
+CHECKS = ("log", "runs", "postings", "versions", "accounts", "shifts", "chain", "head", "replay")
 # Each statement reads one chunk. The longest sorts all accounts: a million take some seconds.
 STATEMENT_TIMEOUT_MIN = 10
 
@@ -89,16 +90,19 @@ class Verification:
     def _walk(self, on_progress: OnProgress) -> None:
         """The checks that go along the log, then along the accounts."""
         log, postings = LogCheck(self._ledger), PostingsCheck(self._reached)
-        versions = VersionsCheck()
+        versions, shifts = VersionsCheck(), ShiftsCheck()
         replay = ReplayCheck(self._cursor, self._ledger, self._reached)
         for chunk in chunks(self._cursor, self._ledger):
             self._try("log", log.look, chunk)
             self._try("postings", postings.look, chunk)
             self._try("versions", versions.look, chunk)
             self._try("replay", replay.look, chunk)
+            self._try("shifts", shifts.look, chunk)
             on_progress(chunk.last, self._reached.accept)
         self._try("log", check_strays, self._cursor, self._ledger, self._reached)
+        self._try("shifts", shifts.check, self._cursor, self._ledger)
         self._examined |= {
+            "shifts": f"{shifts.count:,} date shifts",
             "log": f"{log.count:,} operations",
             "postings": f"{postings.count:,} postings",
             "versions": f"{versions.count:,} versions",

@@ -86,6 +86,7 @@ def test_books_that_nobody_touched_are_well(books: Bank) -> None:
         "8 postings",
         "8 versions",
         "3 accounts",
+        "0 date shifts",
         "3 blocks",
         "block 3",
         "9 operations",

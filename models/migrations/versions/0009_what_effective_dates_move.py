@@ -6,8 +6,8 @@ operation that is dated to the day on which it was accepted leaves nothing here.
 
 from alembic import op
 
-revision = "0010"
-down_revision = "0002"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
