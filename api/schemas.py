@@ -161,7 +161,7 @@ class LedgerPostingSchema(AccountPostingSchema):
     """One line of a ledger."""
 
     class Meta:
-        exclude = ()
+        exclude = ("pending",)
 
     leg = fields.Integer(required=True, metadata=_says("Its number within the operation, from 0."))
 
