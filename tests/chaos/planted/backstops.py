@@ -18,7 +18,7 @@ from tests.chaos.planted.real_servers import expect, first_fault, owner, prepare
 
 DUE = canonical({"roles": [SCHEDULER], "sub": "trident:scheduler"})
 NO_GUARDS = (
-    "DROP TRIGGER decisions_guard ON decisions",
+    "ALTER TABLE decisions DISABLE TRIGGER USER",
     "ALTER TABLE decisions DROP CONSTRAINT decisions_pkey",
     "ALTER TABLE decisions DROP CONSTRAINT decisions_remaining_check",
     "DROP INDEX decisions_end_once",
