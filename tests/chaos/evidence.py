@@ -122,9 +122,9 @@ def _read_outcomes(connection: Connection, evidence: Evidence) -> None:
         f" FROM decisions {OF_LEDGER} ORDER BY position, target, number",
     ):
         evidence.decisions.setdefault(row.position, []).append(Decision(*row))
-    pending = f"SELECT target, effect, due_at FROM pending_operations {OF_LEDGER}"
+    pending = f"SELECT target, effect, due_at, number FROM pending_operations {OF_LEDGER}"
     for row in _rows(connection, evidence, pending):
-        evidence.pending[row.target] = Pending(row.effect, row.due_at)
+        evidence.pending[row.target] = Pending(*row[1:])
 
 
 def _rows(connection: Connection, evidence: Evidence, query: str) -> list[Any]:

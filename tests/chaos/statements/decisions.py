@@ -22,10 +22,11 @@ def targets(session: Session, given: Parameters) -> Rows:
             continue
         o = books.log[position - 1]
         rejected = position in tx.rejections_of(books)
+        pending = books.pending.get(position) or (None,) * len(Pending._fields)
         known = [d for d in tx.decisions_of(books, position) if d.position < before]
         last = known[-1][1:] if known else (None,) * (len(Decision._fields) - 1)
         operation = o.id, o.position, o.kind, o.body, o.accepted_at, o.principal
-        rows.append((ledger, *operation, rejected, *last))
+        rows.append((ledger, *operation, rejected, *pending, *last))
     return rows
 
 
@@ -67,15 +68,18 @@ def keep_pending(session: Session, given: Parameters) -> None:
     """write.KEEP_PENDING."""
     session.step(f"post: keep {given['targets']} as pending")
     columns = zip(
-        integers(given["targets"]), words(given["effects"]), texts(given["dues"]), strict=True
+        integers(given["targets"]),
+        words(given["effects"]),
+        texts(given["dues"]),
+        integers(given["numbers"]),
+        strict=True,
     )
     for ledger, rows in by_ledger(given["ledgers"], columns):
         tx, books = session.write(given, ledger, "pending")
-        for target, effect, due in rows:
+        for target, effect, due, number in rows:
             session.database.guards.pending(tx, books, target)
-            tx.pending.append(
-                (books, target, Pending(effect, None if due is None else parse_time(due)))
-            )
+            due_at = None if due is None else parse_time(due)
+            tx.pending.append((books, target, Pending(effect, due_at, number)))
 
 
 def end_pending(session: Session, given: Parameters) -> None:
