@@ -48,6 +48,7 @@ CHANGED = {
     200: ("Account", "It, as it is now."),
     202: ("Operation", "It takes longer: the operation is in the log and not final yet."),
 }
+FREEZE = openapi.json_body("Freeze", {"mode": "debits"}, required=False)
 REMARK = openapi.json_body("Remark", {"description": "Asked for by the owner"}, required=False)
 CHANGE_HEADERS = (openapi.IDEMPOTENCY_KEY, openapi.PREFER)
 
@@ -161,12 +162,13 @@ def change(ledger: str, code: str) -> Response:
 
 @blueprint.route("/<account_code:code>/freeze", methods=["POST"], parameters=_path(openapi.CODE))
 @blueprint.doc(
-    **openapi.route(CHANGED, body=REMARK, headers=CHANGE_HEADERS, problems=CHANGE_PROBLEMS)
+    **openapi.route(CHANGED, body=FREEZE, headers=CHANGE_HEADERS, problems=CHANGE_PROBLEMS)
 )
 def freeze(ledger: str, code: str) -> Response:
     """Freeze an account
 
-    It takes no postings until it is unfrozen.
+    It takes no postings, or with `mode` no `debits` or no `credits`, until it is unfrozen. Freezing
+    it in another mode changes the mode.
     """
     return _perform_on(ledger, "freeze_account", code, optional_json_body)
 
@@ -190,9 +192,21 @@ def unfreeze(ledger: str, code: str) -> Response:
 def close(ledger: str, code: str) -> Response:
     """Close an account
 
-    Its balance must be zero. It takes no postings ever again.
+    Its balance must be zero, and nothing pending. It takes no postings until it is reopened.
     """
     return _perform_on(ledger, "close_account", code, optional_json_body)
+
+
+@blueprint.route("/<account_code:code>/reopen", methods=["POST"], parameters=_path(openapi.CODE))
+@blueprint.doc(
+    **openapi.route(CHANGED, body=REMARK, headers=CHANGE_HEADERS, problems=CHANGE_PROBLEMS)
+)
+def reopen(ledger: str, code: str) -> Response:
+    """Reopen an account
+
+    A closed account takes postings again.
+    """
+    return _perform_on(ledger, "reopen_account", code, optional_json_body)
 
 
 def _perform_on(ledger: str, kind: str, code: str, read_body: Callable[[], Any]) -> Response:

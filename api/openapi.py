@@ -95,7 +95,8 @@ class Document(Api):
 ACCOUNT_BODIES = {
     "NewAccount": ("open_account", ()),
     "AccountChange": ("update_account", ("account",)),
-    "Remark": ("freeze_account", ("account",)),
+    "Freeze": ("freeze_account", ("account",)),
+    "Remark": ("close_account", ("account",)),
     "NewSchedule": ("schedule", ()),
 }
 

@@ -238,6 +238,6 @@ class OperationSchema(Schema):
     metadata = metadata()
 
 
-def one_of(choices: tuple[str, ...]) -> fields.Field[Any]:
-    """A required choice."""
-    return fields.String(required=True, validate=validate.OneOf(choices))
+def one_of(choices: tuple[str, ...], *, required: bool = True) -> fields.Field[Any]:
+    """A choice."""
+    return fields.String(required=required, validate=validate.OneOf(choices))

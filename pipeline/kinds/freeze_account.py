@@ -1,13 +1,44 @@
-"""freeze_account: the account takes no postings until it is unfrozen."""
+"""freeze_account: the account takes no postings, or none on one side, until it is unfrozen.
 
-from pipeline.kinds.status import status_kind
-from pipeline.ledger import Account
+Freezing what is frozen in another mode changes the mode.
+"""
+
+from pipeline.kinds import fields
+from pipeline.kinds.kind import TELLERS, Kind
+from pipeline.kinds.status import Schema as StatusSchema
+from pipeline.kinds.status import find_open, named_account
+from pipeline.ledger import Books, Effect, Entry
 from pipeline.refusal import Refusal, refuse
 
-
-def guard(account: Account) -> Refusal | None:
-    """Only an open account can be frozen."""
-    return refuse("account_frozen", account=account.code) if account.status == "frozen" else None
+# What is kept out, and the status that keeps it out.
+MODES = {"both": "frozen", "debits": "frozen_debits", "credits": "frozen_credits"}
 
 
-KIND = status_kind("freeze_account", "frozen", guard, "customers:42")
+class Schema(StatusSchema):
+    """Which account, and which of its sides: both, unless it says otherwise."""
+
+    mode = fields.one_of(tuple(MODES), required=False)
+
+
+def apply(books: Books, entry: Entry) -> Effect:
+    """The frozen account, or why not."""
+    account = find_open(books, entry.body["account"])
+    if isinstance(account, Refusal):
+        return account
+    status = MODES[entry.body.get("mode", "both")]
+    if account.status == status:
+        return refuse("account_frozen", account=account.code)
+    account.status = status
+    books.alter(account)
+    return []
+
+
+KIND = Kind(
+    name="freeze_account",
+    roles=TELLERS,
+    posts=False,
+    schema=Schema(),
+    example={"kind": "freeze_account", "account": "customers:42", "mode": "debits"},
+    accounts=named_account,
+    apply=apply,
+)

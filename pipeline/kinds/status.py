@@ -1,4 +1,4 @@
-"""What freeze_account, unfreeze_account and close_account share: they change a status."""
+"""What the kinds share that change the status of an account."""
 
 from collections.abc import Callable
 

@@ -55,12 +55,13 @@ def test_balances_are_on_the_normal_side(api: Caller) -> None:
 
 
 def test_a_life_of_an_account(api: Caller) -> None:
-    """Changed, frozen, unfrozen and closed: 200 with the account as it then is."""
+    """Changed, frozen, unfrozen, closed, reopened: 200 with the account as it then is."""
     api.open("a")
     changed: Any = api.call("PATCH", "accounts/a", {"overdraft": 70, "name": "B"}, key=new_key())
     assert changed.status_code == 200
     assert (changed.json["overdraft"], changed.json["name"]) == (70, "B")
-    for verb, status in (("freeze", "frozen"), ("unfreeze", "open"), ("close", "closed")):
+    verbs = {"freeze": "frozen", "unfreeze": "open", "close": "closed", "reopen": "open"}
+    for verb, status in [*verbs.items(), ("close", "closed")]:
         answer: Any = api.post(f"accounts/a/{verb}", key=new_key())
         assert (answer.status_code, answer.json["status"]) == (200, status)
     reasons = {"description": "by request", "metadata": {"ticket": 7}}
@@ -76,8 +77,30 @@ def test_a_life_of_an_account(api: Caller) -> None:
         "freeze_account",
         "unfreeze_account",
         "close_account",
+        "reopen_account",
+        "close_account",
         "freeze_account",
     ]
+
+
+def test_one_side_of_an_account_is_frozen(api: Caller) -> None:
+    """Its money comes in and does not go out; freezing it otherwise changes the side."""
+    api.open_two()
+    for mode in ("credits", "debits"):
+        frozen: Any = api.post("accounts/a/freeze", {"mode": mode}, key=new_key())
+        assert (frozen.status_code, frozen.json["status"]) == (200, "frozen")
+        assert frozen.json["frozen"] == mode
+    again: Any = api.post("accounts/a/freeze", {"mode": "debits"}, key=new_key())
+    assert (again.status_code, again.json["code"]) == (409, "account_frozen")
+    api.posted(transfer(100))
+    out: Any = api.submit(transfer(1, source="a", destination="world"), wait=10)
+    assert out.json["rejection"]["code"] == "account_frozen"
+    both: Any = api.post("accounts/a/freeze", key=new_key())
+    assert both.json["frozen"] == "both"
+    refused: Any = api.submit(transfer(1), wait=10)
+    assert refused.json["rejection"]["code"] == "account_frozen"
+    opened: Any = api.post("accounts/a/unfreeze", key=new_key())
+    assert (opened.json["status"], opened.json["frozen"]) == ("open", None)
 
 
 @pytest.mark.parametrize(
@@ -87,6 +110,7 @@ def test_a_life_of_an_account(api: Caller) -> None:
         ("PATCH", "accounts/nobody", {"name": "x"}, "unknown_account"),
         ("POST", "accounts/nobody/freeze", None, "unknown_account"),
         ("POST", "accounts/a/unfreeze", None, "account_not_frozen"),
+        ("POST", "accounts/a/reopen", None, "account_not_closed"),
         ("POST", "accounts/a/close", {}, "account_not_empty"),
     ],
 )
@@ -119,6 +143,9 @@ def test_a_rejected_change_is_a_conflict(
         ("PATCH", "accounts/a", None, 415),
         ("POST", "accounts/a/freeze", {"account": "b"}, 422),
         ("POST", "accounts/a/freeze", {"reason": "x"}, 422),
+        ("POST", "accounts/a/freeze", {"mode": "left"}, 422),
+        ("POST", "accounts/a/unfreeze", {"mode": "both"}, 422),
+        ("POST", "accounts/a/reopen", {"account": "b"}, 422),
         ("POST", "accounts/a/freeze", b"[1]", 422),
         ("POST", "accounts/a%20b/freeze", None, 422),
         ("POST", "accounts/%00/close", None, 422),

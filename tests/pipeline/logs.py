@@ -142,8 +142,9 @@ def decisions(draw: st.DrawFn) -> Drawn:
 @st.composite
 def changes(draw: st.DrawFn) -> Drawn:
     """Of an account's status."""
-    kind = draw(st.sampled_from(["freeze_account", "unfreeze_account", "close_account"]))
-    return kind, {"account": draw(NAMED)}
+    kind = draw(st.sampled_from(["freeze", "unfreeze", "unfreeze", "close", "reopen"]))
+    modes = st.sampled_from(["both", "debits", "credits"]).map(lambda mode: {"mode": mode})
+    return f"{kind}_account", {"account": draw(NAMED), **(draw(modes) if kind == "freeze" else {})}
 
 
 @st.composite

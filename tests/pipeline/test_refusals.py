@@ -1,7 +1,7 @@
 """Every refusal, by a table: what was asked of which books, and the code that answers.
 
 The books hold world (asset, unlimited), rich (100.00 EUR), poor (0), dollars (USD), closed, frozen
-(5.00 EUR) and full (whose credits stand at the limit).
+(5.00 EUR), half (the same, for debits alone) and full (whose credits stand at the limit).
 """
 
 import datetime as dt
@@ -36,8 +36,9 @@ def books() -> Books:
             7, "full", "liability", "EUR", 0, credits_posted=TOTAL_MAX, debits_posted=TOTAL_MAX
         ),
         Account(8, "debt", "liability", "EUR", 5000, debits_posted=3000),
+        Account(9, "half", "liability", "EUR", 0, status="frozen_debits", credits_posted=500),
     ]
-    return Books({account.code: account for account in accounts}, last_number=8)
+    return Books({account.code: account for account in accounts}, last_number=9)
 
 
 def journal(*legs: tuple[str, int, str]) -> dict[str, Any]:
@@ -108,6 +109,19 @@ POST: list[tuple[str, dict[str, Any], str | None]] = [
     ("close_account", {"account": "frozen"}, "account_frozen"),
     ("close_account", {"account": "rich"}, "account_not_empty"),
     ("close_account", {"account": "poor"}, None),
+    ("close_account", {"account": "half"}, "account_frozen"),
+    ("freeze_account", {"account": "half", "mode": "debits"}, "account_frozen"),
+    ("freeze_account", {"account": "half", "mode": "credits"}, None),
+    ("freeze_account", {"account": "half"}, None),
+    ("freeze_account", {"account": "frozen", "mode": "both"}, "account_frozen"),
+    ("freeze_account", {"account": "frozen", "mode": "debits"}, None),
+    ("unfreeze_account", {"account": "half"}, None),
+    ("transfer", transfer("half", "poor", 1), "account_frozen"),
+    ("transfer", transfer("rich", "half", 1), None),
+    ("reopen_account", {"account": "nobody"}, "unknown_account"),
+    ("reopen_account", {"account": "rich"}, "account_not_closed"),
+    ("reopen_account", {"account": "frozen"}, "account_not_closed"),
+    ("reopen_account", {"account": "closed"}, None),
 ]
 
 VALIDATE: list[tuple[str, dict[str, Any], str | None]] = [
