@@ -1,4 +1,4 @@
-"""docs/operations.md: its requests are made as they stand there, and the answers are those."""
+"""docs/operations.md and its parts: their requests are made, and the answers are those."""
 
 import datetime as dt
 import re
@@ -10,7 +10,8 @@ import orjson
 from pipeline.kinds import OFFERED
 from tests.api.caller import ROLES, Caller, token
 
-PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = (DOCS / "operations.md", *sorted((DOCS / "parts").glob("*.md")))
 PAIR = re.compile(r"```http\n(.*?)```\s*```json\n(.*?)```", re.DOTALL)
 ID = re.compile(r"op_[0-9a-z]{26}")
 
@@ -33,7 +34,9 @@ class Example(NamedTuple):
 def examples() -> list[Example]:
     """All of them, in their order."""
     return [
-        example(request, orjson.loads(answer)) for request, answer in PAIR.findall(PAGE.read_text())
+        example(request, orjson.loads(answer))
+        for page in PAGES
+        for request, answer in PAIR.findall(page.read_text())
     ]
 
 
