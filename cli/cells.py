@@ -1,7 +1,7 @@
 """CSV cells that are no text, turned into what the API takes.
 
 `amount` and `overdraft` are decimals of the row's currency, `amount_minor` and `overdraft_minor`
-integers; `metadata` is a JSON object.
+integers; `final` is true or false; `metadata` is a JSON object.
 """
 
 from collections.abc import Callable
@@ -54,6 +54,10 @@ def _metadata(members: Members, cell: str) -> None:
     members["metadata"] = loads(cell)
 
 
+def _final(members: Members, cell: str) -> None:
+    members["final"] = {"true": True, "false": False}.get(cell, cell)
+
+
 def _decimal(members: Members, cell: str) -> int:
     if "currency" not in members:
         raise money.MoneyError("A decimal needs the row's currency; without it, use minor units.")
@@ -76,5 +80,6 @@ CONVERSIONS: dict[str, Callable[[Members, str], None]] = {
     "amount_minor": _amount_minor,
     "overdraft": _overdraft,
     "overdraft_minor": _overdraft_minor,
+    "final": _final,
     "metadata": _metadata,
 }
