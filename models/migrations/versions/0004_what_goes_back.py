@@ -75,7 +75,7 @@ CREATE FUNCTION decisions_move() RETURNS trigger LANGUAGE plpgsql
 SET enable_seqscan = off AS $$
 DECLARE
     wanted record;
-    said record;
+    deciding text;
 BEGIN
     -- What must stand in the ledger, in this order: accounts, signed amounts and currencies.
     SELECT array_agg(account ORDER BY leg) AS accounts,
@@ -89,12 +89,12 @@ BEGIN
              WHERE tenant_id = NEW.tenant_id AND ledger_id = NEW.ledger_id
                AND position = NEW.target AND pending = (NEW.effect = 'capture')
              ORDER BY leg LIMIT CASE WHEN NEW.amount IS NULL THEN NULL ELSE 2 END) p;
-    SELECT kind, (SELECT count(*) FROM postings
-                   WHERE tenant_id = NEW.tenant_id AND ledger_id = NEW.ledger_id
-                     AND position = NEW.position AND NOT pending) AS legs
-      INTO said FROM operations
+    SELECT kind INTO deciding FROM operations
      WHERE tenant_id = NEW.tenant_id AND ledger_id = NEW.ledger_id AND position = NEW.position;
-    IF wanted.legs = 0 OR (said.kind IN ('reversal', 'capture') AND said.legs <> wanted.legs)
+    IF wanted.legs = 0 OR (deciding IN ('reversal', 'capture') AND wanted.legs <> (
+        SELECT count(*) FROM postings
+         WHERE tenant_id = NEW.tenant_id AND ledger_id = NEW.ledger_id
+           AND position = NEW.position AND NOT pending))
        OR NOT EXISTS (
         SELECT FROM postings f
          WHERE f.tenant_id = NEW.tenant_id AND f.ledger_id = NEW.ledger_id
