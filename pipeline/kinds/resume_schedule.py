@@ -30,7 +30,7 @@ KIND = Kind(
     roles=SUBMITTERS,
     posts=True,
     schema=Named(),
-    example={"kind": "resume_schedule", "target": "op_00000000kg0gr0000000080002"},
+    example={"kind": "resume_schedule", "target": "op_0000002000g00915mvntypkzh9"},
     targets=targets,
     apply=apply,
 )

@@ -161,4 +161,5 @@ KIND = Kind(
     accounts=accounts,
     inner=inners,
     apply=apply,
+    alone=True,
 )
