@@ -7,6 +7,7 @@ from flask import Flask, Response, g, request
 
 from api import (
     accounts,
+    approvals,
     docs,
     dry_runs,
     errors,
@@ -65,6 +66,7 @@ def create_app(ring: Ring | None = None) -> Flask:
         operations,
         postings,
         dry_runs,
+        approvals,
         rules,
         schedules,
         statements,

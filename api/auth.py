@@ -8,7 +8,7 @@ from api.errors import Problem
 from api.state import state
 from api.tokens import Principal
 
-READERS = frozenset({"admin", "operator", "submitter", "auditor"})
+READERS = frozenset({"admin", "operator", "submitter", "approver", "auditor"})
 
 
 def reader() -> Principal:

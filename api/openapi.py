@@ -90,14 +90,15 @@ class Document(Api):
     ERROR_SCHEMA = schemas.ProblemSchema
 
 
-# What the routes of accounts and schedules take: the members of a kind, less what stands in the
-# address.
-ACCOUNT_BODIES = {
+# What routes about one thing take: the members of a kind, less what stands in the address.
+ROUTE_BODIES = {
     "NewAccount": ("open_account", ()),
     "AccountChange": ("update_account", ("account",)),
     "Freeze": ("freeze_account", ("account",)),
     "Remark": ("close_account", ("account",)),
     "NewSchedule": ("schedule", ()),
+    "ApprovalRemark": ("approve", ("target",)),
+    "Refusal": ("refuse", ("target",)),
 }
 
 
@@ -247,6 +248,7 @@ def _add_answers(api: Api) -> None:
         schemas.ListedOperationSchema,
         schemas_schedules.ScheduleStateSchema,
         schemas_schedules.OccurrenceSchema,
+        schemas_rules.WaitingOperationSchema,
     )
     shapes: tuple[type[Schema], ...] = (
         schemas.ProblemSchema,
@@ -281,7 +283,7 @@ def _add_kinds(api: Api) -> None:
         whole["required"] = ["kind", *whole.get("required", [])]
         api.spec.components.schema(component_of(name), whole | {"example": kind.example})
         named.append({"$ref": f"#/components/schemas/{component_of(name)}"})
-    for component, (name, left_out) in ACCOUNT_BODIES.items():
+    for component, (name, left_out) in ROUTE_BODIES.items():
         shape = converter.schema2jsonschema(OFFERED[name].schema)
         api.spec.components.schema(component, _without(shape, left_out))
     api.spec.components.schema(

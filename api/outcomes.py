@@ -110,8 +110,10 @@ def look(ledger: LedgerRef, position: int) -> dict[str, Any]:
 def with_postings(connection: Connection, ledger: LedgerRef, row: Any) -> dict[str, Any]:
     """A row of queries.OPERATIONS, its postings and its decisions as one operation."""
     operation = shown.stored_operation(ledger, row)
-    postings = queries.postings(connection, ledger, row.position)
     decisions = queries.decisions(connection, ledger, row.position)
+    # What was approved was posted by its last approval.
+    approved = [one.position for one in decisions if one.effect == "approve"]
+    postings = queries.postings(connection, ledger, max(approved, default=row.position))
     return operation | {
         "postings": shown.postings(postings),
         "decisions": shown.decisions(decisions),

@@ -30,7 +30,8 @@ _REACHED = """
 
 _OPERATIONS = """
 SELECT o.position, o.id, o.kind, o.idempotency_key, o.accepted_at, o.body::text AS body,
-       r.stage, r.code, r.detail::text AS detail, pending.effect AS pending, {reached}
+       r.stage, r.code, r.detail::text AS detail, pending.effect AS pending,
+       unapproved.effect AS unapproved, unapproved.actor AS refused_by, unapproved.reason, {reached}
   FROM unnest(%(positions)s::bigint[]) WITH ORDINALITY AS wanted (position, place)
  CROSS JOIN LATERAL (
        SELECT * FROM operations
@@ -44,6 +45,16 @@ SELECT o.position, o.id, o.kind, o.idempotency_key, o.accepted_at, o.body::text 
        SELECT effect FROM pending_operations
         WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s
           AND target = wanted.position LIMIT 1) pending ON true
+  LEFT JOIN LATERAL (
+       SELECT d.effect, d.actor, by.body->>'reason' AS reason
+         FROM (SELECT * FROM decisions
+                WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s
+                  AND target = wanted.position AND terminal AND effect IN ('refuse', 'lapse')
+                LIMIT 1) d
+        CROSS JOIN LATERAL (
+              SELECT body FROM operations
+               WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s
+                 AND position = d.position LIMIT 1) by) unapproved ON true
  ORDER BY wanted.place
 """
 OPERATIONS = _OPERATIONS.format(

@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields
 
-from api.schemas import OVERDRAFT, _choice, _minor, _text
+from api.schemas import OVERDRAFT, ListedOperationSchema, _choice, _minor, _text, _time
 from pipeline.ledger import TYPES
 from pipeline.limits import PERIODS
 
@@ -62,3 +62,25 @@ class SettingsSchema(Schema):
     limits = fields.List(fields.Nested(LimitSchema), required=True)
     approvals = fields.List(fields.Nested(ApprovalSchema), required=True)
     accounts = fields.List(fields.Nested(AccountRuleSchema), required=True)
+
+
+class WaitingForSchema(Schema):
+    """Whom an operation waits for."""
+
+    rule = _text("The rule that it is under now.", nullable=True)
+    by_role = _text("The role of those who may approve it.", nullable=True)
+    submitted_by = _text("Who may not.")
+    approved_by = fields.List(fields.String(), required=True)
+    missing = fields.Integer(
+        required=True, metadata={"description": "How many approvals it still needs."}
+    )
+    expires_at = _time("When it is given up.", nullable=True)
+    awaits_you = fields.Boolean(
+        required=True, metadata={"description": "An approval of yours would count."}
+    )
+
+
+class WaitingOperationSchema(ListedOperationSchema):
+    """An operation that waits for approvals."""
+
+    approval = fields.Nested(WaitingForSchema, required=True)

@@ -18,6 +18,8 @@ from pipeline.stage import STAGES
 # Pending is what the stages make of an operation that waits for another one.
 FINAL = frozenset({"posted", "rejected", "pending"})
 FROZEN_SIDES = {"frozen": "both", "frozen_debits": "debits", "frozen_credits": "credits"}
+# How an operation that waited for approvals has ended, as the code that clients see.
+UNAPPROVED = {"refuse": "approval_refused", "lapse": "approval_expired"}
 NEVER: dict[str, dt.datetime | None] = dict.fromkeys(FACTS.values())
 
 
@@ -56,6 +58,10 @@ def stored_operation(ledger: LedgerRef, row: Any) -> dict[str, Any]:
         # The runs of later stages cover a rejected operation too, but did nothing with it.
         for fact in list(FACTS.values())[STAGES.index(row.stage) : STAGES.index("post") + 1]:
             reached[fact] = None
+    elif row.unapproved is not None:
+        detail = {"by": row.refused_by} | ({"reason": row.reason} if row.reason else {})
+        rejection = shown_rejection("post", UNAPPROVED[row.unapproved], detail)
+        reached["posted"] = None
     return {
         "id": show_id(row.id),
         "object": "operation",

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "operations": ("cli.operations:operations", "List or search the operations of a ledger."),
     "schedules": ("cli.schedules:schedules", "Show what happens later, and what came of it."),
+    "approvals": ("cli.approvals:approvals", "Show what waits for approvals."),
     "status": ("cli.status:status", "Show how far each stage has come."),
     "verify": ("cli.verify:verify", "Check the audit chain, the balances and the postings."),
     "sweep": ("cli.sweep:sweep", "Ring once for every ledger that has work waiting."),

@@ -10,7 +10,7 @@ from models.tenant import tenant_id_of
 from models.token import mint
 from pipeline import money
 
-ROLES = ("admin", "operator", "submitter", "auditor")
+ROLES = ("admin", "operator", "submitter", "approver", "auditor")
 
 
 @click.command(cls=DataCommand)
@@ -51,6 +51,7 @@ def token(
     admin      everything
     operator   accounts, transfers and journals
     submitter  transfers and journals
+    approver   approves what others have submitted
     auditor    reads, and changes nothing
     """
     lifetime = dt.timedelta(hours=hours, minutes=minutes) or dt.timedelta(hours=1)

@@ -8,7 +8,7 @@ import datetime as dt
 from uuid import UUID
 
 from models.operation import address_of, parse_id
-from pipeline.ledger import Books, Decision, Entry, Pending, Target
+from pipeline.ledger import Begun, Books, Decision, Entry, Pending, Target
 from pipeline.principal import actor_of
 from pipeline.refusal import Refusal, refuse
 
@@ -43,13 +43,56 @@ def find_pending(books: Books, entry: Entry, kinds: tuple[str, ...]) -> Target |
         return refuse("target_not_pending", target=shown, kind=target.entry.kind)
     if target.last.terminal:
         return refuse("target_decided", target=shown, decision=target.last.effect)
+    if is_waiting(target):
+        return refuse("target_not_pending", target=shown, kind=target.entry.kind)
     return target
+
+
+def is_waiting(target: Target) -> bool:
+    """Whether it waits for approvals: nothing else can be done to it."""
+    last = target.last
+    return last is not None and not last.terminal and last.effect in ("wait", "approve")
+
+
+def find_waiting(books: Books, entry: Entry) -> Target | Refusal:
+    """The operation that the entry's `target` names, if it still waits for approvals."""
+    shown = entry.body["target"]
+    target = find_target(books, entry, shown)
+    if isinstance(target, Refusal) or is_waiting(target):
+        return target
+    if target.last is not None and target.last.terminal:
+        return refuse("target_decided", target=shown, decision=target.last.effect)
+    return refuse("target_not_pending", target=shown, kind=target.entry.kind)
+
+
+def posted_as(books: Books, target: Target) -> Target:
+    """Where the target was posted: an approved operation is, by its last approval."""
+    last = target.last
+    if last is None or last.effect != "approve" or not last.terminal:
+        return target
+    return books.targets[last.position]
+
+
+def itself(books: Books, target: Target) -> Entry:
+    """The operation whose effect the target's postings are: of an approval, the approved one."""
+    entry = target.entry
+    if entry.kind != "approve" or not target.legs:
+        return entry
+    position = position_of(parse_id(entry.body["target"]), entry.ledger_id)
+    assert position is not None, "what was approved is there"
+    return books.targets[position].entry
 
 
 def begin(
     books: Books, entry: Entry, effect: str, amount: int | None, due: dt.datetime | None = None
 ) -> None:
-    """The entry itself is pending from now on: the first line of its fate."""
+    """The entry itself is pending from now on: the first line of its fate.
+
+    Of what an approval applies this is not the first one: see go_on.
+    """
+    if books.begun is not None:
+        books.begun.append(Begun(effect, amount, due))
+        return
     actor = actor_of(entry.principal)
     first = Decision(entry.position, 0, entry.position, effect, amount, amount, False, actor)
     books.decisions.append(first)
@@ -57,6 +100,18 @@ def begin(
     own = books.targets.get(entry.position)
     if own is not None:
         own.last, own.pending = first, waits
+
+
+def go_on(books: Books, entry: Entry, target: Target, begun: Begun) -> None:
+    """The last approval of what is pending by itself from now on: its fate has not ended."""
+    assert target.last is not None, "what is approved has waited"
+    position, number = target.entry.position, target.last.number
+    actor, own = actor_of(entry.principal), actor_of(target.entry.principal)
+    effect, amount, due_at = begun
+    target.last = Decision(position, number + 2, entry.position, effect, amount, amount, False, own)
+    approval = Decision(position, number + 1, entry.position, "approve", None, None, False, actor)
+    books.decisions += [approval, target.last]
+    wait(books, target, effect, due_at)
 
 
 def decide(

@@ -129,7 +129,7 @@ class Target:
     """An operation that others of the run name, as of the operation that is applied now.
 
     `last` is the newest of its decisions, `pending` what it waits for, `legs` what it posted
-    (without what it reserved).
+    (without what it reserved), `approvers` who approved it so far, while it waits for more.
     """
 
     id: UUID
@@ -138,6 +138,15 @@ class Target:
     last: Decision | None = None
     legs: list[Leg] = field(default_factory=list)
     pending: Pending | None = None
+    approvers: tuple[str, ...] = ()
+
+
+class Begun(NamedTuple):
+    """That an operation is pending from now on: by what, with how much of it, until when."""
+
+    effect: str
+    amount: int | None
+    due_at: dt.datetime | None
 
 
 class Counter(NamedTuple):
@@ -169,7 +178,8 @@ class Books:
     """What a run touches: accounts by code, and operations that others name, by position.
 
     `last_number` is the greatest number of an account; whoever may open one must set it.
-    `settings` are the rules in force, `usage` what is used of the limits among them.
+    `settings` are the rules in force, `usage` what is used of the limits among them. `begun` is
+    there while an approval applies an operation: what that one begins.
     The other members are what the run has changed, and must be written.
     """
 
@@ -178,6 +188,7 @@ class Books:
     targets: dict[int, Target] = field(default_factory=dict)
     settings: Settings = NONE
     usage: Usage = field(default_factory=Usage)
+    begun: list[Begun] | None = None
     opened: list[Account] = field(default_factory=list)
     moved: dict[str, Account] = field(default_factory=dict)  # their posted totals
     altered: dict[str, Account] = field(default_factory=dict)  # anything else of theirs

@@ -8,7 +8,7 @@ import orjson
 
 from models.operation import parse_id
 from pipeline import arrays
-from pipeline.decide import position_of
+from pipeline.decide import is_waiting, position_of
 from pipeline.kinds import kind_of
 from pipeline.ledger import Account, Books, Decision, Entry, Pending, Target
 from pipeline.rules import load_settings, load_usage
@@ -72,6 +72,19 @@ SELECT wanted.ledger, wanted.position, a.code, p.amount, p.currency
 """
 
 
+APPROVERS = """
+SELECT wanted.ledger, wanted.position, d.actor
+  FROM unnest(%(ledgers)s::integer[], %(positions)s::bigint[], %(befores)s::bigint[])
+       AS wanted (ledger, position, before)
+ CROSS JOIN LATERAL (
+       SELECT number, actor FROM decisions
+        WHERE tenant_id = %(tenant)s AND ledger_id = wanted.ledger
+          AND target = wanted.position AND position < wanted.before
+          AND effect = 'approve' OFFSET 0) d
+ ORDER BY wanted.ledger, wanted.position, d.number
+"""
+
+
 def load(work: Claim, entries: Sequence[Entry]) -> dict[int, Books]:
     """By ledger, what the operations touch, as it is now."""
     books = {span.ledger_id: Books() for span in work.spans}
@@ -119,13 +132,19 @@ def load_targets(
 ) -> None:
     """The operations that these name, those that they name in turn, and so on.
 
-    As they were before the first positions, by ledger.
+    As they were before the first positions, by ledger. Of what was approved, what was posted too.
     """
-    while wanted := _unknown_targets(books, entries):
+    wanted = _unknown_targets(books, entries)
+    while wanted:
         found = _read_targets(cursor, tenant_id, wanted, firsts)
         for ledger_id, target in found:
             books[ledger_id].targets[target.entry.position] = target
-        entries = [target.entry for _, target in found]
+        wanted = _unknown_targets(books, [target.entry for _, target in found])
+        for ledger_id, target in found:
+            last = target.last
+            if last is not None and last.effect == "approve" and last.terminal:
+                wanted.append((ledger_id, last.position))
+        wanted = [(id_, at) for id_, at in dict.fromkeys(wanted) if at not in books[id_].targets]
 
 
 def _unknown_targets(books: dict[int, Books], entries: Iterable[Entry]) -> list[tuple[int, int]]:
@@ -153,6 +172,11 @@ def _read_targets(
     cursor.execute(TARGET_LEGS, scope)
     for ledger_id, position, *leg in cursor.fetchall():
         found[ledger_id, position].legs.append((leg[0], leg[1], leg[2]))
+    if any(is_waiting(target) for target in found.values()):
+        cursor.execute(APPROVERS, scope)
+        for ledger_id, position, actor in cursor.fetchall():
+            target = found[ledger_id, position]
+            target.approvers = (*target.approvers, actor)
     return [(ledger_id, target) for (ledger_id, _), target in found.items()]
 
 

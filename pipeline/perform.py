@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import orjson
 
 from pipeline.kinds import kind_of
+from pipeline.kinds.approvals import rule_over, wait
 from pipeline.ledger import Books, Effect, Entry, Leg, Posting
 from pipeline.limits import settle
 from pipeline.refusal import Refusal
@@ -19,7 +20,14 @@ def entry_of(operation: Operation) -> Entry:
 
 def perform(books: Books, entry: Entry) -> Effect:
     """The postings, or why not. A refusal leaves the books as they were."""
-    effect = kind_of(entry.kind).apply(books, entry)
+    rule = None
+    if books.settings.approvals:
+        rule = rule_over(books.settings, entry.kind, entry.body, entry.principal)
+    effect: Effect = []
+    if rule is None:
+        effect = kind_of(entry.kind).apply(books, entry)
+    else:
+        wait(books, entry, rule)
     if books.usage.now:
         settle(books.usage, refused=isinstance(effect, Refusal))
     own = books.targets.get(entry.position)

@@ -37,6 +37,8 @@ CODES = {
     "target_rejected": "The operation that it names was rejected: there is nothing to decide.",
     "target_not_pending": "The operation that it names is not one that waits for this.",
     "target_decided": "The operation that it names has been decided already.",
+    "own_approval": "Nobody approves what they have submitted themselves.",
+    "approved_already": "The principal has approved the operation already: it takes other people.",
     "amount_exceeds_held": "The amount is above what is still held.",
     "reversal_of_reversal": "A reversal cannot be reversed: pay again instead.",
     "nothing_to_reverse": "The operation that it names has posted nothing.",
@@ -64,6 +66,9 @@ CODES = {
     # post: the rules of the ledger
     "unknown_rule": "The ledger has no rule of this name.",
     "too_many_rules": "The ledger has as many rules of this sort as it may have.",
+    # shown of an operation that waited for approvals, and did not get them
+    "approval_refused": "One of the people whose approval it needed has refused it.",
+    "approval_expired": "It was not approved in time.",
     # any stage: three attempts failed on this operation alone; operators are alerted
     "internal_error": "Trident could not process this operation; its operators have been alerted.",
 }

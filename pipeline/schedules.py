@@ -25,7 +25,7 @@ NUMBER_MAX = 2**31
 PAGE = """
 SELECT target FROM decisions
  WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s
-   AND number = 0 AND effect = 'schedule' AND target < %(before)s
+   AND effect = 'schedule' AND target < %(before)s
  ORDER BY target DESC LIMIT %(many)s
 """
 
@@ -35,7 +35,7 @@ SELECT wanted.position, o.id::text, o.body::text, o.accepted_at, p.effect, p.due
  CROSS JOIN LATERAL (
        SELECT FROM decisions
         WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s AND target = wanted.position
-          AND number = 0 AND effect = 'schedule' LIMIT 1) begun
+          AND effect = 'schedule' LIMIT 1) begun
  CROSS JOIN LATERAL (
        SELECT id, body, accepted_at FROM operations
         WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s

@@ -1,6 +1,6 @@
 """expire: what was pending until a time is given up. Trident alone submits it (tasks/due.py)."""
 
-from pipeline.decide import find_pending
+from pipeline.decide import decide, find_pending, find_waiting
 from pipeline.kinds import fields
 from pipeline.kinds.capture import targets
 from pipeline.kinds.kind import Kind
@@ -18,6 +18,10 @@ class Schema(fields.OperationSchema):
 
 def apply(books: Books, entry: Entry) -> Effect:
     """What giving it up does, or why not: it may have been decided in the meantime."""
+    waiting = find_waiting(books, entry)
+    if not isinstance(waiting, Refusal):
+        decide(books, entry, waiting, "lapse", None, terminal=True)
+        return []
     pending = find_pending(books, entry, ("hold",))
     return pending if isinstance(pending, Refusal) else give_back(books, entry, pending, "expire")
 

@@ -9,7 +9,7 @@ is paid again, by an operation of its own.
 
 from collections.abc import Sequence
 
-from pipeline.decide import decide, find_target
+from pipeline.decide import decide, find_target, itself, posted_as
 from pipeline.enter import enter
 from pipeline.kinds import fields, transfer
 from pipeline.kinds.capture import targets
@@ -36,6 +36,7 @@ def apply(books: Books, entry: Entry) -> Effect:
     original = find_target(books, entry, shown)
     if isinstance(original, Refusal):
         return original
+    original = posted_as(books, original)
     if contains(original.entry.kind, original.entry.body, KIND.name):
         return refuse("reversal_of_reversal", target=shown)
     if not original.legs:
@@ -46,7 +47,7 @@ def apply(books: Books, entry: Entry) -> Effect:
 
 
 def _give_back(books: Books, entry: Entry, original: Target) -> Effect:
-    principal = principal_of(original)
+    principal = principal_of(itself(books, original).kind, original.legs)
     whole = abs(principal[0][1]) if principal else None
     left = whole if original.last is None else original.last.remaining
     # Everything at once, and more than the principal: no amount says how much that is.
@@ -71,10 +72,10 @@ def _give_back(books: Books, entry: Entry, original: Target) -> Effect:
     return effect
 
 
-def principal_of(original: Target) -> Sequence[Leg]:
+def principal_of(kind: str, legs: Sequence[Leg]) -> Sequence[Leg]:
     """The two legs that may go back in parts; none of what goes back as a whole."""
-    divisible = original.entry.kind == transfer.KIND.name or len(original.legs) == PRINCIPAL_LEGS
-    return original.legs[:PRINCIPAL_LEGS] if divisible else ()
+    divisible = kind == transfer.KIND.name or len(legs) == PRINCIPAL_LEGS
+    return legs[:PRINCIPAL_LEGS] if divisible else ()
 
 
 def opposite(legs: Sequence[Leg], amount: int | None) -> list[Leg]:

@@ -37,7 +37,11 @@ FROM_LIST = """
 OF_KIND = "AND o.kind = %(kind)s"
 REJECTED = """AND (o.position IN (
        SELECT r.position FROM rejections r
-        WHERE r.tenant_id = %(tenant)s AND r.ledger_id = %(ledger)s AND r.position {here}))
+        WHERE r.tenant_id = %(tenant)s AND r.ledger_id = %(ledger)s AND r.position {here}
+        UNION ALL
+       SELECT d.target FROM decisions d
+        WHERE d.tenant_id = %(tenant)s AND d.ledger_id = %(ledger)s AND d.target {here}
+          AND d.terminal AND d.effect IN ('refuse', 'lapse')))
        IS {verdict}"""
 PENDING = """AND (o.position IN (
        SELECT p.target FROM pending_operations p

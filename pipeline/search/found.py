@@ -14,8 +14,9 @@ STATUSES = ("accepted", "validated", "authorized", "pending", "posted", "rejecte
 
 READ = """
 SELECT o.position, o.id, o.accepted_at, o.kind, o.idempotency_key, o.body::text AS body,
-       r.code AS rejection,
-       CASE WHEN r.code IS NOT NULL THEN 'rejected'
+       coalesce(r.code, CASE u.effect WHEN 'refuse' THEN 'approval_refused'
+                                      WHEN 'lapse' THEN 'approval_expired' END) AS rejection,
+       CASE WHEN r.code IS NOT NULL OR u.effect IS NOT NULL THEN 'rejected'
             WHEN p.target IS NOT NULL THEN 'pending'
             WHEN o.position <= reached.posted THEN 'posted'
             WHEN o.position <= reached.authorized THEN 'authorized'
@@ -37,6 +38,11 @@ SELECT o.position, o.id, o.accepted_at, o.kind, o.idempotency_key, o.body::text 
        SELECT target FROM pending_operations
         WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s
           AND target = wanted.position LIMIT 1) p ON true
+  LEFT JOIN LATERAL (
+       SELECT effect FROM decisions
+        WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s
+          AND target = wanted.position AND terminal AND effect IN ('refuse', 'lapse')
+        LIMIT 1) u ON true
  ORDER BY wanted.place
 """
 

@@ -42,10 +42,17 @@ ROWS_FEW = 2_000
 # How many postings are read, over all accounts, for a page that is filtered further.
 POSTINGS = 2_000
 
+# What was not approved counts among the rejected ones.
 REJECTED = """
-SELECT position FROM rejections
- WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s
-   AND position BETWEEN %(low)s AND %(high)s
+SELECT position FROM (
+       SELECT position FROM rejections
+        WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s
+          AND position BETWEEN %(low)s AND %(high)s
+        UNION ALL
+       SELECT target FROM decisions
+        WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s
+          AND target BETWEEN %(low)s AND %(high)s
+          AND terminal AND effect IN ('refuse', 'lapse')) rejected
  ORDER BY position {direction} LIMIT %(many)s
 """
 PENDING = """

@@ -120,6 +120,11 @@ def test_real_answers_are_as_documented(api: Caller, spec: Any) -> None:
     accounts = [{"idempotency_key": new_key(), "code": "b", **LIABILITY}, {}]
     api.posted({"kind": "set_limit", "name": "a", "per": "day", "currency": "EUR", "amount": 10**9})
     api.posted({"kind": "allow_accounts", "pattern": "x:*", "type": "asset"})
+    api.posted({"kind": "set_approval", "name": "a", "currency": "EUR", "above": 10**6})
+    large = [(api.submit(transfer(10**6 + 1), wait=10).json or {})["id"] for _ in range(3)]
+    boss = api.with_roles("approver", subject="boss")
+    yes = boss.post(f"approvals/{large[0]}/approve", key=new_key())
+    no = boss.post(f"approvals/{large[1]}/refuse", key=new_key())
     here, code, one = "/v1/ledgers/{ledger}", "/accounts/{code}", "/operations/{operation_id}"
     for answer, path, method in (
         (api.get("/v1/ledgers"), "/v1/ledgers", "get"),
@@ -135,6 +140,9 @@ def test_real_answers_are_as_documented(api: Caller, spec: Any) -> None:
         (api.post("accounts/a/freeze", key=new_key()), f"{here}{code}/freeze", "post"),
         (api.post("accounts/b/freeze"), f"{here}{code}/freeze", "post"),
         (api.get("settings"), f"{here}/settings", "get"),
+        (api.get("approvals"), f"{here}/approvals", "get"),
+        (yes, f"{here}/approvals/{{operation_id}}/approve", "post"),
+        (no, f"{here}/approvals/{{operation_id}}/refuse", "post"),
         (api.get("operations"), f"{here}/operations", "get"),
         (api.submit(transfer()), f"{here}/operations", "post"),
         (rejected, f"{here}/operations", "post"),

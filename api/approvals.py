@@ -1,0 +1,139 @@
+"""Approvals: what waits for other people than who submitted it, and their yes or no."""
+
+from typing import Any
+
+from flask import Response
+from flask_smorest import Blueprint
+from marshmallow import RAISE
+
+from api import openapi, outcomes, queries
+from api.accounts import CHANGE_HEADERS, CHANGE_PROBLEMS, DEFAULT_WAIT_S
+from api.answers import answer
+from api.auth import principal, reader
+from api.errors import Problem, Rejected, invalid_members
+from api.intake import header_key, optional_json_body, read_kind
+from api.paging import cursor, number_after, page
+from api.parameters import PageQuery
+from api.shown import stored_operation
+from api.state import state
+from api.waiting import wanted_wait_s
+from models.db import tenant_reading
+from models.operation import address_of, parse_id
+from pipeline.waiting import Waiting, waiting
+
+blueprint = Blueprint(
+    "Approvals",
+    __name__,
+    url_prefix="/v1/ledgers/<ledger>/approvals",
+    description="Operations that wait until other people than who submitted them have approved"
+    " them. Rules of the ledger say which (`set_approval`).",
+)
+
+DECIDED = {
+    200: ("Operation", "The operation that waited, as it is now."),
+    202: ("Operation", "It takes longer: the answer is in the log and not final yet."),
+}
+PATH = (openapi.LEDGER, openapi.OPERATION_ID)
+
+
+def _path() -> list[dict[str, Any]]:
+    return [dict(parameter) for parameter in PATH]
+
+
+@blueprint.route("", methods=["GET"], parameters=[dict(openapi.LEDGER)])
+@blueprint.arguments(PageQuery, location="query", unknown=RAISE)
+@blueprint.doc(
+    **openapi.route(
+        {200: ("WaitingOperationList", "One page, the longest waiting first.")},
+        problems=("invalid_cursor", "unknown_ledger", "invalid_request"),
+    )
+)
+def show_many(query: dict[str, Any], ledger: str) -> Response:
+    """List what waits for approvals
+
+    `awaits_you` says whether an approval of yours would count: you have the role, did not submit
+    it, and have not approved it yet.
+    """
+    who = reader()
+    book = state().books.find(who.tenant_id, ledger)
+    after, limit = number_after("approvals", query.get("after")) or 0, query["limit"]
+    with tenant_reading(who.tenant_id, state().engine) as connection:
+        found = waiting(connection, book, after, limit + 1)
+        rows = queries.operations(connection, book, [one.position for one in found[:limit]])
+    following = cursor("approvals", found[limit - 1].position) if len(found) > limit else None
+    pairs = zip(found, rows, strict=False)
+    shown = [
+        stored_operation(book, row) | {"approval": _shown(one, who.stored.decode())}
+        for one, row in pairs
+    ]
+    return answer(page(shown, following))
+
+
+@blueprint.route("/<operation_id>/approve", methods=["POST"], parameters=_path())
+@blueprint.doc(
+    **openapi.route(
+        DECIDED,
+        body=openapi.json_body("ApprovalRemark", {"description": "As agreed"}, required=False),
+        headers=CHANGE_HEADERS,
+        problems=CHANGE_PROBLEMS,
+    )
+)
+def approve(ledger: str, operation_id: str) -> Response:
+    """Approve an operation
+
+    The last approval that it needs applies it. If the books refuse it then, so is the approval,
+    and the operation waits on.
+    """
+    return _decide(ledger, operation_id, "approve")
+
+
+@blueprint.route("/<operation_id>/refuse", methods=["POST"], parameters=_path())
+@blueprint.doc(
+    **openapi.route(
+        DECIDED,
+        body=openapi.json_body("Refusal", {"reason": "The invoice is not ours"}, required=False),
+        headers=CHANGE_HEADERS,
+        problems=CHANGE_PROBLEMS,
+    )
+)
+def refuse(ledger: str, operation_id: str) -> Response:
+    """Refuse an operation
+
+    It is rejected for good. Who submitted it may take it back so, too.
+    """
+    return _decide(ledger, operation_id, "refuse")
+
+
+def _decide(ledger: str, operation_id: str, kind: str) -> Response:
+    """Put the yes or no into the log, and answer with the operation that it is about."""
+    who = principal()
+    book = state().books.find(who.tenant_id, ledger)
+    id_ = parse_id(operation_id)
+    if id_ is None or address_of(id_).ledger_id != book.ledger_id:
+        raise Problem("unknown_operation", "Check the id, and the ledger that it belongs to.")
+    members = optional_json_body()
+    if isinstance(members, dict):
+        if "target" in members:
+            raise invalid_members({"target": "The operation stands in the address already."})
+        members["target"] = operation_id
+    read = read_kind(who, header_key(), kind, members)
+    outcome, waited_s = outcomes.hand_in(book, read, wanted_wait_s(DEFAULT_WAIT_S))
+    if outcome.operation["status"] == "rejected":
+        raise Rejected(outcome.operation)
+    if outcome.operation["status"] != "posted":
+        return outcome.response(waited_s)
+    target = outcomes.look(book, address_of(id_).position)
+    return answer(target, 200, outcome.headers(waited_s))
+
+
+def _shown(one: Waiting, asking: str) -> dict[str, Any]:
+    rule = one.rule
+    return {
+        "rule": None if rule is None else rule.name,
+        "by_role": None if rule is None else rule.by_role,
+        "submitted_by": one.submitted_by,
+        "approved_by": one.approved_by,
+        "missing": one.remaining,
+        "expires_at": one.due_at,
+        "awaits_you": one.awaits(asking),
+    }

@@ -1,0 +1,13 @@
+"""remove_approval: operations wait under this rule no more. What waits already goes on waiting."""
+
+from pipeline.kinds import fields, rule_fields
+from pipeline.kinds.remove_rule import removing_kind
+
+
+class Schema(fields.OperationSchema):
+    """Which rule."""
+
+    name = rule_fields.rule_name()
+
+
+KIND = removing_kind("remove_approval", "approvals", "name", "large", Schema())

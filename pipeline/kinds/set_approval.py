@@ -1,0 +1,71 @@
+"""set_approval: from here on, an operation of more than an amount waits for other people.
+
+What waits already goes on waiting for as many people as it did.
+"""
+
+from pipeline.kinds import fields, rule_fields
+from pipeline.kinds.approvals import APPROVER, ROLES
+from pipeline.kinds.kind import ADMINS, Kind
+from pipeline.kinds.transfer import currencies
+from pipeline.ledger import Books, Effect, Entry
+from pipeline.refusal import refuse
+from pipeline.settings import RULES_MAX, Approval, with_rule
+
+PEOPLE_MAX = 5
+# Nobody looks at what waits every second, and what waits for more than a year is forgotten.
+EXPIRES_MIN_S = 60
+EXPIRES_MAX_S = 366 * 24 * 60 * 60
+
+
+class Schema(fields.OperationSchema):
+    """What waits, and for whom."""
+
+    name = rule_fields.rule_name()
+    operation_kind = rule_fields.money_kind()
+    role = rule_fields.role()
+    currency = fields.currency()
+    above = rule_fields.minor_units("A threshold")
+    people = rule_fields.count(1, PEOPLE_MAX, load_default=1)
+    by_role = rule_fields.choice(ROLES, otherwise=APPROVER)
+    expires_after_s = rule_fields.count(EXPIRES_MIN_S, EXPIRES_MAX_S)
+
+
+def apply(books: Books, entry: Entry) -> Effect:
+    """Nothing moves."""
+    body, rules = entry.body, books.settings.approvals
+    name = body["name"]
+    if name not in rules and len(rules) >= RULES_MAX:
+        return refuse("too_many_rules", limits=RULES_MAX)
+    rule = Approval(
+        name=name,
+        currency=body["currency"],
+        above=body["above"],
+        people=body["people"],
+        by_role=body["by_role"],
+        operation_kind=body.get("operation_kind"),
+        role=body.get("role"),
+        expires_after_s=body.get("expires_after_s"),
+    )
+    books.settings = with_rule(books.settings, entry.position, "approvals", name, rule)
+    return []
+
+
+KIND = Kind(
+    name="set_approval",
+    roles=ADMINS,
+    posts=False,
+    schema=Schema(),
+    example={
+        "kind": "set_approval",
+        "name": "large",
+        "operation_kind": "transfer",
+        "currency": "USD",
+        "above": 100000,
+        "people": 1,
+        "by_role": "approver",
+        "expires_after_s": 604800,
+    },
+    currencies=currencies,
+    apply=apply,
+    alone=True,
+)
