@@ -160,6 +160,7 @@ KIND = Kind(
     },
     accounts=accounts,
     inner=inners,
+    alone=True,
     apply=apply,
     alone=True,
 )

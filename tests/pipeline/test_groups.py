@@ -267,6 +267,7 @@ def test_the_database_proves_what_members_give_back(bank: Bank) -> None:
         [{**transfer("a", "b", 1)}],
         [{"kind": "group", "operations": []}],
         [{"kind": "hold", **transfer("a", "b", 1)}],
+        [OFFERED["schedule"].example],
         [{"kind": "expire", "target": "op_00000000kg0gr0000000080002"}],
         [{**pay(1), "idempotency_key": "k"}],
         [pay(1)] * (group.MEMBERS_MAX + 1),
