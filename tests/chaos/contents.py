@@ -19,7 +19,7 @@ AMOUNT_MAX = 5
 MIX = {"hold": 10, "capture": 9, "release": 6, "reversal": 8, "misfit": 2, "foreign": 2}
 SORTS = [sort for sort, share in MIX.items() for _ in range(share)]
 # Out of a hundred: holds that expire; captures that give back the rest; decisions about a part.
-EXPIRING, FINAL, IN_PART = 15, 30, 60
+EXPIRING, FINAL, IN_PART = 25, 30, 60
 # So soon that all have expired before the run is looked at (jackhammer.STRAGGLERS_S).
 EXPIRES_WITHIN_S = 5
 # Ids that are decided about at a time: fewer than there are clients.

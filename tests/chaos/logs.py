@@ -18,6 +18,8 @@ EXPECTED = {
     r"connection to server at .* failed: Connection refused": "the proxy has ended",
     r"WorkerLostError: Could not start worker processes": "a pool child was killed while its worker"
     " was starting: Celery gives up then, and is started again",
+    r"^pipeline\.accept\.CommitUnknownError: ": "the connection broke while the scheduler committed:"
+    " its next look submits the same keys",
     r"^redis\.exceptions\.(ConnectionError|TimeoutError): ": "the broker was killed",
     r"^kombu\.exceptions\.OperationalError: ": "the broker was killed",
     r"^AttributeError: 'NoneType' object has no attribute 'hostname'": "the broker died again while"
