@@ -18,7 +18,7 @@ EXPECTED = {
     r"connection to server at .* failed: Connection refused": "the proxy has ended",
     r"WorkerLostError: Could not start worker processes": "a pool child was killed while its worker"
     " was starting: Celery gives up then, and is started again",
-    r"^pipeline\.accept\.CommitUnknownError: ": "the connection broke while the scheduler committed:"
+    r"^pipeline\.accept\.CommitUnknownError: ": "the connection broke as the scheduler committed:"
     " its next look submits the same keys",
     r"^redis\.exceptions\.(ConnectionError|TimeoutError): ": "the broker was killed",
     r"^kombu\.exceptions\.OperationalError: ": "the broker was killed",
