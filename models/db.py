@@ -179,6 +179,9 @@ def raw_connection(engine: Engine) -> Iterator[Any]:
     except BaseException:
         pooled.invalidate()
         raise
+    else:
+        if connection.closed:  # it broke at a ROLLBACK, which nobody minds
+            pooled.invalidate()
     finally:
         if not connection.closed:
             idle = connection.info.transaction_status == psycopg2.extensions.TRANSACTION_STATUS_IDLE

@@ -282,3 +282,14 @@ def test_the_collector_of_cycles_rests_during_a_run_and_no_longer(
         drain("validate", bank.ledger)
     assert during == [False]
     assert gc.isenabled()
+
+
+def test_a_connection_that_broke_is_thrown_away(
+    bank: Bank, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also where nobody minded that it did: the pool finds no fault, and gives out another."""
+    with raw_connection(app_engine()) as connection:
+        connection.close()
+    assert not caplog.records
+    with raw_connection(app_engine()) as another:
+        assert not another.closed
