@@ -162,5 +162,4 @@ KIND = Kind(
     inner=inners,
     alone=True,
     apply=apply,
-    alone=True,
 )
