@@ -197,7 +197,7 @@ def test_the_lists_are_read_by_their_indexes(api: Caller, ledger: LedgerRef) -> 
         ' AND idempotency_key COLLATE "C" < \'b\' ORDER BY idempotency_key COLLATE "C" DESC'
         " LIMIT 1",
         "decisions_schedules": "SELECT target FROM decisions WHERE tenant_id = 1 AND ledger_id ="
-        " :ledger AND number = 0 AND effect = 'schedule' AND target < 9 ORDER BY target DESC"
+        " :ledger AND effect = 'schedule' AND target < 9 ORDER BY target DESC"
         " LIMIT 1",
         "pending_operations_due": "SELECT due_at FROM pending_operations WHERE tenant_id = 1"
         " AND ledger_id = :ledger AND due_at <= now() ORDER BY due_at LIMIT 1",
