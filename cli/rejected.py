@@ -19,7 +19,9 @@ class RejectedFile:
     """
 
     def __init__(self, path: Path, names: Iterable[str]) -> None:
-        """Raises PermissionError at once where no file could be written later."""
+        """Raises OSError at once where no file could be written, or something else would go."""
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EINVAL, "this is no file: rejected rows go into one", str(path))
         if not os.access(path.parent, os.W_OK):
             raise PermissionError(errno.EACCES, "the rejected rows cannot be written", str(path))
         self.path = path

@@ -97,7 +97,7 @@ def test_what_came_of_its_times(api: Caller, ledger: LedgerRef, rule: dict[str, 
         "rejection": {
             "code": "account_frozen",
             "detail": {"account": "a"},
-            "message": "The account is frozen.",
+            "message": "The account is frozen, or the side of it that the operation moves.",
         },
     }
     rest: Any = api.get(f"schedules/{schedule}/occurrences?after={page['next']}").json

@@ -204,3 +204,16 @@ def test_a_folder_that_cannot_be_written_is_noticed_first(
     assert result.exit_code == 2
     assert "the rejected rows cannot be written" in result.stderr
     assert count(bank) == 0
+
+
+def test_what_is_no_file_is_never_replaced(opened: Bank, trident: Trident, tmp_path: Path) -> None:
+    """Root could put a file in the place of /dev/null: a pipe or a device is refused at once."""
+    path = deposits(tmp_path / "ops.csv", 1)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    before = count(opened)
+    result = trident("import", path, "--ledger", opened.ledger.name, "--rejected", pipe)
+    assert result.exit_code == 2
+    assert "this is no file" in result.stderr
+    assert pipe.is_fifo()
+    assert count(opened) == before

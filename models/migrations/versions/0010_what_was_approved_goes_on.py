@@ -7,7 +7,7 @@ was known by its first decision, which may be that it waits.
 
 from alembic import op
 
-revision = "0022"
+revision = "0010"
 down_revision = "0009"
 branch_labels = None
 depends_on = None
