@@ -12,6 +12,7 @@ from bench.measure import (
     TENANT,
     WAIT_S,
     Load,
+    await_indexed,
     feed,
     new_ledger,
     open_accounts,
@@ -45,6 +46,7 @@ def prepared(scenario: str, operations: int, seed: int = 1) -> Load:
     """A ledger with ACCOUNTS accounts, and transfers between any two of them."""
     ledger = new_ledger(scenario)
     codes = open_accounts(ledger, ACCOUNTS)
+    await_indexed()
     return Load(ledger, transfers(uniform(codes, seed), operations))
 
 

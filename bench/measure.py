@@ -23,6 +23,7 @@ from models.ledger import LedgerRef
 from models.settings import settings
 from pipeline.accept import Accepted, Submission, accept
 from pipeline.strict_json import canonical
+from tasks.index import read_due
 from tasks.ring import ringer
 
 TENANT = 1
@@ -95,6 +96,14 @@ def pace(
         max(run_at(ledger, stage, last) for ledger, last in lasts) for stage in ("post", "notify")
     )
     return Pace(operations, began, accepted, posted, notified)
+
+
+def await_indexed() -> None:
+    """Until the loads before are in the index: what it costs belongs to them, not to the next."""
+    deadline = time.monotonic() + WAIT_S
+    while read_due():
+        assert time.monotonic() < deadline, "the index does not follow: see worker.log"
+        time.sleep(LOOK_EVERY_S)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from models.db import sweeper_engine
 from models.ledger import LedgerRef
 from pipeline.search.codes import SEGMENT
 from pipeline.search.index import index_next
+from pipeline.through import FEW
 from tasks.app import app
 from tasks.ring import broker
 
@@ -24,13 +25,23 @@ ENDS_AFTER_S = 2.0
 
 log = structlog.get_logger("trident.index")
 
+# While a ledger's stages are behind, its operations need the cores more than the index does: a bulk
+# load is indexed after its end, or when a search would have to look through so many segments.
+SEGMENTS_WAITING_MAX = 100
+
 DUE = text("""
-    SELECT l.tenant_id, l.ledger_id, l.name
-      FROM ledgers l
-     WHERE last_position(l.tenant_id, l.ledger_id, 'notify') >= :segment * (1 + coalesce((
-           SELECT p.segments FROM search_progress p
-            WHERE p.tenant_id = l.tenant_id AND p.ledger_id = l.ledger_id LIMIT 1), 0)::bigint)
-     ORDER BY l.ledger_id
+    SELECT tenant_id, ledger_id, name
+      FROM (SELECT l.tenant_id, l.ledger_id, l.name,
+                   last_position(l.tenant_id, l.ledger_id, 'accept') AS accepted,
+                   last_position(l.tenant_id, l.ledger_id, 'notify') AS notified,
+                   coalesce((
+                   SELECT p.segments FROM search_progress p
+                    WHERE p.tenant_id = l.tenant_id AND p.ledger_id = l.ledger_id LIMIT 1), 0)
+                       ::bigint * :segment AS indexed
+              FROM ledgers l) l
+     WHERE notified >= indexed + :segment
+       AND (accepted - notified <= :few OR notified >= indexed + :segment * :most)
+     ORDER BY ledger_id
 """)
 
 
@@ -73,6 +84,7 @@ def index_one(ledger: LedgerRef) -> bool:
 
 
 def read_due() -> list[LedgerRef]:
-    """The ledgers that have a whole segment waiting, of all tenants."""
+    """The ledgers that have a whole segment waiting and nothing better to do, of all tenants."""
+    wanted = {"segment": SEGMENT, "few": FEW, "most": SEGMENTS_WAITING_MAX}
     with sweeper_engine().connect() as connection:
-        return [LedgerRef(*row) for row in connection.execute(DUE, {"segment": SEGMENT})]
+        return [LedgerRef(*row) for row in connection.execute(DUE, wanted)]

@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from models.ledger import LedgerRef
-from pipeline.halving import POSITION_AT, first
+from pipeline.halving import position_at
+from pipeline.search.wanted import Range
 
 LAST_POSITIONS = """
 SELECT last_position(%(tenant)s, %(ledger)s, 'accept'),
@@ -46,14 +47,14 @@ def at_time(connection: Connection, ledger: LedgerRef, at: dt.datetime) -> Momen
     last = accepted
     if at < dt.datetime.max.replace(tzinfo=dt.UTC):
         behind = at + dt.timedelta.resolution
-        last = first(connection, ledger, POSITION_AT, 1, accepted, behind) - 1
+        last = position_at(connection, ledger, Range(1, accepted), behind) - 1
     return Moment(min(last, posted), last <= posted, last, at=at)
 
 
 def before_time(connection: Connection, ledger: LedgerRef, until: dt.datetime) -> Moment:
     """What was accepted before this time."""
     accepted, posted = _reached(connection, ledger)
-    last = first(connection, ledger, POSITION_AT, 1, accepted, until) - 1
+    last = position_at(connection, ledger, Range(1, accepted), until) - 1
     return Moment(min(last, posted), last <= posted, last, at=until)
 
 

@@ -11,8 +11,8 @@ from sqlalchemy import Connection
 
 from models.ledger import LedgerRef
 from pipeline import arrays
+from pipeline.halving import Held
 from pipeline.search.contents import contents
-from pipeline.search.halving import Held
 from pipeline.search.wanted import Wanted
 
 FROM_RANGE = """

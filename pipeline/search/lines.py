@@ -7,8 +7,8 @@ from sqlalchemy import Connection
 
 from models.ledger import LedgerRef
 from pipeline import arrays
+from pipeline.halving import Held
 from pipeline.ledger import AMOUNT_MAX
-from pipeline.search.halving import Held
 from pipeline.search.wanted import Range, Wanted
 
 # The legs of an operation are numbered below this (smallint).

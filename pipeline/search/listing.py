@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from models.ledger import LedgerRef
+from pipeline.halving import Held, position_at, versions_at
 from pipeline.search.check import Check
-from pipeline.search.halving import Held, position_at, versions_at
 from pipeline.search.lines import LEGS_END, Lines
 from pipeline.search.sources import BY_STATUS, POSTINGS, STRETCH_MIN, WORK_MAX, Sources, Stretch
 from pipeline.search.wanted import Place, Range, Wanted

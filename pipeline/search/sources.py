@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from models.ledger import LedgerRef
 from pipeline import arrays
+from pipeline.halving import Held, versions_at
 from pipeline.search.codes import (
     EVERY_SEARCH,
     EVERYWHERE,
@@ -25,7 +26,6 @@ from pipeline.search.codes import (
     offsets_in,
     segment_of,
 )
-from pipeline.search.halving import Held, versions_at
 from pipeline.search.wanted import Range
 
 # What one page looks at, at the most, in rows of the log or of the index: some 30 ms.

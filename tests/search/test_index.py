@@ -30,6 +30,8 @@ from pipeline.search.codes import (
 from pipeline.search.index import SEARCH_LOCK, Offsets, index_next, reindex
 from pipeline.search.sources import shared
 from pipeline.stage import LOCKS
+from pipeline.through import FEW
+from tasks import index as index_errand
 from tasks.index import index_due, read_due
 from tests.acceptance.conftest import ROOT
 from tests.bank import Bank, transfer
@@ -85,6 +87,18 @@ def test_the_errand_indexes_whole_segments_of_every_ledger(segment_long: Bank) -
     assert progress(segment_long) == [1]
     assert segment_long.ledger not in read_due()
     assert {row[0] for row in stored(segment_long)} == {0}
+
+
+def test_a_ledger_whose_stages_are_behind_waits(
+    segment_long: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its operations come first, until a search would have too much to look through."""
+    segment_long.accept(
+        *(segment_long.submission("transfer", transfer("a", "b", 1)) for _ in range(FEW + 1))
+    )
+    assert segment_long.ledger not in read_due()
+    monkeypatch.setattr(index_errand, "SEGMENTS_WAITING_MAX", 1)
+    assert segment_long.ledger in read_due()
 
 
 DYING = """

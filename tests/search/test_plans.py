@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import text
 
 from models.db import make_engine, tenant_writing
-from pipeline.search import check, halving, index, lines, listing, sources
+from pipeline import halving
+from pipeline.search import check, index, lines, listing, sources
 from tests.bank import Bank, new_ledger
 
 PLANS: dict[str, tuple[str, dict[str, Any], set[str]]] = {
