@@ -161,6 +161,11 @@ class Listener(_Witness):
             select.select([connection], [], [], LISTEN_S)
             connection.poll()
             _take(connection, heard)
+        # What was committed before the stop may still be on its way: a statement of our own brings
+        # along everything that Postgres has for us by now.
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        _take(connection, heard)
 
 
 def _take(connection: Any, heard: Heard) -> None:
