@@ -30,8 +30,8 @@ LOOK_S = 0.1
 ANSWER_S = 10.0
 # What a run of 60 s must have seen to be worth anything; shorter ones in proportion.
 FULL_S = 60.0
-ACKNOWLEDGED_MIN = 600
-UNKNOWN_MIN = 20
+ACKNOWLEDGED_MIN = 1_000
+UNKNOWN_MIN = 50
 DECIDED_MIN = 10  # of each sort of decision
 
 Say = Callable[[str], None]
