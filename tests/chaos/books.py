@@ -189,7 +189,7 @@ def notified(one: Evidence, listener: Listener) -> Finding:
         last = at == len(listener.heard) - 1
         for run in one.runs.get("notify", []):
             if _owed(run, heard, number, last):
-                said = f"notify committed up to {run.last}, and nobody was told"
+                said = f"notify committed up to {run.last}, and nobody was told: {heard.of(number)}"
                 finding.look(run.last in heard.words[number], said, *_near(keys, run.last))
     return finding
 

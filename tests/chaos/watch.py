@@ -137,6 +137,11 @@ class Heard(NamedTuple):
     covered: dict[int, int]
     words: dict[int, list[int]]
 
+    def of(self, ledger_id: int) -> str:
+        """What was heard of one ledger, for who reads a violation."""
+        began = self.covered[ledger_id]
+        return f"heard {self.words[ledger_id]} on a connection that began at {began}"
+
 
 class Listener(_Witness):
     """Listens to what notify says. On each connection it first reads how far notify has come."""
