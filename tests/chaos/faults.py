@@ -94,6 +94,11 @@ class Faults:
         self._thread = threading.Thread(target=self._run, name="chaos-faults")
         self._thread.start()
 
+    @property
+    def all_struck(self) -> bool:
+        """Whether each kind struck as often as was planned."""
+        return not self._due
+
     def stop(self) -> None:
         """No more strikes; undo those that last."""
         self._halt.set()

@@ -92,6 +92,13 @@ class History:
         with self._lock:
             self.strikes.append(Strike(time.time(), kind, note))
 
+    def seen(self) -> tuple[int, int]:
+        """How many operations are acknowledged so far, and how many attempts unknown."""
+        with self._lock:
+            attempts = list(self.attempts)
+        acknowledged = {(one.tenant, one.key) for one in attempts if one.result == "ok"}
+        return len(acknowledged), sum(one.result == "unknown" for one in attempts)
+
     def by_key(self) -> dict[tuple[str, str], list[Attempt]]:
         """The attempts of each operation, by tenant and key."""
         found: dict[tuple[str, str], list[Attempt]] = defaultdict(list)

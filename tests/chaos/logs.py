@@ -18,6 +18,8 @@ EXPECTED = {
     r"connection to server at .* failed: Connection refused": "the proxy has ended",
     r"WorkerLostError: Could not start worker processes": "a pool child was killed while its worker"
     " was starting: Celery gives up then, and is started again",
+    r"^BrokenPipeError: \[Errno 32\] Broken pipe$": "the worker was killed while its child was"
+    " starting: there is nobody left whom it could tell that it is up",
     r"^pipeline\.accept\.CommitUnknownError: ": "the connection broke as the scheduler committed:"
     " its next look submits the same keys",
     r"^redis\.exceptions\.(ConnectionError|TimeoutError): ": "the broker was killed",
