@@ -76,5 +76,6 @@ KIND = Kind(
     example={"kind": "approve", "target": "op_0000002000g00b0w41q7v5n3xe"},
     targets=targets,
     apply=apply,
+    opens=True,
     alone=True,
 )

@@ -1,0 +1,43 @@
+"""Groups and approvals together: what waited takes effect, and goes back, as if it had not waited."""
+
+from typing import Any
+
+import pytest
+
+from pipeline.accept import Accepted
+from tests.bank import Bank, transfer
+from tests.pipeline.test_approvals import ANN, CLERK, approve, person, rejections, rule
+from tests.pipeline.test_holds import proves, totals
+
+
+@pytest.fixture
+def shop(either: Bank) -> Bank:
+    """A customer with 100.00 EUR and a merchant; more than 10.00 waits for an approver."""
+    either.fund("customer", 10_000)
+    either.open("merchant")
+    rule(either, "large", 1_000)
+    either.work()
+    return either
+
+
+def large(source: str = "customer", destination: str = "merchant") -> dict[str, Any]:
+    """A transfer in a group for which the group waits."""
+    return {"kind": "transfer", **transfer(source, destination, 2_000)}
+
+
+def group(bank: Bank, *members: dict[str, Any], principal: bytes = CLERK) -> Accepted:
+    """A group of the clerk's, unless it is somebody else's."""
+    return bank.submit("group", {"operations": list(members)}, principal=principal)
+
+
+def test_a_group_that_opens_an_account(shop: Bank) -> None:
+    """The approval opens it, with the next number, in a run that opens nothing else."""
+    opening = {"code": "new", "type": "liability", "currency": "EUR", "overdraft": 0}
+    members = {"kind": "open_account", **opening}, large(destination="new")
+    waiting = group(shop, *members, principal=person("teller", "operator"))
+    shop.work()
+    assert shop.status(waiting) == "pending"
+    assert rejections(shop, approve(shop, waiting, ANN)) == [None]
+    assert shop.status(waiting) == "posted"
+    assert totals(shop, "new") == (2_000, 0, 0)
+    proves(shop)
