@@ -37,7 +37,8 @@ def apply(books: Books, entry: Entry) -> Effect:
     if isinstance(original, Refusal):
         return original
     original = posted_as(books, original)
-    if contains(original.entry.kind, original.entry.body, KIND.name):
+    given = itself(books, original)
+    if contains(given.kind, given.body, KIND.name):
         return refuse("reversal_of_reversal", target=shown)
     if not original.legs:
         return refuse("nothing_to_reverse", target=shown, kind=original.entry.kind)

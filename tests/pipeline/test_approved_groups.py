@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from models.operation import show_id
 from pipeline.accept import Accepted
 from tests.bank import Bank, transfer
-from tests.pipeline.test_approvals import ANN, CLERK, approve, person, rejections, rule
+from tests.pipeline.test_approvals import ANN, CLERK, answer, approve, pay, person, rejections, rule
 from tests.pipeline.test_holds import proves, totals
 
 
@@ -18,6 +19,11 @@ def shop(either: Bank) -> Bank:
     rule(either, "large", 1_000)
     either.work()
     return either
+
+
+def member(kind: str, target: Accepted) -> dict[str, Any]:
+    """A decision in a group."""
+    return {"kind": kind, "target": show_id(target.id)}
 
 
 def large(source: str = "customer", destination: str = "merchant") -> dict[str, Any]:
@@ -40,4 +46,18 @@ def test_a_group_that_opens_an_account(shop: Bank) -> None:
     assert rejections(shop, approve(shop, waiting, ANN)) == [None]
     assert shop.status(waiting) == "posted"
     assert totals(shop, "new") == (2_000, 0, 0)
+    proves(shop)
+
+
+def test_a_group_with_a_reversal_is_not_reversed(shop: Bank) -> None:
+    """Neither by its own id nor by that of its approval."""
+    small = pay(shop, 500)
+    shop.work()
+    waiting = group(shop, member("reversal", small), large())
+    (yes,) = approve(shop, waiting, ANN)
+    at_once = [answer(shop, "reversal", one, CLERK) for one in (waiting, yes)]
+    shop.work()
+    late = [answer(shop, "reversal", one, CLERK) for one in (waiting, yes)]
+    assert rejections(shop, [*at_once, *late]) == ["reversal_of_reversal"] * 4
+    assert totals(shop, "customer") == (8_000, 0, 0)
     proves(shop)
