@@ -14,7 +14,7 @@ from marshmallow import validate
 
 import pipeline.kinds as every_kind
 from models.operation import parse_id
-from pipeline.decide import position_of
+from pipeline.decide import position_of, posted_as
 from pipeline.kinds import fields
 from pipeline.kinds.inner import InnerField, inner, named
 from pipeline.kinds.kind import SUBMITTERS, Body, Kind, no_one
@@ -87,11 +87,12 @@ def _mark(books: Books, entry: Entry) -> Mark:
         position = position_of(parse_id(shown), entry.ledger_id)
         target = None if position is None else books.targets.get(position)
         if target is not None:
-            positions.append(target.entry.position)
+            posted = posted_as(books, target)
+            positions += target.entry.position, posted.entry.position
             codes |= dict.fromkeys(
                 every_kind.kind_of(target.entry.kind).accounts(target.entry.body)
             )
-            codes |= dict.fromkeys(leg[0] for leg in target.legs)
+            codes |= dict.fromkeys(leg[0] for leg in posted.legs)
     return mark(books, codes, positions)
 
 

@@ -8,7 +8,7 @@ from models.operation import show_id
 from pipeline.accept import Accepted
 from tests.bank import Bank, transfer
 from tests.pipeline.test_approvals import ANN, CLERK, answer, approve, pay, person, rejections, rule
-from tests.pipeline.test_holds import proves, totals
+from tests.pipeline.test_holds import decisions, proves, totals
 
 
 @pytest.fixture
@@ -60,4 +60,21 @@ def test_a_group_with_a_reversal_is_not_reversed(shop: Bank) -> None:
     late = [answer(shop, "reversal", one, CLERK) for one in (waiting, yes)]
     assert rejections(shop, [*at_once, *late]) == ["reversal_of_reversal"] * 4
     assert totals(shop, "customer") == (8_000, 0, 0)
+    proves(shop)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_failed_group_gives_back_nothing_of_what_was_approved(shop: Bank, at_once: bool) -> None:
+    """What its reversal did to the approved operation is undone: it can go back later, once."""
+    held = shop.submit("hold", transfer("customer", "merchant", 500))
+    waiting = group(shop, member("capture", held), large())
+    approve(shop, waiting, ANN)
+    if not at_once:
+        shop.work()
+    failed = group(shop, member("reversal", waiting), large("merchant", "missing") | {"amount": 1})
+    back, again = (answer(shop, "reversal", waiting, CLERK) for _ in range(2))
+    assert rejections(shop, [failed, back, again]) == ["group_failed", None, "already_reversed"]
+    assert totals(shop, "customer") == (10_000, 0, 0)
+    assert totals(shop, "merchant") == (0, 0, 0)
+    assert decisions(shop, waiting)[-1] == ("approve", 1, 0, True)
     proves(shop)
