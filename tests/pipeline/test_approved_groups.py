@@ -1,4 +1,4 @@
-"""Groups and approvals together: what waited takes effect, and goes back, as if it had not waited."""
+"""Groups and approvals together: what waited is as if it had not waited."""
 
 from typing import Any
 
