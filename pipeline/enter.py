@@ -173,14 +173,15 @@ def _refuse_layers(
 
     What is reserved counts as gone out, and what is reserved for an account not as come in.
     """
-    for code, amount, _currency in (*legs, *reserve):
-        account = accounts[code]
-        totals = account.debits_posted + account.debits_pending
-        if amount > 0:
-            totals = account.credits_posted + account.credits_pending
-        # A journal's legs are at most 1,000: together they stay below 2^63 whatever they are.
-        if totals + abs(amount) > TOTAL_MAX:
-            return refuse("balance_overflow", account=code)
+    for posts, layer in ((True, legs), (False, reserve)):
+        for code, amount, _currency in layer:
+            account = accounts[code]
+            posted, pending = account.debits_posted, account.debits_pending
+            if amount > 0:
+                posted, pending = account.credits_posted, account.credits_pending
+            # What is posted here was reserved before, so it stands among what is pending.
+            if posted + (0 if posts else pending) + abs(amount) > TOTAL_MAX:
+                return refuse("balance_overflow", account=code)
     changes: dict[str, int] = {}
     for code, amount, _currency in legs:
         changes[code] = changes.get(code, 0) + _inwards(accounts[code], amount)

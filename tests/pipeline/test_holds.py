@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
-from models.operation import show_id
+from models.operation import make_id, show_id
 from pipeline.accept import Accepted
+from pipeline.ledger import TOTAL_MAX
 from pipeline.principal import SCHEDULER
 from pipeline.strict_json import canonical
 from pipeline.through import through
 from pipeline.verify.verify import verify
 from tests.bank import Bank, new_ledger, transfer
+from tests.pipeline.logs import OPENED, begin, play
 
 NOBODY = canonical({"roles": [], "sub": "nobody"})
 BY_TIME = canonical({"roles": [SCHEDULER], "sub": "trident:scheduler"})
@@ -242,3 +244,15 @@ def test_a_token_with_a_limit_captures_no_more(shop: Bank) -> None:
     part = shop.submit("capture", {**body, "amount": 100}, principal=limited)
     shop.work()
     assert [shop.rejection(one) for one in (whole, part)] == ["limit_exceeded", None]
+
+
+def test_what_is_held_up_to_the_greatest_total_is_captured() -> None:
+    """A capture posts what the hold has reserved: it is not held against the bound once more."""
+    target = {"target": show_id(make_id(1, len(OPENED) + 1, 0))}
+    log = [*OPENED, ("hold", transfer("world", "a", 400)), ("capture", target)]
+    books = begin(log)
+    play(OPENED, books)
+    books.accounts["world"].debits_posted = TOTAL_MAX - 400
+    play(log[len(OPENED) :], books, len(OPENED) + 1)
+    assert books.accounts["world"].debits_posted == TOTAL_MAX
+    assert books.accounts["world"].debits_pending == 0
