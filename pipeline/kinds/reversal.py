@@ -61,16 +61,24 @@ def _give_back(books: Books, entry: Entry, original: Target) -> Effect:
         if amount > left:
             return refuse("amount_exceeds_original", target=shown, left=left, amount=amount)
     legs = opposite(original.legs if amount is None else principal, amount)
-    for _code, moved, currency in legs:
-        if moved > 0:
-            over = refuse_over_limit(entry.principal, currency, moved)
-            if over is not None:
-                return over
+    for currency, moved in _credits(legs).items():
+        over = refuse_over_limit(entry.principal, currency, moved)
+        if over is not None:
+            return over
     effect = enter(books, entry.position, legs)
     if not isinstance(effect, Refusal):
         terminal = amount is None
         decide(books, entry, original, "reverse", amount, whole=whole, terminal=terminal)
     return effect
+
+
+def _credits(legs: Sequence[Leg]) -> dict[str, int]:
+    """What moves by currency, as of a journal."""
+    moved: dict[str, int] = {}
+    for _code, amount, currency in legs:
+        if amount > 0:
+            moved[currency] = moved.get(currency, 0) + amount
+    return moved
 
 
 def principal_of(kind: str, legs: Sequence[Leg]) -> Sequence[Leg]:

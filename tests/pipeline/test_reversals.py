@@ -121,6 +121,21 @@ def test_a_limited_token_gives_no_more_back(shop: Bank) -> None:
     assert [shop.rejection(one) for one in (whole, part)] == ["limit_exceeded", None]
 
 
+def test_a_limited_token_gives_back_no_more_with_many_legs(shop: Bank) -> None:
+    """What all legs of a currency give back together counts, as when they were posted."""
+    limited = canonical({"roles": ["submitter"], "sub": "till", "limits": {"EUR": 199}})
+    legs = [
+        {"account": account, "direction": direction, "amount": 100, "currency": "EUR"}
+        for account, direction in (("customer", "debit"), ("merchant", "credit")) * 2
+    ]
+    paid = shop.submit("journal", {"legs": legs})
+    back = shop.submit("reversal", {"target": show_id(paid.id)}, principal=limited)
+    alike = shop.submit("journal", {"legs": legs}, principal=limited)
+    shop.work()
+    assert [shop.rejection(one) for one in (paid, back, alike)] == [None, *["limit_exceeded"] * 2]
+    assert totals(shop, "merchant") == (200, 0, 0)
+
+
 def _worked(shop: Bank, accepted: Accepted) -> Accepted:
     shop.work()
     return accepted
