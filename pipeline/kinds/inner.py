@@ -32,6 +32,9 @@ class InnerField(fields.Field[Members]):
         if kind is None or not self._fits(kind):
             known = sorted(name for name, kind in every_kind.OFFERED.items() if self._fits(kind))
             raise ValidationError({"kind": [f"`kind` is one of {', '.join(known)} here."]})
+        if "effective_date" in members:
+            fault = "Only the operation that holds this one has a date."
+            raise ValidationError({"effective_date": [fault]})
         return {"kind": name, **kind.schema.load(members)}
 
 

@@ -270,6 +270,7 @@ def test_the_database_proves_what_members_give_back(bank: Bank) -> None:
         [OFFERED["schedule"].example],
         [{"kind": "expire", "target": "op_00000000kg0gr0000000080002"}],
         [{**pay(1), "idempotency_key": "k"}],
+        [{**pay(1), "effective_date": "2026-01-01"}],
         [pay(1)] * (group.MEMBERS_MAX + 1),
     ],
 )
