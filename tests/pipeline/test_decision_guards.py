@@ -97,6 +97,26 @@ BAD = {
     + decision(HELD, 2, CAPTURE, "capture", 1_000, 2_000),
     "11 would give back of 5 what it did not post": moved(REVERSAL, -601)
     + decision(PAID, 2, REVERSAL, "reverse", 600, 0, True),
+    "12 is a release, and cannot be what did capture to 6": moved(RELEASE, 1_000)
+    + decision(HELD, 2, RELEASE, "capture", 1_000, 2_000),
+    "10 is a capture, and cannot be what did nothing to 6": decision(
+        HELD, 2, CAPTURE, "nothing", "NULL", "NULL", True
+    ),
+    "10 is a capture, and cannot be what did hold to 10": decision(
+        CAPTURE, 0, CAPTURE, "hold", 1, 1
+    ),
+    "12 reserves or gives back 0, and decides on 3000": decision(
+        HELD, 2, RELEASE, "release", 3_000, 0, True
+    ),
+    "12 reserves or gives back 0, and decides on 0": decision(
+        HELD, 2, RELEASE, "release", "NULL", "NULL", True
+    ),
+    "10 reserves or gives back 0, and decides on 1000": moved(CAPTURE, 1_000)
+    + decision(HELD, 2, CAPTURE, "capture", 1_000, 2_000),
+    "11 would do twice what it does once": moved(REVERSAL, -100)
+    + decision(PAID, 2, REVERSAL, "reverse", 100, 500)
+    + ";"
+    + decision(PAID, 3, REVERSAL, "reverse", 100, 400),
     "11 would give back of 7 more than is left": moved(REVERSAL, -500)
     + decision(TAKEN, 1, REVERSAL, "reverse", 500, 1_501),
 }
