@@ -3,6 +3,7 @@
 import orjson
 
 from pipeline.kinds import kind_of
+from pipeline.kinds.kind import Kind, no_one
 
 LEGS_MIN = 2  # double entry
 
@@ -19,6 +20,8 @@ def fault_of(
         return "it was rejected, and decides"
     if decided and legs != 1:
         return None
+    if not (rejected or decided) and _decides(name, body):
+        return "it decides nothing, where it names what it decides"
     wanted = not rejected and _posts(name, body)
     if legs >= LEGS_MIN if wanted else not legs:
         return None
@@ -29,5 +32,16 @@ def _posts(name: str, body: str | None) -> bool:
     kind = kind_of(name)
     if kind.posts is not None:
         return kind.posts
-    assert body is not None, f"whether a {name} has postings is for its body to say"
-    return any(kind_of(inner_name).posts for inner_name, _ in kind.inner(orjson.loads(body)))
+    return any(one.posts for one in _inner(name, body))
+
+
+def _decides(name: str, body: str | None) -> bool:
+    kind = kind_of(name)
+    if kind.posts is not None:
+        return kind.targets is not no_one
+    return any(one.targets is not no_one for one in _inner(name, body))
+
+
+def _inner(name: str, body: str | None) -> list[Kind]:
+    assert body is not None, f"what a {name} does is for its body to say"
+    return [kind_of(inner_name) for inner_name, _ in kind_of(name).inner(orjson.loads(body))]

@@ -4,6 +4,7 @@ import psycopg2
 import pytest
 
 from models.operation import show_id
+from pipeline.audit import AuditStopError
 from pipeline.drain import drain
 from pipeline.verify.verify import verify
 from tests.bank import Bank, transfer
@@ -153,6 +154,18 @@ def test_what_is_decided_stays_decided(decided: Bank) -> None:
         attempt(decided, waiting)
     with pytest.raises(psycopg2.Error, match="5 is not pending"):
         attempt(decided, waiting.replace(str(HELD), str(PAID)))
+
+
+def test_the_audit_misses_a_decision(decided: Bank) -> None:
+    """Postings of a capture that decides nothing would be taken a second time."""
+    attempt(
+        decided,
+        moved(CAPTURE, 1_000)
+        + "INSERT INTO runs (tenant_id, ledger_id, stage, from_position, to_position)"
+        + f" VALUES (1, :ledger, 'post', {CAPTURE}, {CAPTURE})",
+    )
+    with pytest.raises(AuditStopError, match="it decides nothing"):
+        drain("audit", decided.ledger)
 
 
 def test_verify_finds_what_is_kept_wrongly(decided: Bank) -> None:
