@@ -110,10 +110,13 @@ def look(ledger: LedgerRef, position: int) -> dict[str, Any]:
 def with_postings(connection: Connection, ledger: LedgerRef, row: Any) -> dict[str, Any]:
     """A row of queries.OPERATIONS, its postings and its decisions as one operation."""
     operation = shown.stored_operation(ledger, row)
-    decisions = queries.decisions(connection, ledger, row.position)
-    # What was approved was posted by its last approval.
+    decisions = [*queries.decisions(connection, ledger, row.position)]
+    # What was approved was posted by its last approval, and is given back as that.
     approved = [one.position for one in decisions if one.effect == "approve"]
-    postings = queries.postings(connection, ledger, max(approved, default=row.position))
+    posted_at = max(approved, default=row.position)
+    if approved:
+        decisions += queries.decisions(connection, ledger, posted_at)
+    postings = queries.postings(connection, ledger, posted_at)
     return operation | {
         "postings": shown.postings(postings),
         "decisions": shown.decisions(decisions),

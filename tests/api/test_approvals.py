@@ -65,6 +65,19 @@ def test_what_waits_for_whom(shop: Caller) -> None:
     assert (shop.get("approvals").json or {})["data"] == []
 
 
+def test_what_has_gone_back_of_what_was_approved(shop: Caller) -> None:
+    """It stands in the fate of the operation, as if it had never waited, and of its approval."""
+    waiting = submitted(shop, 1_001)
+    for name in ("ann", "ben"):
+        approver(shop, name).post(f"approvals/{waiting['id']}/approve", key=new_key())
+    shop.posted({"kind": "reversal", "target": waiting["id"], "amount": 1})
+    fate = (shop.get(f"operations/{waiting['id']}").json or {})["decisions"]
+    assert [one["effect"] for one in fate] == ["wait", "approve", "approve", "reverse"]
+    assert fate[-1]["remaining"] == 1_000
+    last = (shop.get(f"operations/{fate[2]['operation']}").json or {})["decisions"]
+    assert [one["effect"] for one in last] == ["reverse"]
+
+
 def test_pages_of_what_waits(shop: Caller) -> None:
     """The longest waiting first, each once."""
     ids = [submitted(shop, 2_000)["id"] for _ in range(3)]
