@@ -13,8 +13,8 @@ from marshmallow import Schema
 
 from api import (
     parameters,
-    report_schemas,
     schemas,
+    schemas_reports,
     schemas_rules,
     schemas_schedules,
     schemas_tried,
@@ -259,7 +259,7 @@ def _add_answers(api: Api) -> None:
         schemas_tried.DryRunSchema,
         schemas.HealthSchema,
         schemas_rules.SettingsSchema,
-        *report_schemas.SHAPES,
+        *schemas_reports.SHAPES,
         *lists,
         *map(schemas.list_of, lists),
     )

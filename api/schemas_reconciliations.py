@@ -1,10 +1,9 @@
 """The shapes of a reconciliation's answers, for the OpenAPI document."""
 
-from typing import Any
-
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, fields
 
 from api import schemas
+from api.schema_fields import choice, day, flag, integer, minor, text, time
 from pipeline.reconcile.items import BY_HAND, RULES
 from pipeline.reconcile.readers.mapping import MappingSchema
 from pipeline.reconcile.readers.reading import FORMATS
@@ -13,186 +12,152 @@ from pipeline.reconcile.unmatched import STATES
 CAME_IN = "Minor units; + is money that came in."
 
 
-def _says(description: str, **more: Any) -> dict[str, Any]:
-    return {"description": description, **more}
-
-
-def _text(description: str, *, nullable: bool = False) -> fields.String:
-    return fields.String(required=True, allow_none=nullable, metadata=_says(description))
-
-
-def _number(description: str, *, nullable: bool = False) -> fields.Integer:
-    api = _says(description, format="int64")
-    return fields.Integer(required=True, allow_none=nullable, metadata=api)
-
-
-def _date(description: str, *, nullable: bool = False) -> fields.Date:
-    return fields.Date(required=True, allow_none=nullable, metadata=_says(description))
-
-
-def _time(description: str) -> fields.DateTime:
-    return fields.DateTime(required=True, metadata=_says(description))
-
-
-def _flag(description: str) -> fields.Boolean:
-    return fields.Boolean(required=True, metadata=_says(description))
-
-
-def _choice(choices: tuple[str, ...], description: str, *, nullable: bool = False) -> fields.String:
-    return fields.String(
-        required=True,
-        allow_none=nullable,
-        validate=validate.OneOf(choices),
-        metadata=_says(description),
-    )
-
-
 class PartSchema(Schema):
     """So many of them, and what they sum to."""
 
-    count = _number("How many.")
-    amount = _number(CAME_IN)
+    count = integer("How many.")
+    amount = minor(CAME_IN)
 
 
 class ExplanationSchema(Schema):
     """What the difference is made of."""
 
-    brought_forward = _number("Postings before the first statement less its opening balance.")
+    brought_forward = minor("Postings before the first statement less its opening balance.")
     unmatched_postings = fields.Nested(PartSchema, required=True)
     unmatched_lines = fields.Nested(PartSchema, required=True)
     ignored_postings = fields.Nested(PartSchema, required=True)
     ignored_lines = fields.Nested(PartSchema, required=True)
-    in_transit = _number("Of matches whose other side lies behind the date: books less statement.")
-    missing_statements = _number("What happened between one statement and the next.")
+    in_transit = minor("Of matches whose other side lies behind the date: books less statement.")
+    missing_statements = minor("What happened between one statement and the next.")
 
 
 class ReconciliationSchema(Schema):
     """How the books and the statement stand at the end of a day."""
 
-    object = _text("`reconciliation`")
-    ledger = _text("The ledger.")
-    account = _text("The account's code.")
-    currency = _text("ISO 4217.")
-    date = _date("At the end of this day.")
-    books_balance = _number("What was debited to the account less what was credited.")
-    statement_balance = _number("The statement's: its closing balance and the lines since.")
-    statement_balance_known = _flag("Whether a statement had a balance; otherwise it is a sum.")
-    difference = _number("Books less statement.")
+    object = text("`reconciliation`")
+    ledger = text("The ledger.")
+    account = text("The account's code.")
+    currency = text("ISO 4217.")
+    date = day("At the end of this day.")
+    books_balance = minor("What was debited to the account less what was credited.")
+    statement_balance = minor("The statement's: its closing balance and the lines since.")
+    statement_balance_known = flag("Whether a statement had a balance; otherwise it is a sum.")
+    difference = minor("Books less statement.")
     explained_by = fields.Nested(ExplanationSchema, required=True)
-    statements = _number("How many statements there are up to then.")
-    bookings_on_their_way = _number("Booked, and not posted yet.")
-    reconciled = _flag("Nothing is left to be matched, ignored or booked.")
+    statements = integer("How many statements there are up to then.")
+    bookings_on_their_way = integer("Booked, and not posted yet.")
+    reconciled = flag("Nothing is left to be matched, ignored or booked.")
 
 
 class ExternalStatementSchema(Schema):
     """A statement from outside."""
 
-    object = _text("`external_statement`")
-    account = _text("The account's code.")
-    number = _number("1, 2, 3 … within the account.")
-    format = _choice(FORMATS, "What kind of file it was.")
-    file_name = _text("What people call the file.", nullable=True)
-    external_account = _text("The account as the bank names it.", nullable=True)
-    reference = _text("The statement as the bank names it.", nullable=True)
-    currency = _text("ISO 4217.")
-    from_date = _date("Its first day.")
-    to_date = _date("Its last day.")
-    opening_balance = _number(CAME_IN, nullable=True)
-    closing_balance = _number(CAME_IN, nullable=True)
-    lines = _number("How many lines it brought.")
-    known_lines = _number("How many of its lines an earlier statement had brought.")
-    imported_at = _time("When it was imported.")
-    imported_by = _text("By whom.")
+    object = text("`external_statement`")
+    account = text("The account's code.")
+    number = integer("1, 2, 3 … within the account.")
+    format = choice(FORMATS, "What kind of file it was.")
+    file_name = text("What people call the file.", nullable=True)
+    external_account = text("The account as the bank names it.", nullable=True)
+    reference = text("The statement as the bank names it.", nullable=True)
+    currency = text("ISO 4217.")
+    from_date = day("Its first day.")
+    to_date = day("Its last day.")
+    opening_balance = minor(CAME_IN, nullable=True)
+    closing_balance = minor(CAME_IN, nullable=True)
+    lines = integer("How many lines it brought.")
+    known_lines = integer("How many of its lines an earlier statement had brought.")
+    imported_at = time("When it was imported.")
+    imported_by = text("By whom.")
 
 
 class ExternalStatementsSchema(Schema):
     """The statements of a file."""
 
-    object = _text("`external_statements`")
-    replayed = _flag("The file was here before: nothing has changed.")
+    object = text("`external_statements`")
+    replayed = flag("The file was here before: nothing has changed.")
     data = fields.List(fields.Nested(ExternalStatementSchema), required=True)
 
 
 class SuggestionSchema(Schema):
     """A posting that a line may belong to."""
 
-    operation = _text("The id of its operation.")
-    position = _number("The operation's position.")
-    leg = _number("The posting's leg.")
-    reason = _choice(("reference_and_amount", "reference", "amount"), "What agrees.")
-    difference = _number("Line less posting.")
-    days = _number("How many days the posting is later.")
+    operation = text("The id of its operation.")
+    position = integer("The operation's position.")
+    leg = integer("The posting's leg.")
+    reason = choice(("reference_and_amount", "reference", "amount"), "What agrees.")
+    difference = minor("Line less posting.")
+    days = integer("How many days the posting is later.")
 
 
 class _MatchedSchema(Schema):
-    state = _choice(STATES, "What has become of it.")
-    match = _number("The number of its match.", nullable=True)
-    rule = _choice((*RULES, *BY_HAND), "The rule of its match.", nullable=True)
-    reason = _text("Why it is ignored.", nullable=True)
+    state = choice(STATES, "What has become of it.")
+    match = integer("The number of its match.", nullable=True)
+    rule = choice((*RULES, *BY_HAND), "The rule of its match.", nullable=True)
+    reason = text("Why it is ignored.", nullable=True)
 
 
 class ExternalLineSchema(_MatchedSchema):
     """One line of a statement."""
 
-    object = _text("`external_line`")
-    account = _text("The account's code.")
-    number = _number("1, 2, 3 … within the account.")
-    statement = _number("The number of its statement.")
-    booking_date = _date("When the bank booked it.")
-    value_date = _date("From when it counts for interest.", nullable=True)
-    amount = _number(CAME_IN)
-    currency = _text("ISO 4217.")
-    bank_id = _text("The bank's own id of the line.", nullable=True)
+    object = text("`external_line`")
+    account = text("The account's code.")
+    number = integer("1, 2, 3 … within the account.")
+    statement = integer("The number of its statement.")
+    booking_date = day("When the bank booked it.")
+    value_date = day("From when it counts for interest.", nullable=True)
+    amount = minor(CAME_IN)
+    currency = text("ISO 4217.")
+    bank_id = text("The bank's own id of the line.", nullable=True)
     references = fields.List(fields.String(), required=True)
-    counterparty = _text("Who paid or was paid.", nullable=True)
-    counterparty_account = _text("Their account.", nullable=True)
-    description = _text("For people.", nullable=True)
-    place = _text("Where it stood in the file.")
+    counterparty = text("Who paid or was paid.", nullable=True)
+    counterparty_account = text("Their account.", nullable=True)
+    description = text("For people.", nullable=True)
+    place = text("Where it stood in the file.")
     suggestions = fields.List(fields.Nested(SuggestionSchema))
 
 
 class ReconciledPostingSchema(_MatchedSchema):
     """A posting of the account, and what it is matched with."""
 
-    object = _text("`reconciled_posting`")
-    account = _text("The account's code.")
-    operation = _text("The id of its operation.")
-    position = _number("The operation's position.")
-    leg = _number("The posting's leg.")
-    effective_date = _date("The day on which it counts.")
-    amount = _number(CAME_IN)
-    currency = _text("ISO 4217.")
-    idempotency_key = _text("The operation's key.")
-    description = _text("The operation's, if it has one.", nullable=True)
+    object = text("`reconciled_posting`")
+    account = text("The account's code.")
+    operation = text("The id of its operation.")
+    position = integer("The operation's position.")
+    leg = integer("The posting's leg.")
+    effective_date = day("The day on which it counts.")
+    amount = minor(CAME_IN)
+    currency = text("ISO 4217.")
+    idempotency_key = text("The operation's key.")
+    description = text("The operation's, if it has one.", nullable=True)
 
 
 class PlaceSchema(Schema):
     """Which posting."""
 
-    position = _number("The operation's position.")
-    leg = _number("The posting's leg.")
+    position = integer("The operation's position.")
+    leg = integer("The posting's leg.")
 
 
 class UndoneSchema(Schema):
     """That a match was taken back."""
 
-    at = _time("When.")
-    by = _text("By whom.")
-    reason = _text("Why.")
+    at = time("When.")
+    by = text("By whom.")
+    reason = text("Why.")
 
 
 class MatchSchema(Schema):
     """Lines and postings that are the same money; or one side that has no other."""
 
-    object = _text("`match`")
-    account = _text("The account's code.")
-    number = _number("1, 2, 3 … within the account; undoing takes a number as well.")
-    rule = _choice((*RULES, *BY_HAND), "What says so.")
-    reason = _text("Why it is ignored.", nullable=True)
+    object = text("`match`")
+    account = text("The account's code.")
+    number = integer("1, 2, 3 … within the account; undoing takes a number as well.")
+    rule = choice((*RULES, *BY_HAND), "What says so.")
+    reason = text("Why it is ignored.", nullable=True)
     lines = fields.List(fields.Integer(), required=True)
     postings = fields.List(fields.Nested(PlaceSchema), required=True)
-    made_at = _time("When.")
-    made_by = _text("By whom.")
+    made_at = time("When.")
+    made_by = text("By whom.")
     undone = fields.Nested(UndoneSchema, required=True, allow_none=True)
 
 
@@ -208,17 +173,17 @@ class MadeSchema(Schema):
 class MatchingSchema(Schema):
     """What one matching did."""
 
-    object = _text("`matching`")
-    account = _text("The account's code.")
+    object = text("`matching`")
+    account = text("The account's code.")
     made = fields.Nested(MadeSchema, required=True)
-    lines_left = _number("Lines that are left for people.")
-    postings_left = _number("Postings around the lines' days that are left.")
+    lines_left = integer("Lines that are left for people.")
+    postings_left = integer("Postings around the lines' days that are left.")
 
 
 class BookingSchema(Schema):
     """An operation that explains a difference, and its match once it is posted."""
 
-    object = _text("`booking`")
+    object = text("`booking`")
     operation = fields.Nested(schemas.OperationSchema, required=True)
     match = fields.Nested(MatchSchema, required=True, allow_none=True)
 
@@ -226,16 +191,16 @@ class BookingSchema(Schema):
 class CsvMappingSchema(Schema):
     """A stored CSV mapping."""
 
-    object = _text("`csv_mapping`")
-    name = _text("How imports name it.")
-    version = _number("1, 2, 3 …: each change is a new one.")
+    object = text("`csv_mapping`")
+    name = text("How imports name it.")
+    version = integer("1, 2, 3 …: each change is a new one.")
     mapping = fields.Nested(MappingSchema, required=True)
-    made_at = _time("When this version was stored.")
-    made_by = _text("By whom.")
+    made_at = time("When this version was stored.")
+    made_by = text("By whom.")
 
 
 class CsvMappingsSchema(Schema):
     """The mappings of a ledger."""
 
-    object = _text("`csv_mappings`")
+    object = text("`csv_mappings`")
     data = fields.List(fields.Nested(CsvMappingSchema), required=True)

@@ -1,8 +1,9 @@
 """The shapes of a dry run's answer, for the OpenAPI document."""
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, fields
 
 from api.parameters import DRY_STATUSES
+from api.schema_fields import choice, integer, text
 from api.schemas import PostingSchema, RejectionSchema
 
 
@@ -18,14 +19,10 @@ class TriedDecisionSchema(Schema):
 class OutlookSchema(Schema):
     """What would become of one operation."""
 
-    index = fields.Integer(required=True, metadata={"description": "Its place in the request."})
-    status = fields.String(
-        required=True,
-        validate=validate.OneOf(DRY_STATUSES),
-        metadata={
-            "description": "`replayed`: its key has done this already; `conflict`: its key belongs"
-            " to other content."
-        },
+    index = integer("Its place in the request.")
+    status = choice(
+        DRY_STATUSES,
+        "`replayed`: its key has done this already; `conflict`: its key belongs to other content.",
     )
     rejection = fields.Nested(RejectionSchema, required=True, allow_none=True)
     postings = fields.List(fields.Nested(PostingSchema), required=True)
@@ -40,12 +37,8 @@ class DryRunSchema(Schema):
             status: fields.Integer(required=True) for status in DRY_STATUSES
         }
 
-    object = fields.String(required=True, metadata={"description": "`dry_run`"})
+    object = text("`dry_run`")
     ledger = fields.String(required=True)
-    as_of = fields.Integer(
-        required=True, metadata={"description": "The last posted position that it builds on."}
-    )
-    waiting = fields.Integer(
-        required=True, metadata={"description": "Operations in between, which were not tried."}
-    )
+    as_of = integer("The last posted position that it builds on.")
+    waiting = integer("Operations in between, which were not tried.")
     data = fields.List(fields.Nested(OutlookSchema), required=True)
