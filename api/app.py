@@ -15,8 +15,7 @@ from api import (
     health,
     ledgers,
     matches,
-    openapi,
-    openapi_reconciliations,
+    openapi_document,
     operations,
     postings,
     reconciliations,
@@ -58,8 +57,7 @@ def create_app(ring: Ring | None = None) -> Flask:
     tokens.set_up(app)
     errors.register(app)
 
-    api = openapi.make(app)
-    openapi_reconciliations.add_to(api)
+    api = openapi_document.make(app)
     for blueprint in (
         ledgers,
         accounts,

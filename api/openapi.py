@@ -1,4 +1,4 @@
-"""The OpenAPI document: what flask-smorest reads off the routes, and what it cannot see by itself.
+"""What routes say in the OpenAPI document that flask-smorest cannot see by itself.
 
 Operations are parsed once, by hand, so the routes say here which body they take. `route` gives the
 keyword arguments of `Blueprint.doc`.
@@ -7,32 +7,9 @@ keyword arguments of `Blueprint.doc`.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from flask import Flask
-from flask_smorest import Api
-from marshmallow import Schema
-
-from api import (
-    parameters,
-    schemas,
-    schemas_reports,
-    schemas_rules,
-    schemas_schedules,
-    schemas_tried,
-)
-from api.converters import AccountCode
 from api.errors import PROBLEM_JSON, PROBLEMS
 from api.intake import ITEMS_MAX, JSON, NDJSON
 from pipeline.kinds import OFFERED
-
-VERSION = "3.1.0"
-DESCRIPTION = """\
-Trident takes financial operations and posts each of them exactly once to a double-entry ledger.
-
-An operation is accepted into the log of its ledger (202) and then passes five stages: validate, \
-authorize, post, audit, notify. Repeating a request with the same `Idempotency-Key` never executes \
-it twice: it gives the same operation again.
-
-Amounts are integers in minor units of an ISO 4217 currency: 1250 is 12.50 USD."""
 
 # What any request may be answered with, whatever its route.
 ALWAYS = ("token_missing", "token_invalid", "forbidden", "internal_error", "database_unavailable")
@@ -82,47 +59,6 @@ HEADERS = {
     "Idempotent-Replayed": "`true`: this request had been made before; nothing was executed now.",
     "Preference-Applied": "How long was waited for at most.",
 }
-
-
-class Document(Api):
-    """flask-smorest's, with our shape of errors."""
-
-    ERROR_SCHEMA = schemas.ProblemSchema
-
-
-# What routes about one thing take: the members of a kind, less what stands in the address.
-ROUTE_BODIES = {
-    "NewAccount": ("open_account", ()),
-    "AccountChange": ("update_account", ("account",)),
-    "Freeze": ("freeze_account", ("account",)),
-    "Remark": ("close_account", ("account",)),
-    "NewSchedule": ("schedule", ()),
-    "ApprovalRemark": ("approve", ("target",)),
-    "Refusal": ("refuse", ("target",)),
-}
-
-
-def make(app: Flask) -> Api:
-    """The Api object to register blueprints with."""
-    app.config.update(
-        API_TITLE="Trident",
-        API_VERSION="v1",
-        OPENAPI_VERSION=VERSION,
-        OPENAPI_URL_PREFIX="/v1",
-        OPENAPI_JSON_PATH="openapi.json",
-        API_SPEC_OPTIONS={
-            "info": {"description": DESCRIPTION},
-            "security": [{"bearer": []}],
-        },
-    )
-    api = Document(app)
-    api.register_converter(AccountCode, lambda _converter: {"type": "string"})
-    api.spec.components.security_scheme(
-        "bearer", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
-    )
-    _add_answers(api)
-    _add_kinds(api)
-    return api
 
 
 def route(
@@ -227,85 +163,8 @@ def new_accounts_body() -> dict[str, Any]:
     return {"required": True, "content": {JSON: {"schema": schema, "examples": examples}}}
 
 
-def component_of(kind: str) -> str:
-    """The name of a kind's component: open_account is OpenAccount."""
-    return "".join(word.capitalize() for word in kind.split("_"))
-
-
 def _headers() -> dict[str, Any]:
     described = {
         name: {"description": text, "schema": {"type": "string"}} for name, text in HEADERS.items()
     }
     return {"headers": described}
-
-
-def _add_answers(api: Api) -> None:
-    lists = (
-        schemas.LedgerSchema,
-        schemas.AccountSchema,
-        schemas.AccountPostingSchema,
-        schemas.LedgerPostingSchema,
-        schemas.ListedOperationSchema,
-        schemas_schedules.ScheduleStateSchema,
-        schemas_schedules.OccurrenceSchema,
-        schemas_rules.WaitingOperationSchema,
-    )
-    shapes: tuple[type[Schema], ...] = (
-        schemas.ProblemSchema,
-        schemas.LedgerStateSchema,
-        parameters.LedgerRequestSchema,
-        schemas.OperationSchema,
-        schemas.BulkSchema,
-        schemas_tried.DryRunSchema,
-        schemas.HealthSchema,
-        schemas_rules.SettingsSchema,
-        *schemas_reports.SHAPES,
-        *lists,
-        *map(schemas.list_of, lists),
-    )
-    for shape in shapes:
-        name = shape.__name__.removesuffix("Schema")
-        description = (shape.__doc__ or "").strip()
-        if name not in api.spec.components.schemas:
-            api.spec.components.schema(name, {"description": description}, schema=shape)
-
-
-def _add_kinds(api: Api) -> None:
-    """What clients send: each kind by itself, any of them, and any of them as a bulk item."""
-    converter = api.ma_plugin.converter
-    assert converter is not None
-    named = []
-    for name, kind in OFFERED.items():
-        shape = converter.schema2jsonschema(kind.schema)
-        tag = {"kind": {"type": "string", "const": name}}
-        whole = _without(shape, ())
-        whole["properties"] = tag | whole["properties"]
-        whole["required"] = ["kind", *whole.get("required", [])]
-        api.spec.components.schema(component_of(name), whole | {"example": kind.example})
-        named.append({"$ref": f"#/components/schemas/{component_of(name)}"})
-    for component, (name, left_out) in ROUTE_BODIES.items():
-        shape = converter.schema2jsonschema(OFFERED[name].schema)
-        api.spec.components.schema(component, _without(shape, left_out))
-    api.spec.components.schema(
-        "Submission", {"oneOf": named, "discriminator": {"propertyName": "kind"}}
-    )
-    api.spec.components.schema(
-        "Item",
-        {
-            "type": "object",
-            "description": "An operation of any kind, with its key beside its members.",
-            "required": ["idempotency_key", "kind"],
-            "properties": {
-                "idempotency_key": IDEMPOTENCY_KEY["schema"],
-                "kind": {"type": "string", "enum": list(OFFERED)},
-            },
-        },
-    )
-
-
-def _without(shape: dict[str, Any], left_out: Iterable[str]) -> dict[str, Any]:
-    """An object's schema less some of its members."""
-    properties = {name: one for name, one in shape["properties"].items() if name not in left_out}
-    required = [name for name in shape.get("required", []) if name not in left_out]
-    rest = {name: one for name, one in shape.items() if name not in ("properties", "required")}
-    return {**rest, "properties": properties, **({"required": required} if required else {})}

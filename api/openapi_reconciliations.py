@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from flask_smorest import Api
 from marshmallow import Schema
 
-from api import reconciling, schemas, schemas_reconciliations
+from api import reconciling, schemas_reconciliations
 from pipeline.reconcile.readers.mapping import MappingSchema
 
 RECONCILED = {
@@ -52,33 +51,24 @@ FILE_BODY: dict[str, Any] = {
     },
 }
 
-
-def add_to(api: Api) -> None:
-    """The components of requests and answers."""
-    lists = (
-        schemas_reconciliations.ExternalStatementSchema,
-        schemas_reconciliations.ExternalLineSchema,
-        schemas_reconciliations.ReconciledPostingSchema,
-        schemas_reconciliations.MatchSchema,
-    )
-    shapes: tuple[type[Schema], ...] = (
-        schemas_reconciliations.ReconciliationSchema,
-        schemas_reconciliations.ExternalStatementsSchema,
-        schemas_reconciliations.MatchingSchema,
-        schemas_reconciliations.BookingSchema,
-        schemas_reconciliations.CsvMappingSchema,
-        schemas_reconciliations.CsvMappingsSchema,
-        reconciling.MatchRequestSchema,
-        reconciling.ExclusionRequestSchema,
-        reconciling.UndoRequestSchema,
-        reconciling.BookingRequestSchema,
-        reconciling.WindowsSchema,
-        MappingSchema,
-        *lists,
-        *map(schemas.list_of, lists),
-    )
-    for shape in shapes:
-        name = shape.__name__.removesuffix("Schema")
-        description = (shape.__doc__ or "").strip()
-        if name not in api.spec.components.schemas:
-            api.spec.components.schema(name, {"description": description}, schema=shape)
+# The components of requests and answers; each of the first is listed in pages, too.
+LISTS: tuple[type[Schema], ...] = (
+    schemas_reconciliations.ExternalStatementSchema,
+    schemas_reconciliations.ExternalLineSchema,
+    schemas_reconciliations.ReconciledPostingSchema,
+    schemas_reconciliations.MatchSchema,
+)
+SHAPES: tuple[type[Schema], ...] = (
+    schemas_reconciliations.ReconciliationSchema,
+    schemas_reconciliations.ExternalStatementsSchema,
+    schemas_reconciliations.MatchingSchema,
+    schemas_reconciliations.BookingSchema,
+    schemas_reconciliations.CsvMappingSchema,
+    schemas_reconciliations.CsvMappingsSchema,
+    reconciling.MatchRequestSchema,
+    reconciling.ExclusionRequestSchema,
+    reconciling.UndoRequestSchema,
+    reconciling.BookingRequestSchema,
+    reconciling.WindowsSchema,
+    MappingSchema,
+)

@@ -1,4 +1,4 @@
-"""The shapes of reports, for the OpenAPI document. The answers are built in report_shown.py."""
+"""The shapes of reports, for the OpenAPI document. reports.py builds the answers."""
 
 from marshmallow import Schema, fields
 
