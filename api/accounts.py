@@ -9,24 +9,22 @@ from flask import Response
 from flask_smorest import Blueprint
 from marshmallow import RAISE
 
-from api import bulk, openapi, outcomes, queries, shown
+from api import bulk, openapi, queries, shown, things
 from api.answers import answer
 from api.auth import principal, reader
-from api.errors import Rejected, invalid_members
+from api.errors import Rejected
 from api.intake import (
     BULK_MAX_BYTES,
     checked_items,
-    header_key,
     json_body,
     optional_json_body,
     read_item,
-    read_kind,
 )
-from api.operations import INTAKE_PROBLEMS
 from api.paging import cursor, page, place_after, text_after
 from api.parameters import BULK_STATUSES, AccountsQuery
 from api.searches import DirectedQuery, listing, wanted_by
 from api.state import state
+from api.things import CHANGE_HEADERS, CHANGE_PROBLEMS, DEFAULT_WAIT_S, LATER, REMARK, Thing
 from api.tokens import Principal
 from api.waiting import wanted_wait_s
 from models.db import tenant_reading
@@ -40,17 +38,8 @@ blueprint = Blueprint(
     " `/balance` or `/statement` is read with `?code=` on the list.",
 )
 
-# An account operation is over in 20 ms; five seconds outlast a restart of the workers.
-DEFAULT_WAIT_S = 5
-
-CHANGE_PROBLEMS = (*INTAKE_PROBLEMS, "operation_rejected")
-CHANGED = {
-    200: ("Account", "It, as it is now."),
-    202: ("Operation", "It takes longer: the operation is in the log and not final yet."),
-}
+CHANGED = {200: ("Account", "It, as it is now."), 202: LATER}
 FREEZE = openapi.json_body("Freeze", {"mode": "debits"}, required=False)
-REMARK = openapi.json_body("Remark", {"description": "Asked for by the owner"}, required=False)
-CHANGE_HEADERS = (openapi.IDEMPOTENCY_KEY, openapi.PREFER)
 
 
 def _path(*parameters: dict[str, Any]) -> list[dict[str, Any]]:
@@ -82,7 +71,7 @@ def open_(ledger: str) -> Response:
     body = json_body(BULK_MAX_BYTES)
     if isinstance(body, list):
         return _open_many(who, book, checked_items(body))
-    return _perform(who, book, "open_account", body)
+    return things.perform(who, book, "open_account", body, _thing, makes=True)
 
 
 @blueprint.route("", methods=["GET"], parameters=_path())
@@ -210,30 +199,17 @@ def reopen(ledger: str, code: str) -> Response:
 
 
 def _perform_on(ledger: str, kind: str, code: str, read_body: Callable[[], Any]) -> Response:
-    """The same with the account that stands in the address."""
+    """Put an operation about the account that stands in the address into the log."""
     who = principal()
     book = state().books.find(who.tenant_id, ledger)
     members = read_body()
-    if isinstance(members, dict):
-        if "account" in members:
-            raise invalid_members({"account": "The account stands in the address already."})
-        members["account"] = code
-    return _perform(who, book, kind, members)
+    things.add_named(members, "account", code, "account")
+    return things.perform(who, book, kind, members, _thing)
 
 
-def _perform(who: Principal, book: LedgerRef, kind: str, members: Any) -> Response:
-    """Put the operation into the log and answer with the account that came of it."""
-    read = read_kind(who, header_key(), kind, members)
-    outcome, waited_s = outcomes.hand_in(book, read, wanted_wait_s(DEFAULT_WAIT_S))
-    operation = outcome.operation
-    if operation["status"] == "rejected":
-        raise Rejected(operation)
-    if operation["status"] != "posted":
-        return outcome.response(waited_s)
-    code = read.body["code" if kind == "open_account" else "account"]
-    status = 201 if kind == "open_account" and not outcome.replayed else 200
-    where = {"Location": f"/v1/ledgers/{book.name}/accounts/{quote(code, safe=':/@')}"}
-    return answer(_read(book, code), status, outcome.headers(waited_s) | where)
+def _thing(book: LedgerRef, operation: dict[str, Any]) -> Thing:
+    code = operation["code" if operation["kind"] == "open_account" else "account"]
+    return Thing(f"accounts/{quote(code, safe=':/@')}", _read(book, code))
 
 
 def _read(book: LedgerRef, code: str) -> dict[str, Any]:

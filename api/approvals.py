@@ -6,18 +6,18 @@ from flask import Response
 from flask_smorest import Blueprint
 from marshmallow import RAISE
 
-from api import openapi, outcomes, queries
-from api.accounts import CHANGE_HEADERS, CHANGE_PROBLEMS, DEFAULT_WAIT_S
+from api import openapi, outcomes, queries, things
 from api.answers import answer
 from api.auth import principal, reader
-from api.errors import Problem, Rejected, invalid_members
-from api.intake import header_key, optional_json_body, read_kind
+from api.errors import Problem
+from api.intake import optional_json_body
 from api.paging import cursor, number_after, page
 from api.parameters import PageQuery
 from api.shown import stored_operation
 from api.state import state
-from api.waiting import wanted_wait_s
+from api.things import CHANGE_HEADERS, CHANGE_PROBLEMS, LATER, Thing
 from models.db import tenant_reading
+from models.ledger import LedgerRef
 from models.operation import address_of, parse_id
 from pipeline.waiting import Waiting, waiting
 
@@ -31,7 +31,7 @@ blueprint = Blueprint(
 
 DECIDED = {
     200: ("Operation", "The operation that waited, as it is now."),
-    202: ("Operation", "It takes longer: the answer is in the log and not final yet."),
+    202: LATER,
 }
 PATH = (openapi.LEDGER, openapi.OPERATION_ID)
 
@@ -112,18 +112,15 @@ def _decide(ledger: str, operation_id: str, kind: str) -> Response:
     if id_ is None or address_of(id_).ledger_id != book.ledger_id:
         raise Problem("unknown_operation", "Check the id, and the ledger that it belongs to.")
     members = optional_json_body()
-    if isinstance(members, dict):
-        if "target" in members:
-            raise invalid_members({"target": "The operation stands in the address already."})
-        members["target"] = operation_id
-    read = read_kind(who, header_key(), kind, members)
-    outcome, waited_s = outcomes.hand_in(book, read, wanted_wait_s(DEFAULT_WAIT_S))
-    if outcome.operation["status"] == "rejected":
-        raise Rejected(outcome.operation)
-    if outcome.operation["status"] != "posted":
-        return outcome.response(waited_s)
+    things.add_named(members, "target", operation_id, "operation")
+    return things.perform(who, book, kind, members, _thing)
+
+
+def _thing(book: LedgerRef, operation: dict[str, Any]) -> Thing:
+    id_ = parse_id(operation["target"])
+    assert id_ is not None, "it was read from the address"
     target = outcomes.look(book, address_of(id_).position)
-    return answer(target, 200, outcome.headers(waited_s))
+    return Thing(f"operations/{target['id']}", target)
 
 
 def _shown(one: Waiting, asking: str) -> dict[str, Any]:

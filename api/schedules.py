@@ -7,17 +7,15 @@ from flask_smorest import Blueprint
 from marshmallow import RAISE
 from sqlalchemy import Connection
 
-from api import openapi, outcomes, shown_schedules
+from api import openapi, shown_schedules, things
 from api.answers import answer
 from api.auth import principal, reader
-from api.errors import Problem, Rejected, invalid_members
-from api.intake import header_key, json_body, optional_json_body, read_kind
-from api.operations import INTAKE_PROBLEMS
+from api.errors import Problem
+from api.intake import json_body, optional_json_body
 from api.paging import PLACE_MAX, cursor, number_after, page
 from api.parameters import PageQuery
 from api.state import state
-from api.tokens import Principal
-from api.waiting import wanted_wait_s
+from api.things import CHANGE_HEADERS, CHANGE_PROBLEMS, LATER, REMARK, Thing
 from models.db import tenant_reading
 from models.ledger import LedgerRef
 from models.operation import address_of, parse_id
@@ -33,13 +31,7 @@ blueprint = Blueprint(
     " operation of its own at the end of the log; a time that was missed is made up for once.",
 )
 
-# As for an account: over in 20 ms, and five seconds outlast a restart of the workers.
-DEFAULT_WAIT_S = 5
-PROBLEMS = (*INTAKE_PROBLEMS, "operation_rejected")
-HEADERS = (openapi.IDEMPOTENCY_KEY, openapi.PREFER)
-LATER = ("Operation", "It takes longer: the operation is in the log and not final yet.")
 CHANGED = {200: ("ScheduleState", "It, as it is now."), 202: LATER}
-REMARK = openapi.json_body("Remark", {"description": "Asked for by the owner"}, required=False)
 EXAMPLE = {name: member for name, member in OFFERED["schedule"].example.items() if name != "kind"}
 SCHEDULE_ID = {
     "in": "path",
@@ -62,8 +54,8 @@ def _path(*parameters: dict[str, Any]) -> list[dict[str, Any]]:
             202: LATER,
         },
         body=openapi.json_body("NewSchedule", EXAMPLE),
-        headers=HEADERS,
-        problems=PROBLEMS,
+        headers=CHANGE_HEADERS,
+        problems=CHANGE_PROBLEMS,
     )
 )
 def make(ledger: str) -> Response:
@@ -73,7 +65,9 @@ def make(ledger: str) -> Response:
     `Prefer: wait=N` says.
     """
     who = principal()
-    return _perform(who, state().books.find(who.tenant_id, ledger), "schedule", json_body())
+    book = state().books.find(who.tenant_id, ledger)
+    done = ("posted", "pending")
+    return things.perform(who, book, "schedule", json_body(), _thing, makes=True, done=done)
 
 
 @blueprint.route("", methods=["GET"], parameters=_path())
@@ -138,7 +132,9 @@ def show_occurrences(query: dict[str, Any], ledger: str, schedule_id: str) -> Re
 
 
 @blueprint.route("/<schedule_id>/pause", methods=["POST"], parameters=_path(SCHEDULE_ID))
-@blueprint.doc(**openapi.route(CHANGED, body=REMARK, headers=HEADERS, problems=PROBLEMS))
+@blueprint.doc(
+    **openapi.route(CHANGED, body=REMARK, headers=CHANGE_HEADERS, problems=CHANGE_PROBLEMS)
+)
 def pause(ledger: str, schedule_id: str) -> Response:
     """Pause a schedule
 
@@ -148,7 +144,9 @@ def pause(ledger: str, schedule_id: str) -> Response:
 
 
 @blueprint.route("/<schedule_id>/resume", methods=["POST"], parameters=_path(SCHEDULE_ID))
-@blueprint.doc(**openapi.route(CHANGED, body=REMARK, headers=HEADERS, problems=PROBLEMS))
+@blueprint.doc(
+    **openapi.route(CHANGED, body=REMARK, headers=CHANGE_HEADERS, problems=CHANGE_PROBLEMS)
+)
 def resume(ledger: str, schedule_id: str) -> Response:
     """Resume a schedule
 
@@ -158,7 +156,9 @@ def resume(ledger: str, schedule_id: str) -> Response:
 
 
 @blueprint.route("/<schedule_id>/cancel", methods=["POST"], parameters=_path(SCHEDULE_ID))
-@blueprint.doc(**openapi.route(CHANGED, body=REMARK, headers=HEADERS, problems=PROBLEMS))
+@blueprint.doc(
+    **openapi.route(CHANGED, body=REMARK, headers=CHANGE_HEADERS, problems=CHANGE_PROBLEMS)
+)
 def cancel(ledger: str, schedule_id: str) -> Response:
     """Cancel a schedule
 
@@ -168,31 +168,17 @@ def cancel(ledger: str, schedule_id: str) -> Response:
 
 
 def _perform_on(ledger: str, kind: str, schedule_id: str) -> Response:
-    """The same with the schedule that stands in the address."""
+    """Put an operation about the schedule that stands in the address into the log."""
     who = principal()
     book = state().books.find(who.tenant_id, ledger)
     members = optional_json_body()
-    if isinstance(members, dict):
-        if "target" in members:
-            raise invalid_members({"target": "The schedule stands in the address already."})
-        members["target"] = schedule_id
-    return _perform(who, book, kind, members)
+    things.add_named(members, "target", schedule_id, "schedule")
+    return things.perform(who, book, kind, members, _thing)
 
 
-def _perform(who: Principal, book: LedgerRef, kind: str, members: Any) -> Response:
-    """Put the operation into the log and answer with the schedule that came of it."""
-    read = read_kind(who, header_key(), kind, members)
-    outcome, waited_s = outcomes.hand_in(book, read, wanted_wait_s(DEFAULT_WAIT_S))
-    operation = outcome.operation
-    if operation["status"] == "rejected":
-        raise Rejected(operation)
-    if operation["status"] not in ("posted", "pending"):
-        return outcome.response(waited_s)
-    made = kind == "schedule"
-    schedule_id = operation["id"] if made else read.body["target"]
-    status = 201 if made and not outcome.replayed else 200
-    where = {"Location": f"/v1/ledgers/{book.name}/schedules/{schedule_id}"}
-    return answer(_shown(book, schedule_id), status, outcome.headers(waited_s) | where)
+def _thing(book: LedgerRef, operation: dict[str, Any]) -> Thing:
+    schedule_id = operation["id" if operation["kind"] == "schedule" else "target"]
+    return Thing(f"schedules/{schedule_id}", _shown(book, schedule_id))
 
 
 def _shown(book: LedgerRef, schedule_id: str) -> dict[str, Any]:
