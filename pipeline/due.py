@@ -73,8 +73,8 @@ def submission(due: Due) -> Submission:
     """The operation that is made of it."""
     target = show_id(due.id)
     key = DUE.format(target, due.number)
+    body: dict[str, Any] = {"target": target, "number": due.number}
     if due.effect in SCHEDULED:
         moment = due.due_at.isoformat().replace("+00:00", "Z")
-        body = {"target": target, "number": due.number, "due": moment}
-        return Submission(key, "occur", canonical(body), PRINCIPAL)
-    return Submission(key, "expire", canonical({"target": target}), PRINCIPAL)
+        return Submission(key, "occur", canonical({**body, "due": moment}), PRINCIPAL)
+    return Submission(key, "expire", canonical(body), PRINCIPAL)

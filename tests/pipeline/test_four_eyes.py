@@ -1,10 +1,14 @@
 """Four eyes against those who would get round them, and what an approval must not break."""
 
+from typing import Any
+
 import pytest
 
+from models.operation import show_id
+from pipeline.accept import Accepted
 from tests.bank import Bank, transfer
-from tests.pipeline.test_approvals import ANN, approve, person, rejections, rule
-from tests.pipeline.test_holds import proves
+from tests.pipeline.test_approvals import ANN, CLERK, approve, person, rejections, rule
+from tests.pipeline.test_holds import BY_TIME, proves, totals
 
 
 @pytest.fixture
@@ -17,6 +21,12 @@ def shop(either: Bank) -> Bank:
     return either
 
 
+def hold(bank: Bank, amount: int, **more: Any) -> Accepted:
+    """By the clerk, of the customer's money for the merchant."""
+    body = {**transfer("customer", "merchant", amount), **more}
+    return bank.submit("hold", body, principal=CLERK)
+
+
 def test_an_approved_group_opens_accounts(shop: Bank) -> None:
     """The account that a member opens has a number of its own, as without an approval."""
     operator = person("op", "operator")
@@ -27,4 +37,21 @@ def test_an_approved_group_opens_accounts(shop: Bank) -> None:
     shop.work()
     assert rejections(shop, approve(shop, group, ANN)) == [None]
     assert shop.balance("new") == 2_000
+    proves(shop)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_hold_approved_in_time_does_not_expire_as_unapproved(shop: Bank, at_once: bool) -> None:
+    """The word that nobody has approved it may stand in the log behind the approval: too late."""
+    rule(shop, "large", 1_000, expires_after_s=60)
+    held = hold(shop, 2_000)
+    shop.work()
+    yes = approve(shop, held, ANN)
+    if not at_once:
+        shop.work()
+    body = {"target": show_id(held.id), "number": 0}
+    late = shop.submit("expire", body, principal=BY_TIME)
+    assert rejections(shop, [*yes, late]) == [None, "target_decided"]
+    assert totals(shop, "customer") == (10_000, 2_000, 0)
+    assert shop.status(held) == "pending"
     proves(shop)
