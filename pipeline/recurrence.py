@@ -45,11 +45,12 @@ DAY = dt.timedelta(days=1)
 
 ELAPSED = {"MINUTELY": dt.timedelta(minutes=1), "HOURLY": dt.timedelta(hours=1)}
 WEEKDAY = "(MO|TU|WE|TH|FR|SA|SU)"
+WEEKDAYS_A_MONTH = 5
 NUMBERS = {
     "BYMONTH": "([1-9]|1[0-2])",
     "BYMONTHDAY": "[+-]?([1-9]|[12][0-9]|3[01])",
-    "BYDAY": f"([+-]?[1-9][0-9]?)?{WEEKDAY}",
-    "BYSETPOS": "[+-]?[1-9][0-9]{0,2}",
+    "BYDAY": f"([+-]?([1-9]|[1-4][0-9]|5[0-3]))?{WEEKDAY}",
+    "BYSETPOS": "[+-]?([1-9][0-9]?|[12][0-9]{2}|3[0-5][0-9]|36[0-6])",
     "BYHOUR": "([0-9]|1[0-9]|2[0-3])",
     "BYMINUTE": "[1-5]?[0-9]",
 }
@@ -130,9 +131,13 @@ def parse_rule(text: str) -> Rule:
 def _check_together(parts: dict[str, str]) -> None:
     if "COUNT" in parts and "UNTIL" in parts:
         raise BadRule("A rule ends by COUNT or by UNTIL, not by both.")
-    numbered = any(character.isdigit() for character in parts.get("BYDAY", ""))
-    if numbered and parts["FREQ"] in DAYS:
+    numbers = [int(number) for number in re.findall("[0-9]+", parts.get("BYDAY", ""))]
+    if numbers and parts["FREQ"] in DAYS:
         raise BadRule("A numbered BYDAY belongs to a MONTHLY or YEARLY rule.")
+    # Beyond them the library reads past the end of its year.
+    in_months = parts["FREQ"] == "MONTHLY" or "BYMONTH" in parts
+    if in_months and max(numbers, default=0) > WEEKDAYS_A_MONTH:
+        raise BadRule(f"A month has each day of the week at most {WEEKDAYS_A_MONTH} times.")
     if parts["FREQ"] == "DAILY" and "BYDAY" in parts and int(parts.get("INTERVAL", 1)) > 1:
         raise BadRule("A DAILY rule takes INTERVAL or BYDAY; a WEEKLY one takes both.")
     if "BYSETPOS" in parts and not parts.keys() & {"BYDAY", "BYMONTHDAY"}:
@@ -229,6 +234,9 @@ def _until(text: str, tz: dt.tzinfo) -> dt.datetime:
     whole = text if "T" in text else f"{text}T235959"
     try:
         wall = dt.datetime.strptime(whole.rstrip("Z"), "%Y%m%dT%H%M%S")  # noqa: DTZ007 - see below
-        return _moment(wall, dt.UTC if whole.endswith("Z") else tz)
-    except (ValueError, OverflowError):
+    except ValueError:
         raise BadRule(f"UNTIL={text} is no time.") from None
+    try:
+        return _moment(wall, dt.UTC if whole.endswith("Z") else tz)
+    except OverflowError:  # 9999-12-31, for ever: what it is in UTC has no year
+        return wall.replace(tzinfo=dt.UTC)

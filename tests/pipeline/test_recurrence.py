@@ -126,6 +126,14 @@ CASES = {
         times("FREQ=DAILY;UNTIL=20261123", "2026-11-22T23:59"),
         ["2026-11-22 23:59 +01", "2026-11-23 23:59 +01"],
     ),
+    "until the end of time, west of Greenwich": (
+        times("FREQ=DAILY;UNTIL=99991231", "2026-11-22T08:00", many=1, zone="America/New_York"),
+        ["2026-11-22 08:00 -05"],
+    ),
+    "the last Monday of the year": (
+        times("FREQ=YEARLY;BYDAY=-1MO", "2026-11-22T08:00", many=1),
+        ["2026-12-28 08:00 +01"],
+    ),
     "until a moment, which is included": (
         times("FREQ=DAILY;UNTIL=20261123T070000Z", "2026-11-22T08:00"),
         ["2026-11-22 08:00 +01", "2026-11-23 08:00 +01"],
@@ -157,6 +165,10 @@ BAD = [
     "FREQ=MONTHLY;BYMONTH=13",
     "FREQ=MONTHLY;BYMONTHDAY=32",
     "FREQ=MONTHLY;BYSETPOS=1",
+    "FREQ=MONTHLY;BYDAY=MO;BYSETPOS=-367",
+    "FREQ=MONTHLY;BYDAY=1MO,8MO",
+    "FREQ=YEARLY;BYMONTH=12;BYDAY=-6MO",
+    "FREQ=YEARLY;BYDAY=54MO",
     "FREQ=MONTHLY;BYHOUR=24",
     "FREQ=YEARLY;BYHOUR=1,2",
     "FREQ=DAILY;BYSECOND=1",
@@ -180,17 +192,21 @@ def numbers(least: int, most: int, size: int = 4) -> st.SearchStrategy[str]:
     )
 
 
+WEEKDAYS = st.sampled_from(["MO", "2TU,SA", DAYS.removeprefix("BYDAY=")]) | st.integers(
+    -60, 60
+).filter(bool).map(lambda number: f"{number}FR")
+ZONES = [ZURICH, "America/New_York", "Pacific/Kiritimati"]
 PARTS = {
     "INTERVAL": st.integers(1, 999).map(str),
     "BYMONTH": numbers(1, 12),
     "BYMONTHDAY": numbers(-31, 31),
-    "BYDAY": st.sampled_from(["MO", "-1FR", "2TU,SA", DAYS.removeprefix("BYDAY=")]),
-    "BYSETPOS": numbers(-366, 366),
+    "BYDAY": WEEKDAYS | WEEKDAYS.map(lambda days: f"1MO,{days}"),
+    "BYSETPOS": numbers(-370, 370),
     "BYHOUR": numbers(1, 23),
     "BYMINUTE": numbers(1, 59),
     "WKST": st.sampled_from(["MO", "SU"]),
     "COUNT": st.integers(1, 1000).map(str),
-    "UNTIL": st.sampled_from(["20300101", "20991231T235959Z"]),
+    "UNTIL": st.sampled_from(["20300101", "20991231T235959Z", "99991231", "00010101"]),
 }
 
 
@@ -205,17 +221,18 @@ def test_any_rule_goes_forward_and_takes_no_time(data: st.DataObject) -> None:
     start = data.draw(st.datetimes(*YEARS))
     later = dt.timedelta(days=data.draw(st.integers(-400, 40_000)))
     starts_at = start.replace(microsecond=0, tzinfo=dt.UTC)
+    zone = data.draw(st.sampled_from(ZONES))
     try:
         parse_rule(rule)
     except BadRule:
         return
     began = time.perf_counter()
-    found = next_time(rule, starts_at, ZURICH, starts_at + later)
+    found = next_time(rule, starts_at, zone, starts_at + later)
     assert time.perf_counter() - began < SLOW_S, rule
     if found is not None:
         assert found > starts_at + later
         assert found >= starts_at
-        before = next_time(rule, starts_at, ZURICH, starts_at + later - dt.timedelta(days=1))
+        before = next_time(rule, starts_at, zone, starts_at + later - dt.timedelta(days=1))
         assert before is not None
         assert before <= found
 
