@@ -21,7 +21,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
+from itertools import count, islice
 from zoneinfo import ZoneInfo
 
 from dateutil.rrule import rrulestr
@@ -33,8 +33,10 @@ RULE_MAX_LENGTH = 200
 COUNT_MAX = 1_000
 # A period's times are expanded together: these keep them below 400, which is some milliseconds.
 TIMES_A_DAY_MAX = {"DAILY": 24, "WEEKLY": 24, "MONTHLY": 12, "YEARLY": 1}
-# So many periods are looked through for a time: 40 years. Leap days come every fourth or eighth.
-PERIODS_MAX = {"MONTHLY": 40 * 12, "YEARLY": 40}
+# So many periods in a row may have no time: 40 years. Leap days come every fourth or eighth.
+EMPTY_MAX = {"MONTHLY": 40 * 12, "YEARLY": 40}
+# A century after the last start that a schedule may have: counting leap days would go on to 9999.
+YEAR_MAX = 2300
 MONTHS = {"MONTHLY": 1, "YEARLY": 12}
 DAYS = {"DAILY": 1, "WEEKLY": 7}
 # An interval that leads out of the calendar: the library looks at one period and stops.
@@ -179,12 +181,15 @@ def walls(rule: Rule, start: dt.datetime, near: dt.datetime) -> Iterator[dt.date
     first = start.year * 12 + (start.month - 1 if rule.frequency == "MONTHLY" else 0)
     skipped = (near.year * 12 + near.month - 1 - first) // step_months
     only = rule.text(INTERVAL=ONE_PERIOD, **_implied(rule, start))
-    for number in range(skipped, skipped + PERIODS_MAX[rule.frequency]):
+    empty = 0
+    for number in count(skipped):
         year, month = divmod(first + number * step_months, 12)
-        if year > dt.MAXYEAR - 1:
+        if year > YEAR_MAX or empty >= EMPTY_MAX[rule.frequency]:
             return
         period = start.replace(year=year, month=month + 1, day=1)
-        yield from (wall for wall in rrulestr(only, dtstart=period) if wall >= start)
+        found = [wall for wall in rrulestr(only, dtstart=period) if wall >= start]
+        empty = 0 if found else empty + 1
+        yield from found
 
 
 def _implied(rule: Rule, start: dt.datetime) -> dict[str, int]:

@@ -122,6 +122,13 @@ CASES = {
         times("FREQ=MONTHLY;COUNT=3", "2026-01-15T08:00", after="2026-02-20T00:00"),
         ["2026-03-15 08:00 +01"],
     ),
+    "a count goes on for longer than forty years": (
+        times("FREQ=YEARLY;COUNT=60", "1980-01-15T08:00", after="2038-01-15T08:00")
+        + times(
+            "FREQ=MONTHLY;BYMONTHDAY=31;COUNT=360", "2026-01-01T08:00", after="2077-03-31T08:00"
+        ),
+        ["2039-01-15 08:00 +01", "2077-05-31 08:00 +02"],
+    ),
     "until a day, which is whole": (
         times("FREQ=DAILY;UNTIL=20261123", "2026-11-22T23:59"),
         ["2026-11-22 23:59 +01", "2026-11-23 23:59 +01"],
