@@ -10,10 +10,15 @@ from pipeline.kinds.kind import Kind, no_one, nothing_inside, nothing_moves
 from pipeline.ledger import Books, Effect, Entry
 
 
+def counts(kind: Kind) -> bool:
+    """Whether it moves money by itself."""
+    moves = kind.amounts is not nothing_moves
+    return moves and kind.targets is no_one and kind.inner is nothing_inside
+
+
 def counted(kind: Kind) -> Kind:
     """The kind, with the limits told what is applied. It costs nothing where there are none."""
-    moves = kind.amounts is not nothing_moves
-    if not moves or kind.targets is not no_one or kind.inner is not nothing_inside:
+    if not counts(kind):
         return kind
     plain = kind.apply
 

@@ -1,13 +1,14 @@
 """The fields that rules are made of: names, patterns of codes, kinds that move money, roles."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
 import pipeline.kinds as every_kind
 from pipeline.kinds.fields import CODE_MAX_LENGTH, check_code, check_integer
-from pipeline.kinds.kind import nothing_moves
+from pipeline.kinds.kind import Kind, nothing_moves
 from pipeline.ledger import AMOUNT_MAX
 from pipeline.settings import ANY
 
@@ -28,12 +29,16 @@ def check_pattern(value: str) -> None:
         check_code(value.removesuffix(BELOW))
 
 
-def check_money_kind(value: str) -> None:
-    """A kind that clients submit and that moves money by itself."""
-    kinds = every_kind.OFFERED.values()
-    known = sorted(kind.name for kind in kinds if kind.amounts is not nothing_moves)
+def moves(kind: Kind) -> bool:
+    """Whether money moves by it, or by what it holds."""
+    return kind.amounts is not nothing_moves
+
+
+def check_kind(value: str, fits: Callable[[Kind], bool]) -> None:
+    """A kind that clients submit and that fits the rule."""
+    known = sorted(kind.name for kind in every_kind.OFFERED.values() if fits(kind))
     if value not in known:
-        raise ValidationError(f"A kind that moves money is one of {', '.join(known)}.")
+        raise ValidationError(f"This rule is for one of the kinds {', '.join(known)}.")
 
 
 def rule_name() -> fields.String:
@@ -48,9 +53,9 @@ def pattern(*, required: bool) -> fields.String:
     return fields.String(required=required, validate=check_pattern, metadata=api)
 
 
-def money_kind() -> fields.String:
-    """Optional, a kind that moves money."""
-    return fields.String(validate=check_money_kind)
+def kind_that(fits: Callable[[Kind], bool]) -> fields.String:
+    """Optional, a kind that fits the rule."""
+    return fields.String(validate=lambda value: check_kind(value, fits))
 
 
 def role() -> fields.String:

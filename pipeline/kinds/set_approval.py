@@ -21,7 +21,7 @@ class Schema(fields.OperationSchema):
     """What waits, and for whom."""
 
     name = rule_fields.rule_name()
-    operation_kind = rule_fields.money_kind()
+    operation_kind = rule_fields.kind_that(rule_fields.moves)
     role = rule_fields.role()
     currency = fields.currency()
     above = rule_fields.minor_units("A threshold")

@@ -5,6 +5,7 @@ change makes a new limit, of which nothing is used.
 """
 
 from pipeline.kinds import fields, rule_fields
+from pipeline.kinds.counted import counts
 from pipeline.kinds.kind import ADMINS, Kind
 from pipeline.kinds.transfer import currencies
 from pipeline.ledger import Books, Effect, Entry
@@ -19,7 +20,7 @@ class Schema(fields.OperationSchema):
     name = rule_fields.rule_name()
     per = fields.one_of(PERIODS)
     account = rule_fields.pattern(required=False)
-    operation_kind = rule_fields.money_kind()
+    operation_kind = rule_fields.kind_that(counts)
     role = rule_fields.role()
     currency = fields.currency()
     amount = rule_fields.minor_units("A limit")

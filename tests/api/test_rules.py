@@ -86,6 +86,7 @@ def test_a_limit_refuses_with_what_is_used(api: Caller) -> None:
         (LIMIT | {"account": ":*"}, "account"),
         (LIMIT | {"operation_kind": "open_account"}, "operation_kind"),
         (LIMIT | {"operation_kind": "expire"}, "operation_kind"),
+        (LIMIT | {"operation_kind": "group"}, "operation_kind"),
         (LIMIT | {"operation_kind": ["transfer"]}, "operation_kind"),
         (LIMIT | {"role": ""}, "role"),
         (LIMIT | {"amount": -1}, "amount"),
