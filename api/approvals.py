@@ -1,7 +1,9 @@
 """Approvals: what waits for other people than who submitted it, and their yes or no."""
 
 from typing import Any
+from uuid import UUID
 
+import orjson
 from flask import Response
 from flask_smorest import Blueprint
 from marshmallow import RAISE
@@ -113,6 +115,8 @@ def _decide(ledger: str, operation_id: str, kind: str) -> Response:
         raise Problem("unknown_operation", "Check the id, and the ledger that it belongs to.")
     members = optional_json_body()
     things.add_named(members, "target", operation_id, "operation")
+    if kind == "approve" and isinstance(members, dict):
+        members = _date_of(book, id_) | members
     return things.perform(who, book, kind, members, _thing)
 
 
@@ -121,6 +125,16 @@ def _thing(book: LedgerRef, operation: dict[str, Any]) -> Thing:
     assert id_ is not None, "it was read from the address"
     target = outcomes.look(book, address_of(id_).position)
     return Thing(f"operations/{target['id']}", target)
+
+
+def _date_of(book: LedgerRef, id_: UUID) -> dict[str, str]:
+    """The effective date that the operation names, which its approvals name as well."""
+    with tenant_reading(book.tenant_id, state().engine) as connection:
+        for row in queries.operations(connection, book, [address_of(id_).position]):
+            named = orjson.loads(row.body).get("effective_date")
+            if row.id == id_ and named is not None:
+                return {"effective_date": named}
+    return {}
 
 
 def _shown(one: Waiting, asking: str) -> dict[str, Any]:

@@ -39,6 +39,7 @@ CODES = {
     "target_decided": "The operation that it names has been decided already.",
     "own_approval": "Nobody approves what they have submitted themselves.",
     "approved_already": "The principal has approved the operation already: it takes other people.",
+    "approval_dated_otherwise": "The approval names another effective date than the operation.",
     "amount_exceeds_held": "The amount is above what is still held.",
     "reversal_of_reversal": "A reversal cannot be reversed: pay again instead.",
     "nothing_to_reverse": "The operation that it names has posted nothing.",

@@ -3,6 +3,8 @@
 The operation is applied at the place of the last approval in the log, as of then, on behalf of who
 submitted it. If the books refuse it then, the approval is rejected for that reason, and the
 operation waits on: another approval may come when the reason has gone.
+
+The postings are dated as the approval is, so it names the date that the operation does.
 """
 
 import pipeline.kinds as every_kind
@@ -27,7 +29,7 @@ def apply(books: Books, entry: Entry) -> Effect:
     waiting = find_waiting(books, entry)
     if isinstance(waiting, Refusal):
         return waiting
-    refusal = _refuse_person(books, entry, waiting)
+    refusal = _refuse_person(books, entry, waiting) or _refuse_date(entry, waiting)
     if refusal is not None:
         return refusal
     assert waiting.last is not None, "what waits has begun to"
@@ -49,6 +51,13 @@ def _refuse_person(books: Books, entry: Entry, waiting: Target) -> Refusal | Non
         roles = list(read_principal(entry.principal).get("roles", ()))
         return refuse("not_permitted", kind=KIND.name, roles=roles)
     return None
+
+
+def _refuse_date(entry: Entry, waiting: Target) -> Refusal | None:
+    date = waiting.entry.body.get("effective_date")
+    if entry.body.get("effective_date") == date:
+        return None
+    return refuse("approval_dated_otherwise", target=entry.body["target"], effective_date=date)
 
 
 def _apply_it(books: Books, entry: Entry, waiting: Target) -> Effect:

@@ -147,3 +147,19 @@ def test_a_wrong_rule_is_named(api: Caller, change: dict[str, Any], param: str) 
     answer = api.submit(RULE | change)
     assert answer.status_code == 422
     assert (answer.json or {})["param"] == param
+
+
+def test_an_approval_takes_the_date_of_what_it_approves(api: Caller) -> None:
+    """By itself; another date, sent along, is refused."""
+    api.open_two()
+    api.posted({**RULE, "people": 1})
+    dated = {**transfer(2_000), "effective_date": "2026-01-31"}
+    clerk = api.with_roles("submitter", subject="clerk")
+    waiting: Any = clerk.submit(dated, wait=10).json
+    path = f"approvals/{waiting['id']}/approve"
+    other = approver(api, "ann").post(path, {"effective_date": "2026-02-01"}, key=new_key())
+    assert b"approval_dated_otherwise" in other.data
+    done = approver(api, "ann").post(path, key=new_key())
+    assert (done.status_code, (done.json or {})["status"]) == (200, "posted")
+    line: Any = api.get("accounts/a/postings").json
+    assert line["data"][0]["effective_date"] == "2026-01-31"

@@ -1,5 +1,6 @@
 """Four eyes against those who would get round them, and what an approval must not break."""
 
+import datetime as dt
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from models.operation import show_id
 from pipeline.accept import Accepted
 from tests.bank import Bank, transfer
-from tests.pipeline.test_approvals import ANN, CLERK, approve, person, rejections, rule
+from tests.pipeline.test_approvals import ANN, CLERK, answer, approve, person, rejections, rule
 from tests.pipeline.test_holds import BY_TIME, proves, totals
 
 
@@ -54,4 +55,19 @@ def test_a_hold_approved_in_time_does_not_expire_as_unapproved(shop: Bank, at_on
     assert rejections(shop, [*yes, late]) == [None, "target_decided"]
     assert totals(shop, "customer") == (10_000, 2_000, 0)
     assert shop.status(held) == "pending"
+    proves(shop)
+
+
+def test_what_was_dated_keeps_its_date(shop: Bank) -> None:
+    """Who approves it names the date too, and can give it no other."""
+    day = (dt.datetime.now(dt.UTC) - dt.timedelta(days=40)).date().isoformat()
+    body = {**transfer("customer", "merchant", 2_000), "effective_date": day}
+    dated = shop.submit("transfer", body, principal=CLERK)
+    plain = shop.transfer("customer", "merchant", 2_000, principal=CLERK)
+    receipts = approve(shop, dated, ANN)
+    receipts += [answer(shop, "approve", one, ANN, effective_date=day) for one in (plain, dated)]
+    otherwise = "approval_dated_otherwise"
+    assert rejections(shop, receipts) == [otherwise, otherwise, None]
+    moved = shop.rows("SELECT date::text, arriving FROM date_shifts WHERE ledger_id = :ledger")
+    assert {row.arriving for row in moved if row.date == day} == {2_000, -2_000}
     proves(shop)
