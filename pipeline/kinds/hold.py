@@ -10,7 +10,7 @@ from pipeline.enter import enter
 from pipeline.kinds import fields, transfer
 from pipeline.kinds.kind import SUBMITTERS, Kind
 from pipeline.ledger import Books, Effect, Entry
-from pipeline.refusal import Refusal
+from pipeline.refusal import Refusal, refuse
 from pipeline.times import parse_time
 
 
@@ -21,7 +21,11 @@ class Schema(transfer.MoveSchema):
 
 
 def apply(books: Books, entry: Entry) -> Effect:
-    """The postings that reserve, or why not."""
+    """The postings that reserve, or why not. Time passes while a hold waits for approvals."""
+    expires_at = entry.body.get("expires_at")
+    due = None if expires_at is None else parse_time(expires_at)
+    if due is not None and due <= entry.accepted_at:
+        return refuse("expiry_out_of_range", expires_at=expires_at)
     effect = enter(
         books,
         entry.position,
@@ -30,8 +34,6 @@ def apply(books: Books, entry: Entry) -> Effect:
         require=transfer.requirements(entry.body),
     )
     if not isinstance(effect, Refusal):
-        expires_at = entry.body.get("expires_at")
-        due = None if expires_at is None else parse_time(expires_at)
         begin(books, entry, "hold", entry.body["amount"], due)
     return effect
 

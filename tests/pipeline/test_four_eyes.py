@@ -1,6 +1,7 @@
 """Four eyes against those who would get round them, and what an approval must not break."""
 
 import datetime as dt
+import time
 from typing import Any
 
 import pytest
@@ -70,4 +71,18 @@ def test_what_was_dated_keeps_its_date(shop: Bank) -> None:
     assert rejections(shop, receipts) == [otherwise, otherwise, None]
     moved = shop.rows("SELECT date::text, arriving FROM date_shifts WHERE ledger_id = :ledger")
     assert {row.arriving for row in moved if row.date == day} == {2_000, -2_000}
+    proves(shop)
+
+
+def test_a_hold_is_not_approved_after_its_end(shop: Bank) -> None:
+    """It would be reserved, and could be captured, after the time that its maker gave it."""
+    ends = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=1)
+    held = hold(shop, 2_000, expires_at=ends.isoformat())
+    shop.work()
+    time.sleep((ends - dt.datetime.now(dt.UTC)).total_seconds())
+    late = approve(shop, held, ANN)
+    taken = answer(shop, "capture", held, CLERK)
+    assert rejections(shop, [*late, taken]) == ["expiry_out_of_range", "target_not_pending"]
+    assert totals(shop, "customer") == (10_000, 0, 0)
+    assert rejections(shop, [answer(shop, "refuse", held, CLERK)]) == [None]
     proves(shop)
