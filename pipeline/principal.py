@@ -1,5 +1,6 @@
 """The principal that was recorded with an operation: who it was, and what it might do."""
 
+import unicodedata
 from functools import lru_cache
 from typing import Any
 
@@ -25,6 +26,15 @@ def read_principal(text: str) -> dict[str, Any]:
 def actor_of(text: str) -> str:
     """Who it was."""
     return str(read_principal(text).get("sub", ""))
+
+
+@lru_cache(maxsize=1024)
+def person_of(actor: str) -> str:
+    """The actor in one spelling: without capitals, spaces around it and variants of letters.
+
+    Only ever to say that two are the same person; what somebody may do is theirs by exact name.
+    """
+    return unicodedata.normalize("NFKC", actor).casefold().strip()
 
 
 def refuse_over_limit(text: str, currency: str, amount: int) -> Refusal | None:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from models.ledger import LedgerRef
 from pipeline.kinds.approvals import may_approve, rule_over
 from pipeline.kinds.kind import Body
-from pipeline.principal import actor_of
+from pipeline.principal import actor_of, person_of
 from pipeline.rules import read_rules
 from pipeline.settings import Approval
 
@@ -58,9 +58,8 @@ class Waiting(NamedTuple):
 
     def awaits(self, principal: str) -> bool:
         """Whether an approval of this principal would count."""
-        actor = actor_of(principal)
-        ruled_out = actor == self.submitted_by or actor in self.approved_by
-        return not ruled_out and may_approve(self.rule, principal)
+        ruled_out = {person_of(actor) for actor in (self.submitted_by, *self.approved_by)}
+        return person_of(actor_of(principal)) not in ruled_out and may_approve(self.rule, principal)
 
 
 def waiting(connection: Connection, ledger: LedgerRef, after: int, many: int) -> list[Waiting]:

@@ -86,3 +86,22 @@ def test_a_hold_is_not_approved_after_its_end(shop: Bank) -> None:
     assert totals(shop, "customer") == (10_000, 0, 0)
     assert rejections(shop, [answer(shop, "refuse", held, CLERK)]) == [None]
     proves(shop)
+
+
+@pytest.mark.parametrize("spelled", ["Clerk", " clerk", "clerk ", "CLERK", "\uff43lerk"])
+def test_another_spelling_is_no_other_person(shop: Bank, spelled: str) -> None:
+    """Capitals, spaces and wide letters make no second pair of eyes of the first one."""
+    own = hold(shop, 2_000)
+    assert rejections(shop, approve(shop, own, person(spelled))) == ["own_approval"]
+    proves(shop)
+
+
+def test_another_spelling_does_not_approve_twice(shop: Bank) -> None:
+    """Nor does it count again; and it gives nobody the right to take back what others submitted."""
+    rule(shop, "large", 1_000, people=2)
+    large = hold(shop, 2_000)
+    shop.work()
+    receipts = approve(shop, large, ANN, person("Ann"))
+    receipts.append(answer(shop, "refuse", large, person("Clerk", "submitter")))
+    assert rejections(shop, receipts) == [None, "approved_already", "not_permitted"]
+    proves(shop)
