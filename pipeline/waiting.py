@@ -8,7 +8,7 @@ import orjson
 from sqlalchemy import Connection
 
 from models.ledger import LedgerRef
-from pipeline.kinds.approvals import may_approve, rule_over
+from pipeline.kinds.approvals import may_approve, refuse_amounts, rule_over
 from pipeline.kinds.kind import Body
 from pipeline.principal import actor_of, person_of
 from pipeline.rules import read_rules
@@ -59,7 +59,11 @@ class Waiting(NamedTuple):
     def awaits(self, principal: str) -> bool:
         """Whether an approval of this principal would count."""
         ruled_out = {person_of(actor) for actor in (self.submitted_by, *self.approved_by)}
-        return person_of(actor_of(principal)) not in ruled_out and may_approve(self.rule, principal)
+        return (
+            person_of(actor_of(principal)) not in ruled_out
+            and may_approve(self.rule, principal)
+            and refuse_amounts(principal, self.kind, self.body) is None
+        )
 
 
 def waiting(connection: Connection, ledger: LedgerRef, after: int, many: int) -> list[Waiting]:

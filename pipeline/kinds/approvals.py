@@ -11,7 +11,8 @@ import pipeline.kinds as every_kind
 from pipeline.decide import begin
 from pipeline.kinds.kind import Body
 from pipeline.ledger import Books, Entry
-from pipeline.principal import read_principal
+from pipeline.principal import read_principal, refuse_over_limit
+from pipeline.refusal import Refusal
 from pipeline.settings import Approval, Settings
 
 ADMIN = "admin"
@@ -46,6 +47,17 @@ def may_approve(rule: Approval | None, principal: str) -> bool:
     """Whether the roles let the principal approve what is under the rule, or was under one."""
     role = APPROVER if rule is None else rule.by_role
     return not {role, ADMIN}.isdisjoint(read_principal(principal).get("roles", ()))
+
+
+def refuse_amounts(principal: str, name: str, body: Body) -> Refusal | None:
+    """Whether the operation, or one that it holds, moves more than the principal's token lets it.
+
+    Who approves it is bound by that as well as who has submitted it.
+    """
+    kind = every_kind.kind_of(name)
+    found = [refuse_over_limit(principal, *amount) for amount in kind.amounts(body).items()]
+    found += [refuse_amounts(principal, *inner) for inner in kind.inner(body)]
+    return next(filter(None, found), None)
 
 
 def _is_above(rule: Approval, name: str, body: Body) -> bool:

@@ -10,7 +10,7 @@ The postings are dated as the approval is, so it names the date that the operati
 import pipeline.kinds as every_kind
 from pipeline.decide import decide, find_waiting, go_on
 from pipeline.kinds import fields
-from pipeline.kinds.approvals import ROLES, may_approve, rule_over
+from pipeline.kinds.approvals import ROLES, may_approve, refuse_amounts, rule_over
 from pipeline.kinds.capture import targets
 from pipeline.kinds.kind import Kind
 from pipeline.ledger import Books, Effect, Entry, Target
@@ -29,7 +29,7 @@ def apply(books: Books, entry: Entry) -> Effect:
     waiting = find_waiting(books, entry)
     if isinstance(waiting, Refusal):
         return waiting
-    refusal = _refuse_person(books, entry, waiting) or _refuse_date(entry, waiting)
+    refusal = _refuse_person(books, entry, waiting) or _refuse_terms(entry, waiting)
     if refusal is not None:
         return refusal
     assert waiting.last is not None, "what waits has begun to"
@@ -53,11 +53,13 @@ def _refuse_person(books: Books, entry: Entry, waiting: Target) -> Refusal | Non
     return None
 
 
-def _refuse_date(entry: Entry, waiting: Target) -> Refusal | None:
+def _refuse_terms(entry: Entry, waiting: Target) -> Refusal | None:
+    """Another date, or more than the token of this person lets one operation move."""
     date = waiting.entry.body.get("effective_date")
-    if entry.body.get("effective_date") == date:
-        return None
-    return refuse("approval_dated_otherwise", target=entry.body["target"], effective_date=date)
+    if entry.body.get("effective_date") != date:
+        shown = entry.body["target"]
+        return refuse("approval_dated_otherwise", target=shown, effective_date=date)
+    return refuse_amounts(entry.principal, waiting.entry.kind, waiting.entry.body)
 
 
 def _apply_it(books: Books, entry: Entry, waiting: Target) -> Effect:

@@ -8,6 +8,7 @@ import pytest
 
 from models.operation import show_id
 from pipeline.accept import Accepted
+from pipeline.strict_json import canonical
 from tests.bank import Bank, transfer
 from tests.pipeline.test_approvals import ANN, CLERK, answer, approve, person, rejections, rule
 from tests.pipeline.test_holds import BY_TIME, proves, totals
@@ -104,4 +105,20 @@ def test_another_spelling_does_not_approve_twice(shop: Bank) -> None:
     receipts = approve(shop, large, ANN, person("Ann"))
     receipts.append(answer(shop, "refuse", large, person("Clerk", "submitter")))
     assert rejections(shop, receipts) == [None, "approved_already", "not_permitted"]
+    proves(shop)
+
+
+def test_a_limited_approver_releases_no_more_than_that(shop: Bank) -> None:
+    """What one operation may move under a token holds for approvals too, in every currency."""
+    limited = canonical({"roles": ["approver"], "sub": "till", "limits": {"EUR": 1_999}})
+    other = canonical({"roles": ["approver"], "sub": "till", "limits": {"USD": 10**9}})
+    members = [{"kind": "transfer", **transfer("customer", "merchant", 1_000)} for _ in range(2)]
+    group = shop.submit("group", {"operations": members}, principal=CLERK)
+    later = (dt.datetime.now(dt.UTC) + dt.timedelta(days=1)).isoformat()
+    inner = {"kind": "transfer", **transfer("customer", "merchant", 2_000)}
+    schedule = shop.submit("schedule", {"operation": inner, "at": later}, principal=CLERK)
+    fits = shop.transfer("customer", "merchant", 1_999, principal=CLERK)
+    receipts = [*approve(shop, group, limited, other), *approve(shop, schedule, limited)]
+    receipts += approve(shop, fits, limited)
+    assert rejections(shop, receipts) == [*["limit_exceeded"] * 3, None]
     proves(shop)
