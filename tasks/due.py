@@ -34,6 +34,7 @@ log = structlog.get_logger("trident.due")
 # One look-up of an index for each ledger.
 WITH_DUE = text("""
     SELECT l.tenant_id, l.ledger_id, l.name, due.oldest,
+           last_position(l.tenant_id, l.ledger_id, 'accept') AS accepted,
            last_position(l.tenant_id, l.ledger_id, 'post') AS posted
       FROM ledgers l
      CROSS JOIN LATERAL (
@@ -98,7 +99,10 @@ def reached(receipts: Iterable[Receipt]) -> int:
 
 
 def read_waiting() -> dict[LedgerRef, Memory]:
-    """The ledgers with something due whose last submissions have been posted, oldest first."""
+    """The ledgers with something due whose last submissions have been posted, oldest first.
+
+    What is remembered from beyond the end of a log is of another: a backup was restored.
+    """
     memories = read_memories()
     with sweeper_engine().connect() as connection:
         rows = connection.execute(WITH_DUE).all()
@@ -107,7 +111,7 @@ def read_waiting() -> dict[LedgerRef, Memory]:
     return {
         LedgerRef(row.tenant_id, row.ledger_id, row.name): memory
         for row in rows
-        if (memory := memories.get(row.ledger_id, nothing)).upto <= row.posted
+        if not row.posted < (memory := memories.get(row.ledger_id, nothing)).upto <= row.accepted
     }
 
 

@@ -16,7 +16,7 @@ from pipeline.accept import Accepted, Behind
 from pipeline.drain import drain
 from pipeline.due import submit_due
 from tasks import due
-from tasks.due import Memory, due_task, in_turns, read_memories, read_waiting, submit_all
+from tasks.due import Memory, due_task, in_turns, read_memories, read_waiting, remember, submit_all
 from tasks.ring import WAITING_KEY, broker
 from tests.bank import Bank, new_ledger, transfer
 from tests.pipeline.test_holds import proves, totals
@@ -177,6 +177,15 @@ def test_a_ledger_that_fails_stops_no_other(shop: Bank, monkeypatch: pytest.Monk
     monkeypatch.undo()
     assert halted in submit_all()
     drain("validate", halted)
+
+
+def test_a_memory_of_another_time_is_none(shop: Bank) -> None:
+    """Behind a database that was restored, what the broker remembers may never be posted."""
+    held = hold_soon(shop, 7_000)
+    remember(shop.ledger, Memory(held.position + 1_000, 0.0))
+    assert shop.ledger in submit_all()
+    shop.work()
+    assert totals(shop, "customer") == (10_000, 0, 0)
 
 
 def test_ledgers_take_turns() -> None:
