@@ -181,13 +181,17 @@ def walls(rule: Rule, start: dt.datetime, near: dt.datetime) -> Iterator[dt.date
     first = start.year * 12 + (start.month - 1 if rule.frequency == "MONTHLY" else 0)
     skipped = (near.year * 12 + near.month - 1 - first) // step_months
     only = rule.text(INTERVAL=ONE_PERIOD, **_implied(rule, start))
-    empty = 0
+    months = {int(month) for month in rule.parts.get("BYMONTH", "").split(",") if month}
+    empty, found = 0, list[dt.datetime]()
     for number in count(skipped):
         year, month = divmod(first + number * step_months, 12)
         if year > YEAR_MAX or empty >= EMPTY_MAX[rule.frequency]:
             return
-        period = start.replace(year=year, month=month + 1, day=1)
-        found = [wall for wall in rrulestr(only, dtstart=period) if wall >= start]
+        if rule.frequency == "MONTHLY" and months and month + 1 not in months:
+            found = []
+        else:
+            period = start.replace(year=year, month=month + 1, day=1)
+            found = [wall for wall in rrulestr(only, dtstart=period) if wall >= start]
         empty = 0 if found else empty + 1
         yield from found
 
