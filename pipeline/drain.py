@@ -16,7 +16,7 @@ from typing import NamedTuple
 import structlog
 from sqlalchemy import Engine
 
-from models.db import app_engine, raw_connection
+from models.db import IDLE_IN_TRANSACTION_TIMEOUT_MS, app_engine, raw_connection
 from models.ledger import LedgerRef
 from pipeline import poison
 from pipeline.accept import rollback
@@ -41,6 +41,9 @@ CAREFUL_ROUNDS_MAX = 24
 # A bell may carry 50 ledgers and ends after 30 s: one ledger must not use that up alone.
 ROUNDS_END_AFTER_S = 8.0
 TIMEOUT_DIVISOR = 4
+# The database ends a transaction that says nothing for so long, often without a word of why: a run
+# that computed for longer and lost its connection would do so again.
+SILENCE_ENDS_AFTER_S = IDLE_IN_TRANSACTION_TIMEOUT_MS / 1000
 # What time-outs taught this process: how many operations a run of (stage, ledger) takes for now. It
 # outlives the bell, because one time-out uses a bell's time up; each run that succeeds doubles it.
 learned: dict[tuple[str, int], int] = {}
@@ -87,6 +90,7 @@ def drain(stage: str, ledger: LedgerRef, *, careful: bool = False) -> Drained:
         if time.monotonic() > deadline:
             break
         limit = learned.get(taught, RUN_OPERATIONS)
+        began = time.monotonic()
         try:
             if not run_once(app_engine(), stage, [ledger], limit, careful):
                 return Drained(runs, more=False)
@@ -95,7 +99,8 @@ def drain(stage: str, ledger: LedgerRef, *, careful: bool = False) -> Drained:
         except poison.HaltedError:
             raise
         except Exception as error:
-            if poison.is_timeout(error) and limit > 1:
+            silent = poison.is_fault(error) and time.monotonic() - began > SILENCE_ENDS_AFTER_S
+            if (poison.is_timeout(error) or silent) and limit > 1:
                 learned[taught] = max(1, limit // TIMEOUT_DIVISOR)
                 log.warning("run_timed_out", stage=stage, ledger=ledger.ledger_id, limit=limit)
             elif poison.is_fault(error) or stage not in poison.REJECTING:

@@ -29,7 +29,8 @@ REJECTING = ("validate", "authorize", "post")
 # Connection, transaction, resources, operator; and 42, what the schema or a privilege lacks: the
 # text of our statements is fixed, so no operation can cause that, but a half-made deploy can.
 FAULT_CLASSES = ("08", "25", "40", "42", "53", "55", "57", "58")
-TIMEOUTS = ("57014", "55P03")
+# A statement, a lock, or a transaction that stood idle while its run computed.
+TIMEOUTS = ("57014", "55P03", "25P03")
 
 
 class HaltedError(Exception):
@@ -116,7 +117,7 @@ def is_fault(error: BaseException) -> bool:
 
 
 def is_timeout(error: BaseException) -> bool:
-    """Whether a statement or a lock took too long: fewer operations may fit."""
+    """Whether it took too long, in the database or before the next word: fewer may fit."""
     return isinstance(error, psycopg2.Error) and error.pgcode in TIMEOUTS
 
 

@@ -1,4 +1,10 @@
-"""Connections: a role or a server that would not keep the promises is refused when it is met."""
+"""Connections: a role or a server that would not keep the promises is refused when it is met.
+
+And what becomes of a run whose connection the database has ended.
+"""
+
+import time
+from contextlib import suppress
 
 import psycopg2
 import pytest
@@ -12,6 +18,12 @@ from models.db import (
     intake_engine,
     make_engine,
 )
+from pipeline.drain import EFFECTS
+from pipeline.stage import Claim
+from tests.bank import Bank
+
+# Much longer than the database bears with here.
+SILENT_S = 0.2
 
 
 def test_the_owner_is_refused_as_the_application(env: dict[str, str]) -> None:
@@ -51,3 +63,26 @@ def test_every_wait_in_the_database_ends(env: dict[str, str]) -> None:
         assert found["statement_timeout"] == statement_ms
         assert all(0 < timeout_ms <= 15_000 for timeout_ms in found.values())
     assert INTAKE_TIMEOUT_MS == 3000
+
+
+def test_a_run_that_computes_for_too_long_is_halved(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database ends a transaction that says nothing; the same again would never end."""
+    good, sizes = EFFECTS["post"], []
+
+    def slow(work: Claim) -> None:
+        sizes.append(work.alone.last - work.alone.first + 1)
+        if sizes[-1] > 2:
+            work.cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 20")
+            time.sleep(SILENT_S)
+        good(work)
+
+    monkeypatch.setitem(EFFECTS, "post", slow)
+    monkeypatch.setattr("pipeline.drain.SILENCE_ENDS_AFTER_S", SILENT_S / 2)
+    opened = [bank.open(f"a{n}") for n in range(8)]
+    for _ in range(6):
+        with suppress(psycopg2.Error):
+            bank.work()
+    assert sizes[0] == len(opened)
+    assert [bank.status(one) for one in opened] == ["posted"] * len(opened)
