@@ -1,7 +1,8 @@
 """Operations within operations: what a group holds, and what a schedule does when its time comes.
 
 An inner operation is a member of the outer one's body, with its `kind` beside its members. It is
-shaped, validated and authorized as if it stood in the log by itself.
+shaped, validated and authorized as if it stood in the log by itself. Only its date is not its own:
+what one operation of the log posts counts on one day, so that each of its days balances.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,6 +15,11 @@ from pipeline.kinds.kind import Body, Kind
 from pipeline.ledger import Books, Effect, Entry
 
 Members = dict[str, Any]
+
+NO_DATE = (
+    "What an operation holds has no date of its own. The date of a group stands beside its"
+    " `operations`; what a schedule does counts on the day on which it does it."
+)
 
 
 class InnerField(fields.Field[Members]):
@@ -33,8 +39,7 @@ class InnerField(fields.Field[Members]):
             known = sorted(name for name, kind in every_kind.OFFERED.items() if self._fits(kind))
             raise ValidationError({"kind": [f"`kind` is one of {', '.join(known)} here."]})
         if "effective_date" in members:
-            fault = "Only the operation that holds this one has a date."
-            raise ValidationError({"effective_date": [fault]})
+            raise ValidationError({"effective_date": [NO_DATE]})
         return {"kind": name, **kind.schema.load(members)}
 
 

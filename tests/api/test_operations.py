@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipeline.kinds import OFFERED
-from tests.api.caller import Caller, new_key, transfer
+from tests.api.caller import Caller, new_key, problem, transfer
 from tests.api.conftest import Bellman
 
 
@@ -200,3 +200,22 @@ def test_a_caller_may_do_only_what_its_roles_allow(api: Caller, asleep: Bellman)
     assert refused.json is not None
     assert refused.json["code"] == "forbidden"
     assert "admin, operator, submitter" in refused.json["detail"]
+
+
+def test_what_an_operation_holds_has_no_date_of_its_own(api: Caller) -> None:
+    """A date that no report would go by is refused, not lost; the date of a group counts."""
+    api.open_two()
+    dated = transfer(100, effective_date="2026-01-31")
+    hold_it = {
+        "group": {"kind": "group", "operations": [transfer(50), dated]},
+        "schedule": {"kind": "schedule", "operation": dated, "at": "2030-01-01T00:00:00Z"},
+    }
+    for body in hold_it.values():
+        answer = api.submit(body)
+        assert problem(answer) == (422, "invalid_request"), answer.text
+        assert "has no date of its own" in answer.text
+    grouped = {"kind": "group", "operations": [transfer(50)], "effective_date": "2026-01-31"}
+    assert api.posted(grouped)["effective_date"] == "2026-01-31"
+    balance = api.get("accounts/a/balance?effective=2026-01-31").json
+    assert balance is not None
+    assert balance["balance"] == 50
