@@ -43,10 +43,13 @@ ITEM_PROBLEMS = (
     "unbalanced_match",
     "reconciliation_busy",
 )
-ITEMS = {
-    "lines": [17],
+# The examples of docs/reconciliation.md.
+ITEMS = {"lines": [4], "postings": [{"operation": "op_00000000g0r008000001ab2c3e"}]}
+EXCLUSION = {
     "postings": [{"operation": openapi.OPERATION_ID["example"]}],
+    "reason": "The bank books it in November",
 }
+BOOKING = {"lines": [18], "against": "income:account-fees"}
 
 
 @blueprint.route("/matches", methods=["GET"], parameters=path())
@@ -120,7 +123,7 @@ def match(ledger: str, code: str) -> Response:
 @blueprint.doc(
     **openapi.route(
         {201: ("Match", "They are set aside, as a match with the rule `ignored`.")},
-        body=openapi.json_body("ExclusionRequest", {"lines": [17], "reason": "Another account's"}),
+        body=openapi.json_body("ExclusionRequest", EXCLUSION),
         problems=ITEM_PROBLEMS,
     )
 )
@@ -164,7 +167,7 @@ def undo(ledger: str, code: str, number: str) -> Response:
             201: ("Booking", "The operation is posted, and matched."),
             202: ("Booking", "The operation is in the log; it will be matched when it is posted."),
         },
-        body=openapi.json_body("BookingRequest", {"lines": [17], "against": "expenses:bank-fees"}),
+        body=openapi.json_body("BookingRequest", BOOKING),
         headers=(openapi.PREFER,),
         problems=(
             *ITEM_PROBLEMS,

@@ -11,7 +11,7 @@ RECONCILED = {
     "in": "path",
     "name": "code",
     "description": "The code of the account that is reconciled.",
-    "example": "assets:bank",
+    "example": "world:banks",
 }
 MATCH = {"in": "path", "name": "number", "description": "The match's number.", "example": "4"}
 MAPPING = {
@@ -22,16 +22,18 @@ MAPPING = {
 }
 MAPPING_EXAMPLE = {
     "columns": {
-        "booking_date": "Buchungstag",
-        "amount": "Betrag",
-        "reference": "Kundenreferenz",
-        "description": ["Buchungstext", "Verwendungszweck"],
+        "booking_date": "Booked",
+        "amount": "Amount",
+        "balance": "Balance",
+        "counterparty": "Name",
+        "description": ["Text"],
+        "reference": "Reference",
     },
     "date_format": "DD.MM.YYYY",
     "decimal": ",",
     "thousands": ".",
     "delimiter": ";",
-    "encoding": "iso-8859-1",
+    "skip_lines": 2,
 }
 _FILE = {"schema": {"type": "string", "format": "binary"}}
 FILE_BODY: dict[str, Any] = {

@@ -55,10 +55,10 @@ class Calendar:
         self.bank = bank
         self._position = 0
 
-    def accept(self, at: dt.datetime, kind: str, body: dict[str, Any]) -> int:
+    def accept(self, at: dt.datetime, kind: str, body: dict[str, Any], key: str = "") -> int:
         """The next operation, accepted at this time; its position."""
         self._position += 1
-        ledger, key = self.bank.ledger, f"then-{self._position}"
+        ledger, key = self.bank.ledger, key or f"then-{self._position}"
         with tenant_writing(ledger.tenant_id) as connection:
             row = {
                 "position": self._position,
