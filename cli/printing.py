@@ -1,6 +1,7 @@
 """Rows on standard output: CSV and JSON for programs, streamed; tables for people."""
 
 import csv
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
@@ -11,17 +12,29 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.reports.exports import no_formula
+
 # A table that is piped or redirected is as wide as it needs to be, up to so many columns.
 WIDE = 200
+
+# What is a number, amounts above all, is no formula whatever its sign.
+DECIMAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?", re.ASCII)
 
 Record = Sequence[str | int | None]
 
 
 def print_csv(columns: Sequence[str], records: Iterable[Record]) -> None:
-    """A header and a line for each record; None is an empty cell."""
+    """A header and a line for each record; None is an empty cell, and no text is a formula."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows(records)
+    writer.writerows(map(_harmless, records))
+
+
+def _harmless(record: Record) -> Record:
+    return [
+        no_formula(cell) if isinstance(cell, str) and not DECIMAL.fullmatch(cell) else cell
+        for cell in record
+    ]
 
 
 def print_json(columns: Sequence[str], records: Iterable[Record]) -> None:

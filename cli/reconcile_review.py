@@ -26,13 +26,6 @@ from pipeline.reconcile.summary import Part, Summary, summary
 COLUMNS = ("side", "number", "date", "amount", "text", "suggestion", "why")
 # A person looks at so many; programs page through the API.
 LIMIT = 200
-# What a spreadsheet would take for a formula (OWASP, CSV injection).
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
-
-def harmless(text: str) -> str:
-    """Text from strangers as a spreadsheet may open it: no cell of it is a formula."""
-    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 @click.command(cls=DataCommand)
@@ -93,7 +86,7 @@ def _why(subject: Subject, best: Any) -> str:
 
 def _print(subject: Subject, records: list[Record], form: str) -> None:
     if form == "csv":
-        print_csv(COLUMNS, (_harmless(record) for record in records))
+        print_csv(COLUMNS, records)
     elif form == "json":
         print_json(COLUMNS, records)
     elif not records:
@@ -103,11 +96,6 @@ def _print(subject: Subject, records: list[Record], form: str) -> None:
         for record in records:
             made.add_row(*map(plain, record))
         print_table(made)
-
-
-def _harmless(record: Record) -> Record:
-    side, number, date, amount, *texts = record
-    return (side, number, date, amount, *(harmless(str(text)) for text in texts))
 
 
 @click.command(cls=DataCommand)

@@ -3,6 +3,7 @@
 import csv
 import datetime as dt
 import io
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -28,8 +29,9 @@ COLUMNS = (
 )
 # The last row of CSV that could not be read to its end.
 BROKEN_OFF = b"error,,,,,,,THIS STATEMENT WAS BROKEN OFF: ask for it again,,,\n"
-# What a spreadsheet takes for a formula at the beginning of a cell. Such texts get an apostrophe.
-FORMULA_SIGNS = ("=", "+", "-", "@", "\t")
+# What a spreadsheet may take for a formula, also behind white space and in the wide letters of a
+# Japanese keyboard. Such texts get an apostrophe.
+FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\n]")
 # Lines that are sent together: about 100 kB.
 PIECE_LINES = 500
 
@@ -113,7 +115,7 @@ def utc(at: dt.datetime) -> str:
 
 def no_formula(text: str) -> str:
     """The text as a cell that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(FORMULA_SIGNS) else text
+    return f"'{text}" if FORMULA.match(text) else text
 
 
 def _cells(line: Line) -> tuple[str | int, ...]:

@@ -74,7 +74,9 @@ def test_json_is_whole_whatever_its_length(lines: int) -> None:
     assert json.loads(b"".join(decimals))["opening_balance"] == "0.05"
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1"])
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "\n=1", "\uff1d1", "\nx"]
+)
 def test_no_text_is_a_formula(text: str) -> None:
     """It gets an apostrophe; other text stays as it is."""
     assert no_formula(text) == f"'{text}"
