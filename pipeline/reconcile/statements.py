@@ -171,6 +171,9 @@ def _own(
         if not statements:
             there = ", ".join(sorted(filter(None, named))) or "no account at all"
             raise mismatch(f"The file has no statement of {wanted[:64]!r}, but of {there}.")
+        # What a bank keeps in several currencies under one number is several accounts here.
+        ours = [one for one in statements if one.currency == subject.currency]
+        statements = ours or statements
     elif len(named) > 1:
         there = ", ".join(str(one) for one in sorted(named, key=str))
         raise mismatch(f"The file has statements of {there}: say which one by external_account.")

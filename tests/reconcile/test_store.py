@@ -76,6 +76,18 @@ def test_of_a_file_of_several_accounts_one_is_chosen(desk: Desk) -> None:
     assert [row.amount for row in desk.lines_of(None)] == [200]
 
 
+def test_of_an_account_in_several_currencies_ours_is_taken(desk: Desk) -> None:
+    """Only if its number is said; a file without any statement in our currency stays refused."""
+    euros, dollars = (statement(line(n), external_account="DE1") for n in (100, 200))
+    dollars.currency = "USD"
+    with refused("statement_mismatch"):
+        desk.take_in(dollars, euros)
+    with refused("statement_mismatch"):
+        desk.take_in(dollars, external_account="DE1")
+    desk.take_in(dollars, euros, external_account="DE1")
+    assert [row.amount for row in desk.lines_of(None)] == [100]
+
+
 def test_the_rules_match_what_is_stored(desk: Desk) -> None:
     """By key in a reference, by metadata in the text, by amount and date; the rest is left."""
     by_key = desk.receive(1000, key="order-8123")
