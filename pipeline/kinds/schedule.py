@@ -58,7 +58,13 @@ def check_zone(name: str) -> None:
 
 
 class Schema(fields.OperationSchema):
-    """What happens, and when: at one time, or by a rule from its start on."""
+    """What happens, and when: at one time, or by a rule from its start on.
+
+    No `effective_date`: what happens counts on the day on which it does.
+    """
+
+    class Meta(fields.OperationSchema.Meta):
+        exclude = ("effective_date",)
 
     operation = InnerField(lambda kind: kind.name in HOLDS, required=True)
     at = fields.time()

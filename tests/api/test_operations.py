@@ -214,6 +214,13 @@ def test_what_an_operation_holds_has_no_date_of_its_own(api: Caller) -> None:
         answer = api.submit(body)
         assert problem(answer) == (422, "invalid_request"), answer.text
         assert "has no date of its own" in answer.text
+    dated_schedule = {
+        "kind": "schedule",
+        "operation": transfer(100),
+        "at": "2030-01-01T00:00:00Z",
+        "effective_date": "2026-01-31",
+    }
+    assert problem(api.submit(dated_schedule)) == (422, "invalid_request")
     grouped = {"kind": "group", "operations": [transfer(50)], "effective_date": "2026-01-31"}
     assert api.posted(grouped)["effective_date"] == "2026-01-31"
     balance = api.get("accounts/a/balance?effective=2026-01-31").json
