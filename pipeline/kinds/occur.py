@@ -41,16 +41,17 @@ def apply(books: Books, entry: Entry) -> Effect:
     if waits.effect == "end":
         decide(books, entry, schedule, "end", None, terminal=True)
         return []
-    return _occur(books, entry, schedule, max(waits.due_at, entry.accepted_at))
+    return _occur(books, entry, schedule, waits.due_at)
 
 
-def _occur(books: Books, entry: Entry, schedule: Target, now: dt.datetime) -> Effect:
+def _occur(books: Books, entry: Entry, schedule: Target, due: dt.datetime) -> Effect:
     held = schedule.entry
     effect = inner.apply(books, entry._replace(principal=held.principal), held.body["operation"])
-    goes_on = go_on(books, schedule, now)
+    goes_on = go_on(books, schedule, max(due, entry.accepted_at))
     if isinstance(effect, Refusal):
         if not goes_on:
-            wait(books, schedule, "end", entry.accepted_at)
+            # At once, which the log's clock does not know: it may have been ahead.
+            wait(books, schedule, "end", due)
         return effect
     decide(books, entry, schedule, "occur", None)
     if not goes_on:

@@ -134,6 +134,14 @@ def test_a_refused_last_time_is_ended_by_one_more() -> None:
     assert (core.pending, core.effects) == (None, ["schedule", "end"])
 
 
+def test_a_clock_that_was_ahead_delays_no_end() -> None:
+    """However far ahead the log's times are, the end is due when the refused time was."""
+    core = Core(NOVEMBER, at="2026-12-24T18:00:00Z")
+    core.books.accounts["customer"].status = "frozen"
+    assert isinstance(core.occur(moment("2026-12-25T00:00")), Refusal)
+    assert core.pending == Pending("end", moment("2026-12-24T19:00"), 1)
+
+
 def test_a_pause_is_not_made_up_for() -> None:
     """What a paused schedule misses it misses; it goes on with its first time from then on."""
     core = Core(NOVEMBER, **MONTHLY)
