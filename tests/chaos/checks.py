@@ -18,15 +18,19 @@ from pipeline.verify.chain import ChainCheck
 from pipeline.verify.finding import FoundError
 from pipeline.verify.reading import Chunk, Logged, Rejection
 from pipeline.verify.replay import ReplayCheck
+from pipeline.verify.rules import check_rules
 from pipeline.verify.runs import check_runs
 from pipeline.verify.shifts import ShiftsCheck
 from pipeline.verify.walk import LogCheck, PostingsCheck, VersionsCheck, check_legs
+from tests.chaos.asked import ASKED
 from tests.chaos.evidence import Evidence, Stored
 from tests.chaos.fake_driver import Connection
 from tests.chaos.fake_store import Books
 from tests.chaos.fates import FATES, holds, originals
 from tests.chaos.finding import Finding
+from tests.chaos.occurrences import OCCURRENCES
 from tests.chaos.plan import LEDGERS
+from tests.chaos.ruled import RULED, four_eyes
 from tests.chaos.schedule import Process
 from tests.chaos.workload import KILLER, POISON
 from tests.chaos.world import Violated, World
@@ -36,6 +40,8 @@ Invariant = Callable[[Evidence], Finding]
 # Events that faults of the surroundings explain; no other may be logged.
 EXPECTED = {
     "database_unreachable",
+    "due_left_for_the_next_look",
+    "due_not_submitted",
     "group_lost",
     "group_not_stored",
     "errand_failed",
@@ -64,7 +70,7 @@ def check(world: World) -> None:
             check_books(world, ledger, books, chunk)
         except FoundError as error:
             raise Violated("trident verify", f"ledger {ledger.ledger_id} {error.fault}") from None
-        check_fates(ledger.ledger_id, books, chunk, FATES)
+        check_fates(ledger.ledger_id, books, chunk, (*FATES, *ASKED, *RULED, *OCCURRENCES))
         check_outside(world, ledger, books)
     check_receipts(world)
     check_events(world)
@@ -89,7 +95,7 @@ def check_money(world: World) -> None:
             rows.check_no_more()
         except FoundError as error:
             raise Violated("money", f"ledger {scope[1]} {error.fault}") from None
-        check_fates(scope[1], books, chunk, (holds, originals))
+        check_fates(scope[1], books, chunk, (holds, originals, four_eyes))
 
 
 def check_once(books: Books) -> None:
@@ -121,6 +127,7 @@ def check_books(world: World, ledger: LedgerRef, books: Books, chunk: Chunk) -> 
     rows.check_no_more()
     replay.check_no_more_accounts()
     replay.check_pending()
+    check_rules(connection.cursor(), ledger, replay.books)
     check_runs(connection.cursor(), ledger, reached)
     shifts.check(connection.cursor(), ledger)
     ChainCheck(connection.cursor(), ledger, reached).check()
@@ -158,6 +165,7 @@ def check_fates(
     evidence = Evidence("", LedgerRef(0, ledger_id, ""), stored)
     evidence.rejections, evidence.postings = chunk.rejections, chunk.postings
     evidence.decisions, evidence.pending = chunk.decisions, books.pending
+    evidence.accounts, evidence.usage = books.accounts, books.usage
     for invariant in invariants:
         finding = invariant(evidence)
         if finding.violations:

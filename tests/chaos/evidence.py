@@ -1,6 +1,8 @@
 """Everything that the database holds of a ledger after a run, read in one snapshot."""
 
+import datetime as dt
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -9,12 +11,14 @@ from sqlalchemy import Connection, text
 from models.db import tenant_reading
 from models.ledger import LedgerRef
 from models.operation import show_id
-from pipeline.ledger import Account, Decision, Pending, Posting
+from pipeline.ledger import Account, Counter, Decision, Pending, Posting
 from pipeline.refusal import Refusal
 from pipeline.stage import Operation
 from pipeline.verify.reading import Rejection
 
 OF_LEDGER = "WHERE tenant_id = :tenant AND ledger_id = :ledger"
+
+GIVEN_UP = {"refuse": "approval_refused", "lapse": "approval_expired"}
 
 
 class Stored(NamedTuple):
@@ -26,8 +30,14 @@ class Stored(NamedTuple):
 
     @property
     def content(self) -> dict[str, Any]:
-        """Its members with its kind, as a client sends them."""
-        return {"kind": self.operation.kind, **orjson.loads(self.operation.body)}
+        """Its members with its kind, as a client sends them. Nobody changes them."""
+        return _content(self.operation.kind, self.operation.body)
+
+
+# Many invariants look at the same operations.
+@lru_cache(maxsize=10_000)
+def _content(kind: str, body: str) -> dict[str, Any]:
+    return {"kind": kind, **orjson.loads(body)}
 
 
 class Run(NamedTuple):
@@ -36,6 +46,11 @@ class Run(NamedTuple):
     first: int
     last: int
     at: float
+
+
+NOTHING = Stored(
+    Operation(0, 0, "none", "{}", dt.datetime.max.replace(tzinfo=dt.UTC), "{}", False), "", ""
+)
 
 
 @dataclass
@@ -52,19 +67,31 @@ class Evidence:
     accounts: dict[str, Account] = field(default_factory=dict)  # by code
     decisions: dict[int, list[Decision]] = field(default_factory=dict)  # by who decided
     pending: dict[int, Pending] = field(default_factory=dict)
+    # Which operations were not approved, and the code that people are shown for it.
+    given_up: dict[int, str] = field(default_factory=dict)
+    usage: dict[Counter, int] = field(default_factory=dict)  # of limits
 
     def by_key(self) -> dict[str, Stored]:
         """The log by idempotency key."""
         return {stored.key: stored for stored in self.log}
 
+    def at(self, position: int) -> Stored:
+        """The operation at the position; one of no kind where there is none."""
+        return self.log[position - 1] if 0 < position <= len(self.log) else NOTHING
+
     def status(self, position: int) -> str:
         """What became of the operation."""
-        if position in self.rejections:
+        if position in self.rejections or position in self.given_up:
             return "rejected"
         if position in self.pending:
             return "pending"
         posted = max((run.last for run in self.runs.get("post", [])), default=0)
         return "posted" if position <= posted else "waiting"
+
+    def code(self, position: int) -> str:
+        """The code that people are shown of an operation that was rejected, or not approved."""
+        rejection = self.rejections.get(position)
+        return rejection.code if rejection else self.given_up.get(position, "")
 
     def refusal(self, position: int) -> Refusal | None:
         """Why it was rejected, if it was."""
@@ -122,6 +149,11 @@ def _read_outcomes(connection: Connection, evidence: Evidence) -> None:
         f" FROM decisions {OF_LEDGER} ORDER BY position, target, number",
     ):
         evidence.decisions.setdefault(row.position, []).append(Decision(*row))
+        if row.effect in GIVEN_UP:
+            evidence.given_up[row.target] = GIVEN_UP[row.effect]
+    usage = f"SELECT name, since, account, period, used FROM limit_usage {OF_LEDGER}"
+    for *counter, used in _rows(connection, evidence, usage):
+        evidence.usage[Counter(*counter)] = used
     pending = f"SELECT target, effect, due_at, number FROM pending_operations {OF_LEDGER}"
     for row in _rows(connection, evidence, pending):
         evidence.pending[row.target] = Pending(*row[1:])

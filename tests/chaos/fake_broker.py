@@ -139,6 +139,17 @@ class FakeBroker:
         self.command(f"hgetall {name}")
         return dict(self._hashes.get(name, {}))
 
+    def hset(self, name: str, key: str, value: str) -> None:
+        """HSET."""
+        self.command(f"hset {name} {key}")
+        self.do_hset(name, {key: value})
+
+    def hdel(self, name: str, *keys: str) -> None:
+        """HDEL."""
+        self.command(f"hdel {name} {' '.join(keys)}")
+        for key in keys:
+            self._hashes.get(name, {}).pop(key.encode(), None)
+
     def command(self, what: str) -> None:
         """The way to the server: it may be away."""
         self._step(what)

@@ -3,10 +3,9 @@
 In sound code none ever steps in; what they had to refuse is remembered.
 """
 
-from collections.abc import Iterable
-
-from pipeline.ledger import Account, Decision, Posting
+from pipeline.ledger import Account, Counter, Decision, Posting
 from pipeline.stage import BEFORE
+from tests.chaos.fake_decisions import faults
 from tests.chaos.fake_store import Block, Books, Rejected, Row, Transaction, Violation
 
 
@@ -131,67 +130,10 @@ class Guards:
             self._refuse(f"audit_blocks: block {block.height} does not continue the chain")
 
     def decision(self, tx: Transaction, books: Books, new: Decision) -> None:
-        """A chain along each target, which ends once, and whose amounts are those of postings."""
-        if not self.on:
-            return
-        if new.position > tx.last_position(books, "authorize"):
-            self._refuse(f"decisions: position {new.position} is not authorized")
-        if not 0 < new.target <= len(books.log) or new.position > len(books.log):
-            self._refuse(f"decisions: there is no operation at {new.target}")
-        if new.target in tx.rejections_of(books):
-            self._refuse(f"decisions: the operation at {new.target} was rejected")
-        if new.amount == 0 or (new.remaining or 0) < 0 or (not new.terminal and new.remaining == 0):
-            self._refuse(f"decisions: {new} cannot be")
-        known = tx.decisions_of(books, new.target)
-        before = known[-1] if known else None
-        if new.number == 0:
-            own = new.position == new.target and new.amount == new.remaining and not new.terminal
-            if not own or before is not None:
-                self._refuse(f"decisions: what {new.target} begins is its own")
-            return
-        self._follows(before, new)
-        self._is_posted(tx, books, new)
-
-    def _follows(self, before: Decision | None, new: Decision) -> None:
-        if (
-            new.position <= new.target
-            or (before is not None and before.position > new.position)
-            or new.number != (before.number if before else 0) + 1
-            or (before is None and new.effect != "reverse")
-        ):
-            self._refuse(f"decisions: number {new.number} of {new.target} does not follow")
-        if before is None:
-            return
-        if before.terminal:
-            self._refuse(f"decisions: {new.target} has been decided")
-        if None not in (before.remaining, new.amount):
-            left = (before.remaining or 0) - (new.amount or 0)
-            if new.remaining != left:
-                self._refuse(f"decisions: {new.target} has {before.remaining} left")
-
-    def _is_posted(self, tx: Transaction, books: Books, new: Decision) -> None:
-        deciding = books.log[new.position - 1].kind
-        if deciding == "reversal" and new.effect == "reverse":
-            original = net(tx.legs_of(books, new.target))
-            back = net(tx.legs_of(books, new.position))
-            every = [tx.legs_of(books, new.target), tx.legs_of(books, new.position)]
-            for earlier in tx.decisions_of(books, new.target):
-                if earlier.effect == "reverse" and earlier.position != new.position:
-                    every.append(tx.legs_of(books, earlier.position))
-            total = net(leg for legs in every for leg in legs)
-            for of in total:
-                if (
-                    of not in original
-                    or total[of] * original[of] < 0
-                    or back.get(of, 0) * original[of] > 0
-                    or (new.amount is not None and abs(back.get(of, 0)) != new.amount)
-                ):
-                    self._refuse(f"decisions: {new.position} would give back of {new.target}")
-        elif deciding == "capture" and new.effect == "capture":
-            legs = tx.legs_of(books, new.position)
-            moved = sum(leg.amount for leg in legs if not leg.pending and leg.amount > 0)
-            if moved != new.amount:
-                self._refuse(f"decisions: {new.position} takes {new.amount}, and posts {moved}")
+        """What fake_decisions.py says."""
+        for fault in faults(tx, books, new) if self.on else ():
+            if fault is not None:
+                self._refuse(f"decisions: {fault}")
 
     def pending(self, tx: Transaction, books: Books, target: int) -> None:
         """What waits has begun to, and has not been decided."""
@@ -199,12 +141,17 @@ class Guards:
         if self.on and (0 not in numbers or any(numbers.values())):
             self._refuse(f"pending_operations: {target} is not pending")
 
+    def settings(self, tx: Transaction, books: Books, position: int) -> None:
+        """Rules follow the log."""
+        if not self.on:
+            return
+        if position > tx.last_position(books, "authorize"):
+            self._refuse(f"ledger_settings: position {position} is not authorized")
+        if books.settings is not None and position <= books.settings[0]:
+            self._refuse(f"ledger_settings: {position} does not follow {books.settings[0]}")
 
-def net(legs: Iterable[Posting]) -> dict[tuple[int, str], int]:
-    """What is posted, by account and currency."""
-    sums: dict[tuple[int, str], int] = {}
-    for leg in legs:
-        if not leg.pending:
-            of = leg.account, leg.currency
-            sums[of] = sums.get(of, 0) + leg.amount
-    return sums
+    def usage(self, books: Books, counter: Counter, used: int) -> None:
+        """What is used of a limit grows."""
+        before = books.usage.get(counter, 0)
+        if self.on and (used <= 0 or used < before):
+            self._refuse(f"limit_usage: {before} of {counter} is used, which cannot become {used}")

@@ -10,10 +10,11 @@ from uuid import UUID
 
 import psycopg2
 
-from pipeline.ledger import Account, Decision, Pending, Posting
+from pipeline.ledger import Account, Counter, Decision, Pending, Posting
 from pipeline.stage import STAGES
 
 Scope = tuple[int, int]  # tenant, ledger
+Kept = tuple[int, str]  # position and document of a ledger's rules
 
 
 class BrokenConnection(psycopg2.OperationalError):
@@ -99,6 +100,8 @@ class Books:
         self.decisions: dict[int, list[Decision]] = {}  # by target, in order
         self.decided: dict[int, list[Decision]] = {}  # the same rows by who decided
         self.pending: dict[int, Pending] = {}
+        self.settings: Kept | None = None
+        self.usage: dict[Counter, int] = {}
         self.shifts: dict[tuple[int, str], tuple[str, int, int]] = {}  # by account and date
         self.blocks: list[Block] = []
         self.attempts: list[Attempt] = []
@@ -130,6 +133,8 @@ class Transaction:
         self.accounts: dict[tuple[int, str], tuple[Books, Account]] = {}
         self.decisions: list[tuple[Books, Decision]] = []
         self.pending: list[tuple[Books, int, Pending | None]] = []
+        self.settings: list[tuple[Books, Kept]] = []
+        self.usage: list[tuple[Books, Counter, int]] = []
         self.shifts: list[tuple[Books, tuple[int, str], tuple[str, int, int]]] = []
         self.blocks: list[tuple[Books, Block]] = []
         self.acts: list[Callable[[], None]] = []  # what else happens at the commit
@@ -183,16 +188,24 @@ class Transaction:
         for books, decision in self.decisions:
             books.decisions.setdefault(decision.target, []).append(decision)
             books.decided.setdefault(decision.position, []).append(decision)
-        for books, target, pending in self.pending:
-            books.pending.pop(target, None)
-            if pending is not None:
-                books.pending[target] = pending
-        for books, of, (currency, arriving, leaving) in self.shifts:
-            known, before, gone = books.shifts.get(of, (currency, 0, 0))
-            books.shifts[of] = (known, before + arriving, gone + leaving)
         for books, block in self.blocks:
             books.blocks.append(block)
         for books, stage, first, last in self.runs:
             books.runs[stage].append((first, last))
+        self._keep()
         for act in self.acts:
             act()
+
+    def _keep(self) -> None:
+        """What is kept beside the evidence: what waits, rules, usage, shifts of dates."""
+        for books, target, pending in self.pending:
+            books.pending.pop(target, None)
+            if pending is not None:
+                books.pending[target] = pending
+        for books, kept in self.settings:
+            books.settings = kept
+        for books, counter, used in self.usage:
+            books.usage[counter] = used
+        for books, of, (currency, arriving, leaving) in self.shifts:
+            known, before, gone = books.shifts.get(of, (currency, 0, 0))
+            books.shifts[of] = (known, before + arriving, gone + leaving)

@@ -17,6 +17,7 @@ import psycopg2
 import redis
 from kombu.exceptions import OperationalError
 
+import tasks.due
 import tasks.keep
 import tasks.ring
 import tasks.stages
@@ -32,12 +33,15 @@ from tests.chaos.fake_driver import Engine
 from tests.chaos.faulty_servers import Servers
 from tests.chaos.plan import Plan
 from tests.chaos.schedule import Process, Scheduler
-from tests.chaos.workload import DECIDING, KEY, Group
+from tests.chaos.workload import KEY, Group
 
 API_PROCESSES = 2
 WRITERS = 2  # threads of each; a ledger is never with two of a process, but with both processes'
 RETRY_S = 0.05  # a client's pause before it sends a group again
 SWEEP_S = 1.0  # beat's period
+DUE_S = 0.3  # beat's for the scheduler: shorter than in life, as a run is
+# How a body names an operation by its key.
+NAMES = f'"target":"{KEY}'.encode()
 # What a client names that was not told the id: it has the right form, and nobody has it.
 NOBODYS = show_id(make_id(1, 1_000_000, 0))
 
@@ -58,6 +62,13 @@ def body_of(stage: str) -> Callable[[Any, Any, bool], None]:
 def sweep_body() -> Callable[[], None]:
     """The function behind beat's Celery task."""
     body: Callable[[], None] = tasks.sweep.sweep_task.run
+    return body
+
+
+@lru_cache
+def due_body() -> Callable[[], None]:
+    """The function behind the scheduler's Celery task."""
+    body: Callable[[], None] = tasks.due.due_task.run
     return body
 
 
@@ -89,6 +100,7 @@ class Processes:
             self.start_process(f"worker {number}", self.work)
         if self._plan.sweeper:
             self.start_process("sweeper", self.sweep)
+            self.start_process("scheduler", self.schedule)
 
     def engine(self) -> Engine:
         """The pool of the process that asks."""
@@ -147,18 +159,28 @@ class Processes:
 
     def spelled(self, group: Group) -> Group:
         """The group with ids for the keys that it names: who repeats it, repeats these."""
-        if not any(one.kind in DECIDING for one in group.submissions):
-            return group
-        for one in group.submissions:
-            if one.kind in DECIDING and one not in self._spelled:
-                body = orjson.loads(one.body)
-                id_ = self._told.get(body["target"].removeprefix(KEY))
-                if id_ is None and one.kind != "reversal":
-                    id_ = self._newest.get(group.ledger)
-                body["target"] = NOBODYS if id_ is None else show_id(id_)
-                self._spelled[one] = replace(one, body=canonical(body))
-        spelled = tuple(self._spelled.get(one, one) for one in group.submissions)
-        return replace(group, submissions=spelled)
+        submissions = tuple(self._with_ids(group.ledger, one) for one in group.submissions)
+        return replace(group, submissions=submissions)
+
+    def _with_ids(self, ledger: LedgerRef, one: Submission) -> Submission:
+        if NAMES not in one.body:
+            return one
+        if one not in self._spelled:
+            body = orjson.loads(one.body)
+            for kind, named in (
+                (one.kind, body),
+                *((inner["kind"], inner) for inner in body.get("operations", ())),
+            ):
+                if "target" in named:
+                    named["target"] = self._id_of(ledger, kind, named["target"])
+            self._spelled[one] = replace(one, body=canonical(body))
+        return self._spelled[one]
+
+    def _id_of(self, ledger: LedgerRef, kind: str, name: str) -> str:
+        id_ = self._told.get(name.removeprefix(KEY))
+        if id_ is None and kind in ("capture", "release", "expire"):
+            id_ = self._newest.get(ledger)
+        return NOBODYS if id_ is None else show_id(id_)
 
     def writer(self) -> Any:
         """The group-commit writer of the process, and its ringer, made on first use."""
@@ -197,9 +219,17 @@ class Processes:
 
     def sweep(self) -> None:
         """Beat and the sweeper's task."""
+        self.every(SWEEP_S, sweep_body())
+
+    def schedule(self) -> None:
+        """Beat and the scheduler's task."""
+        self.every(DUE_S, due_body())
+
+    def every(self, period_s: float, errand: Callable[[], None]) -> None:
+        """Beat asks for it again and again, whatever comes of it."""
         while True:
-            self._scheduler.sleep(SWEEP_S)
+            self._scheduler.sleep(period_s)
             try:
-                sweep_body()()
+                errand()
             except (psycopg2.Error, redis.RedisError, OperationalError, MemoryError):
                 continue

@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from types import SimpleNamespace
 from typing import Any
 
 import api.parcel
@@ -10,10 +11,12 @@ import models.db
 import models.operation
 import pipeline.audit
 import pipeline.drain
+import pipeline.due
 import pipeline.heads
 import pipeline.poison
 import pipeline.stage
 import pipeline.through
+import tasks.due
 import tasks.errands
 import tasks.ring
 import tasks.shown
@@ -64,6 +67,7 @@ def put_in(world: Any) -> None:
         api.writer,
         pipeline.drain,
         pipeline.heads,
+        tasks.due,
         tasks.errands,
         tasks.shown,
         tasks.stages,
@@ -74,6 +78,7 @@ def put_in(world: Any) -> None:
         api.writer,
         pipeline.drain,
         pipeline.heads,
+        tasks.due,
         tasks.errands,
         tasks.ring,
         tasks.shown,
@@ -97,6 +102,9 @@ def put_in(world: Any) -> None:
     put(tasks.shown, app=servers.broker, show=lambda *_: None)
     put(tasks.sweep, sweeper_engine=processes.engine, broker=lambda: servers.broker)
     put(tasks.ring, broker=lambda: servers.broker, ring_chain=servers.broker.ring_chain)
+    put(pipeline.due, app_engine=processes.engine)
+    put(tasks.due, sweeper_engine=processes.engine, broker=lambda: servers.broker)
+    put(tasks.due, settings=lambda: SimpleNamespace(max_lag=world.plan.max_lag))
     put(tasks.errands, threading=world.threading)
     put(api.parcel, threading=world.threading)
     # A class keeps a bound method as it is, so the thread itself comes as its only argument.

@@ -3,8 +3,9 @@
 import datetime as dt
 import random
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -13,7 +14,9 @@ from models.ledger import LedgerRef
 from pipeline.accept import Submission
 from pipeline.principal import SCHEDULER
 from pipeline.strict_json import canonical
-from tests.chaos.schedule import EPOCH_S
+from tests.chaos import workload_rules
+from tests.chaos.workload_mix import CALENDAR, DECIDING, SORTED, SORTS
+from tests.chaos.workload_rules import ABOVE, FIRST_USED, START, Drawn, iso
 
 OPERATIONS = 200
 CODES = ("a", "b", "c", "d", "e")
@@ -26,6 +29,9 @@ OPENED: tuple[dict[str, Any], ...] = (
 ADMIN = orjson.dumps({"roles": ["admin"], "sub": "admin"})
 NOBODY = orjson.dumps({"roles": [], "sub": "nobody"})
 LIMITED = orjson.dumps({"roles": ["submitter"], "sub": "limited", "limits": {"EUR": 50}})
+# Two people who approve; who has submitted it may try as well.
+ADA = orjson.dumps({"roles": ["approver", "submitter"], "sub": "ada"})
+BO = orjson.dumps({"roles": ["approver"], "sub": "bo"})
 DUE = orjson.dumps({"roles": [SCHEDULER], "sub": "scheduler"})
 AMOUNT_MAX = 100
 # Every so many minor units an amount is dated, to one of the days around the simulation's own.
@@ -34,35 +40,23 @@ DATES = ("2027-01-14", "2027-01-15", "2027-01-16")
 # Descriptions of operations that fail the run of `post` that they are in, or kill its process.
 POISON, KILLER = "poison", "killer"
 POISON_ONE_IN = 60
-# Out of a hundred operations so many are of each sort; the rest moves money.
-MIX = {
-    "repeat": 6,
-    "alter": 3,
-    "fund": 15,
-    "unknown": 3,
-    "mismatch": 3,
-    "currency": 2,
-    "unauthorized": 3,
-    "limited": 4,
-    "same": 2,
-    "status": 4,
-    "overdraft": 3,
-    "journal": 4,
-    "open": 3,
-    "hold": 7,
-    "capture": 6,
-    "release": 2,
-    "expire": 2,
-    "reversal": 5,
-    "foreign": 1,
-}
-SORTS = [sort for sort, share in MIX.items() for _ in range(share)]
 # Who decides another operation names it by its key: its id is known once a client was told it.
-DECIDING = frozenset({"capture", "release", "expire", "reversal"})
 KEY = "$"
 # So many of the newest are decided about: few, so that they are again and again.
 CONTESTED = 4
-EXPIRES_AT = dt.datetime.fromtimestamp(EPOCH_S, dt.UTC) + dt.timedelta(days=30)
+# Holds expire when nobody looks any more, or within the run.
+EXPIRES_AT = [iso(START + dt.timedelta(days=30)), iso(START + dt.timedelta(minutes=1))]
+RULES: dict[str, Callable[[Any], Drawn]] = {
+    "limit": workload_rules.limit,
+    "approval": workload_rules.approval,
+    "allow": workload_rules.allow,
+}
+MONEY: dict[str, Callable[[Any, int], Drawn]] = {
+    "fee": workload_rules.fee,
+    "condition": workload_rules.conditional,
+    "exchange": workload_rules.exchange,
+    "schedule": workload_rules.schedule,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +82,8 @@ def groups_of(
     groups: list[Group] = []
     made = 0
     for ledger in ledgers:
-        opening = tuple(draw.keyed("open_account", dict(body)) for body in OPENED)
+        opened = (("open_account", dict(body)) for body in OPENED)
+        opening = tuple(draw.keyed(*one) for one in (*opened, *workload_rules.first_rules(draw)))
         draw.made[ledger] = list(opening)
         groups.append(Group(made, len(groups) % clients, ledger, opening))
         made += len(opening)
@@ -110,9 +105,10 @@ class Draw:
         self._poison = poison
         self._random = rng.random
         self._keys = 0
-        # Clients and keys of holds, and of what else moves money.
-        self._held: dict[LedgerRef, list[tuple[int, str]]] = defaultdict(list)
-        self._paid: dict[LedgerRef, list[tuple[int, str]]] = defaultdict(list)
+        # Clients and keys of what may be decided about, by how.
+        self._named: dict[str, dict[LedgerRef, list[tuple[int, str]]]] = defaultdict(
+            partial(defaultdict, list)
+        )
         self.made: dict[LedgerRef, list[Submission]] = {}
 
     def below(self, end: int) -> int:
@@ -139,47 +135,75 @@ class Draw:
             old = made[self.below(len(made))]
             body = {**orjson.loads(old.body), "description": "altered"}
             return Submission(old.key, old.kind, canonical(body), old.principal)
-        if sort in DECIDING or sort == "foreign":
+        if sort in DECIDING:
             submission = self._deciding(sort, ledger, client)
         else:
-            submission = self._fresh(sort)
+            submission = self._fresh(sort, ledger)
         made.append(submission)
         return submission
 
     def let_name(self, ledger: LedgerRef, client: int, submissions: Iterable[Submission]) -> None:
         """What is submitted after these may decide about them."""
         for one in submissions:
-            if one.kind == "hold":
-                self._held[ledger].append((client, one.key))
-            elif one.kind in ("transfer", "journal", "capture"):
-                self._paid[ledger].append((client, one.key))
+            for named in SORTED.get(one.kind, ()):
+                self._named[named][ledger].append((client, one.key))
+            if one.kind in ("transfer", "hold") and one.principal in (ADMIN, ADA):
+                body = orjson.loads(one.body)
+                if body["amount"] > ABOVE and body["source"] != body["destination"]:
+                    self._named["waiting"][ledger].append((client, one.key))
 
     def _deciding(self, sort: str, ledger: LedgerRef, client: int) -> Submission:
         """It decides one of the newest, or, now and then, what does not wait for it."""
         if sort == "foreign":
             sort = ("capture", "release", "reversal")[self.below(3)]
             ledger = list(self.made)[self.below(len(self.made))]
-        odd = self.below(10) == 0
-        named = (self._paid if (sort == "reversal") is not odd else self._held)[ledger]
+        which = {"reversal": "paid", "pause": "scheduled", "approve": "waiting"}
+        which["refuse"] = "waiting"
+        named = which.get(sort, "held")
+        if self.below(10) == 0:
+            named = "held" if named == "paid" else "paid"
+        found = self._named[named][ledger]
         # What others submit may not be there yet.
-        mine = [] if self.below(4) == 0 else [one for one in named if one[0] == client]
-        keys = (mine or named)[-CONTESTED:] or [(client, "")]
+        mine = [] if self.below(4) == 0 else [one for one in found if one[0] == client]
+        keys = (mine or found)[-CONTESTED:] or [(client, "")]
         _, key = keys[self.below(len(keys))]
         body: dict[str, Any] = {"target": KEY + key}
         if sort in ("capture", "reversal") and self.below(3):
             body["amount"] = 1 + self.below(AMOUNT_MAX // 2)
         if sort == "capture" and self.below(3) == 0:
             body["final"] = True
-        principal = LIMITED if self.below(8) == 0 else ADMIN
-        return self.keyed(sort, body, DUE if sort == "expire" else principal)
+        if sort == "pause":
+            sort = CALENDAR[self.below(len(CALENDAR))]
+        return self.keyed(sort, body, self._who(sort))
 
-    def _fresh(self, sort: str) -> Submission:
+    def _who(self, sort: str) -> bytes:
+        """Who decides."""
+        if sort == "expire":
+            return DUE
+        if sort in ("approve", "refuse"):
+            return (ADA, ADA, BO, BO, ADMIN)[self.below(5)]
+        return LIMITED if self.below(8) == 0 else ADMIN
+
+    def _fresh(self, sort: str, ledger: LedgerRef) -> Submission:
+        if sort in RULES:
+            return self.keyed(*RULES[sort](self))
+        if sort in MONEY:
+            who = (ADMIN, ADMIN, ADMIN, ADA)[self.below(4)]
+            return self.keyed(*MONEY[sort](self, AMOUNT_MAX), who)
+        if sort == "group":
+            held = self._named["held"][ledger] + self._named["paid"][ledger]
+            targets = [KEY + key for _, key in held[-CONTESTED:]]
+            return self.keyed(*workload_rules.group(self, AMOUNT_MAX // 4, targets))
+        return self._moving(sort)
+
+    def _moving(self, sort: str) -> Submission:
         amount = 1 + self.below(AMOUNT_MAX)
         one, other = self.code(), self.code()
         transfers = {
             "transfer": (one, other, "EUR", ADMIN),
             "fund": ("world", other, "EUR", ADMIN),
             "unknown": (one, "nobody", "EUR", ADMIN),
+            "first use": (("world", one)[self.below(2)], self._first_used(), "EUR", ADMIN),
             "mismatch": (one, "usd", "EUR", ADMIN),
             "currency": (one, other, "ZZZ", ADMIN),
             "unauthorized": (one, other, "EUR", NOBODY),
@@ -198,20 +222,29 @@ class Draw:
             }
             if self._poison and sort == "transfer" and self.below(POISON_ONE_IN) == 0:
                 body["description"] = (POISON, KILLER)[self.below(2)]
-            if sort == "hold" and self.below(4) == 0:
-                body["expires_at"] = EXPIRES_AT.isoformat()
+            if sort == "hold" and self.below(3) == 0:
+                body["expires_at"] = EXPIRES_AT[self.below(2)]
             return self.keyed("hold" if sort == "hold" else "transfer", body, principal)
         return self._about_accounts(sort, amount)
+
+    def _first_used(self) -> str:
+        return FIRST_USED[self.below(len(FIRST_USED))]
 
     def _about_accounts(self, sort: str, amount: int) -> Submission:
         if sort == "status":
             kinds = ("freeze_account", "unfreeze_account", "unfreeze_account", "close_account")
-            return self.keyed(kinds[self.below(len(kinds))], {"account": CODES[-1]})
+            kind, body = kinds[self.below(len(kinds))], {"account": CODES[-1]}
+            mode = workload_rules.MODES[self.below(len(workload_rules.MODES))]
+            if kind == "freeze_account" and mode is not None:
+                body["mode"] = mode
+            return self.keyed(kind, body)
         if sort == "overdraft":
             return self.keyed("update_account", {"account": self.code(), "overdraft": amount})
         if sort == "open":
             body = {**OPENED[1], "code": f"late:{self.below(5)}"}
             return self.keyed("open_account", body)
+        if self.below(3) == 0:
+            return self.keyed(*workload_rules.shared(self, AMOUNT_MAX))
         legs = [
             {"account": self.code(), "direction": "credit", "amount": amount, "currency": "EUR"},
             {"account": self.code(), "direction": "debit", "amount": amount, "currency": "EUR"},

@@ -6,12 +6,17 @@ The code that runs in it is Trident's own; a plan says what happens to it.
 import json
 import random
 
+from models.operation import show_id
+from pipeline.accept import key_hash
+from pipeline.idempotency import DUE
 from pipeline.stage import STAGES
 from tests.chaos import seams
+from tests.chaos.fake_store import Books
 from tests.chaos.faulty_servers import Servers
 from tests.chaos.plan import Plan
 from tests.chaos.processes import Processes
 from tests.chaos.schedule import Clock, Scheduler, Threading
+from tests.chaos.statements.due import due_of
 
 # After the faults all is final within so many seconds (a tenth of it, as a rule).
 DRAIN_MAX_S = 60.0
@@ -91,11 +96,20 @@ class World:
         return not any(self.processes.left.values())
 
     def all_final(self) -> bool:
-        """Whether the last stage has come to the end of every log."""
+        """Whether the last stage has come to the end of every log, and all that is due in it."""
         return all(
             books.last_position("accept") == books.last_position("notify")
+            and not (self.plan.sweeper and self.left_due(books))
             for books in self.servers.database.books.values()
         )
+
+    def left_due(self, books: Books) -> bool:
+        """Whether something is due that no operation was made of yet."""
+        for _, target in due_of(self.servers.database, books):
+            name, number = show_id(books.log[target - 1].id), books.pending[target].number
+            if key_hash(DUE.format(name, number)) not in books.keys:
+                return True
+        return False
 
     def all_kept(self) -> bool:
         """Whether the newest block of each ledger is known outside."""

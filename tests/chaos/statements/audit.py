@@ -23,7 +23,8 @@ def leaves(session: Session, given: Parameters) -> Rows:
             every = [*stored, *map(tuple, rejected), *map(tuple, legs), *map(tuple, decided)]
             leaf = hashlib.sha256(repr(every).encode()).digest()
             outcome = bool(rejected), len(legs), bool(decided)
-            rows.append((ledger, o.position, o.kind, None, *outcome, leaf))
+            body = o.body if o.kind == "group" else None
+            rows.append((ledger, o.position, o.kind, body, *outcome, leaf))
     return rows
 
 

@@ -43,6 +43,24 @@ def target_legs(session: Session, given: Parameters) -> Rows:
     return rows
 
 
+def approvers(session: Session, given: Parameters) -> Rows:
+    """load.APPROVERS."""
+    session.step(f"post: load who approved {given['positions']}")
+    wanted = zip(
+        integers(given["ledgers"]),
+        integers(given["positions"]),
+        integers(given["befores"]),
+        strict=True,
+    )
+    rows: Rows = []
+    for ledger, position, before in sorted(wanted):
+        tx, books = session.within(), session.see(given, ledger)
+        known = tx.decisions_of(books, position)
+        approvals = (d for d in known if d.effect == "approve" and d.position < before)
+        rows += [(ledger, position, approval.actor) for approval in approvals]
+    return rows
+
+
 def insert_decisions(session: Session, given: Parameters) -> None:
     """write.INSERT_DECISIONS: row by row, as its guard looks at them."""
     session.step(f"post: insert decisions about {given['targets']}")

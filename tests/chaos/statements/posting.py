@@ -7,12 +7,6 @@ from tests.chaos.fake_database import Parameters, Rows, Session
 from tests.chaos.statements.arguments import by_ledger, integers, texts, words
 
 
-def load_settings(session: Session, _: Parameters) -> Rows:
-    """rules.SETTINGS: no ledger of the simulation has any."""
-    session.step("post: load settings")
-    return []
-
-
 def last_numbers(session: Session, given: Parameters) -> Rows:
     """load.LAST_NUMBERS."""
     session.step("post: last account numbers")

@@ -6,6 +6,7 @@ from pipeline import (
     accept,
     audit,
     dated,
+    due,
     heads,
     judge,
     load,
@@ -18,6 +19,8 @@ from pipeline import (
 )
 from pipeline.prepared import Prepared
 from pipeline.verify import chain, replay, runs, shifts
+from pipeline.verify import rules as kept_rules
+from tasks import due as due_task
 from tasks import sweep
 from tests.chaos.fake_database import Parameters, Session, Statement
 from tests.chaos.statements.audit import blocks, insert_blocks, leaves, read_heads, take_turns
@@ -29,6 +32,7 @@ from tests.chaos.statements.claims import (
     through_look,
 )
 from tests.chaos.statements.decisions import (
+    approvers,
     end_pending,
     insert_decisions,
     keep_pending,
@@ -36,6 +40,7 @@ from tests.chaos.statements.decisions import (
     target_legs,
     targets,
 )
+from tests.chaos.statements.due import read_due, with_due
 from tests.chaos.statements.intake import insert_log, look_up
 from tests.chaos.statements.poison import clear, failed, forget, recent_rejections, record, rejected
 from tests.chaos.statements.posting import (
@@ -44,10 +49,16 @@ from tests.chaos.statements.posting import (
     insert_shifts,
     last_numbers,
     load_accounts,
-    load_settings,
     shifts_of,
     update_accounts,
     update_shifts,
+)
+from tests.chaos.statements.rules import (
+    keep_settings,
+    keep_usage,
+    kept_usage,
+    load_settings,
+    load_usage,
 )
 from tests.chaos.statements.runs import fetch, insert_rejections, insert_runs, runs_of, tell
 
@@ -92,10 +103,14 @@ STATEMENTS: dict[str, Statement] = {
     stage.INSERT_REJECTIONS: insert_rejections,
     stage.INSERT_RUNS: insert_runs,
     rules.SETTINGS: load_settings,
+    rules.USAGE: load_usage,
+    rules.KEEP_SETTINGS: keep_settings,
+    rules.KEEP_USAGE: keep_usage,
     load.LAST_NUMBERS: last_numbers,
     load.LOAD_ACCOUNTS: load_accounts,
     load.TARGETS: targets,
     load.TARGET_LEGS: target_legs,
+    load.APPROVERS: approvers,
     write.INSERT_ACCOUNTS: insert_accounts,
     write.UPDATE_TOTALS: update_accounts,
     write.UPDATE_ALL: update_accounts,
@@ -117,9 +132,12 @@ STATEMENTS: dict[str, Statement] = {
     poison.RECENT_REJECTIONS: recent_rejections,
     poison.REJECTED: rejected,
     sweep.LAGGING.text: lagging,
+    due.READ: read_due,
+    due_task.WITH_DUE.text: with_due,
     chain.BLOCKS: blocks,
     runs.RUNS: runs_of,
     replay.PENDING: kept_pending,
     shifts.ROWS: shifts_of,
+    kept_rules.USAGE: kept_usage,
 }
 assert heads.HEADS_LOCK not in stage.LOCKS.values()
