@@ -7,12 +7,12 @@ from rich.console import Console
 from rich.table import Table
 
 from models.logs import set_up_logs
-from tests.chaos.planted import deciding, hunt, interleaving, scenarios
+from tests.chaos.planted import deciding, hunt, interleaving, ruling, scenarios
 from tests.chaos.planted.report import Caught, EscapedError
 from tests.chaos.simulation import pool
 
 ESCAPED = "ESCAPED"
-PLANTED = *interleaving.PLANTED, *deciding.PLANTED
+PLANTED = *interleaving.PLANTED, *deciding.PLANTED, *ruling.PLANTED
 NUMBERS = range(len(PLANTED))
 
 
