@@ -14,15 +14,30 @@ from pipeline.refusal import Refusal
 from pipeline.stage import STAGES
 from pipeline.validate import meaning
 from pipeline.verify.verify import verify
+from tests.chaos.asked import ASKED
 from tests.chaos.evidence import Evidence, Run, Stored
 from tests.chaos.fates import FATES
 from tests.chaos.finding import Finding, Key, merged
+from tests.chaos.occurrences import OCCURRENCES
+from tests.chaos.ruled import RULED
 from tests.chaos.watch import Heard, Listener, Wrong
 
 
 def check_books(evidence: dict[str, Evidence]) -> list[Finding]:
     """Every invariant about the rows of the ledgers."""
-    checks = (outcomes, order, versions, balances, runs, replay, verified, *FATES)
+    checks = (
+        outcomes,
+        order,
+        versions,
+        balances,
+        runs,
+        replay,
+        verified,
+        *FATES,
+        *ASKED,
+        *RULED,
+        *OCCURRENCES,
+    )
     return [merged(map(check, evidence.values())) for check in checks]
 
 

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 import orjson
 
 from models.token import mint
-from tests.chaos.contents import ACCOUNTS, Told, altered, draw
+from tests.chaos.contents import Told, altered, draw
+from tests.chaos.contents_rules import ACCOUNTS, beginning
 from tests.chaos.history import Attempt, History
 
 CLIENTS = 8
@@ -21,7 +22,9 @@ FUND = 20
 SENT_MAX = 3
 # Out of a hundred requests: repeated at all; a repetition with altered content; one that another
 # client sends at the same time; waiting until it is final; in a bulk request.
-REPEATED, ALTERED, AT_ONCE, WAITING, IN_BULK = 50, 30, 40, 8, 10
+REPEATED, ALTERED, AT_ONCE, WAITING, IN_BULK = 50, 30, 40, 8, 15
+# Clients that hang up when they have asked: only they do not know what came of it.
+HANGING = 3
 BULK_MAX = 6
 # While no worker works, every waiting client waits for so long, and asks for nothing else.
 WAIT_S = 1
@@ -33,6 +36,8 @@ PACE_S = 0.012
 DOWN_PAUSE_S = 0.1
 # Longer than any clock is ahead.
 LIFETIME = dt.timedelta(days=1)
+# Two who approve what is large. Each client is one of them now and then.
+PEOPLE = ("ada", "bo")
 NOTHING_STORED = "Nothing was stored"
 
 
@@ -42,6 +47,7 @@ class Request(NamedTuple):
     tenant: str
     items: tuple[tuple[str, dict[str, Any]], ...]
     how: str  # alone, wait, bulk
+    who: str = ""  # one of PEOPLE, or the client itself
 
 
 class Tenant(NamedTuple):
@@ -50,11 +56,14 @@ class Tenant(NamedTuple):
     name: str
     tenant_id: int
     token: str
+    tokens: dict[str, str]  # of PEOPLE
 
 
 def tenant(name: str, tenant_id: int) -> Tenant:
     """A tenant with a token of its own."""
-    return Tenant(name, tenant_id, mint(f"client-{name}", tenant_id, ["admin"], LIFETIME))
+    tokens = {who: mint(who, tenant_id, ["approver", "submitter"], LIFETIME) for who in PEOPLE}
+    token = mint(f"client-{name}", tenant_id, ["admin"], LIFETIME)
+    return Tenant(name, tenant_id, token, tokens)
 
 
 class Client:
@@ -64,18 +73,20 @@ class Client:
         parts = urlsplit(url)
         assert parts.hostname is not None
         self._line = http.client.HTTPConnection(parts.hostname, parts.port, timeout=TIMEOUT_S)
-        self._tokens = {tenant.name: tenant.token for tenant in tenants}
+        self._tokens = {(tenant.name, ""): tenant.token for tenant in tenants}
+        for one in tenants:
+            self._tokens |= {(one.name, who): token for who, token in one.tokens.items()}
         self._name = name
         self._history = history
 
-    def send(self, request: Request) -> list[Attempt]:
-        """Send it once; what came of each item."""
+    def send(self, request: Request, *, hang_up: bool = False) -> list[Attempt]:
+        """Send it once; what came of each item. Who hangs up hears no answer."""
         attempts = [
             self._history.invoke(request.tenant, key, content, self._name, request.how)
             for key, content in request.items
         ]
         try:
-            status, answer = self._post(request)
+            status, answer = self._post(request, hang_up=hang_up)
         except ConnectionRefusedError:
             self.close()
             _all(attempts, "failed", "connection refused")
@@ -93,7 +104,7 @@ class Client:
 
     def get(self, of: str, path: str) -> tuple[int, Any]:
         """Status and body of a GET, for the tenant `of`."""
-        headers = {"Authorization": f"Bearer {self._tokens[of]}"}
+        headers = {"Authorization": f"Bearer {self._tokens[of, '']}"}
         self._line.request("GET", path, headers=headers)
         answer = self._line.getresponse()
         return answer.status, orjson.loads(answer.read())
@@ -102,9 +113,9 @@ class Client:
         """Give the connection up; the next request makes a new one."""
         self._line.close()
 
-    def _post(self, request: Request) -> tuple[int, Any]:
+    def _post(self, request: Request, *, hang_up: bool) -> tuple[int, Any]:
         headers = {
-            "Authorization": f"Bearer {self._tokens[request.tenant]}",
+            "Authorization": f"Bearer {self._tokens[request.tenant, request.who]}",
             "Content-Type": "application/json",
         }
         path = "/v1/ledgers/main/operations"
@@ -118,6 +129,8 @@ class Client:
         if request.how == "wait":
             headers["Prefer"] = f"wait={WAIT_S}"
         self._line.request("POST", path, orjson.dumps(body), headers)
+        if hang_up:
+            raise ConnectionAbortedError
         answer = self._line.getresponse()
         document = orjson.loads(answer.read())
         if answer.headers.get("Idempotent-Replayed") == "true":
@@ -195,7 +208,7 @@ class Crowd:
         while not self._stop.is_set():
             count += 1
             for request in self._requests(choose, f"{number}-{count}"):
-                self._send(client, request)
+                self._send(client, request, hang_up=choose.randrange(100) < HANGING)
         client.close()
 
     def _requests(self, choose: random.Random, name: str) -> list[Request]:
@@ -228,11 +241,14 @@ class Crowd:
         items = tuple(
             (f"{name}-{item}", draw(choose, self._told, mine, other)) for item in range(many)
         )
-        return Request(mine, items, how)
+        deciding = any(content["kind"] in ("approve", "refuse") for _, content in items)
+        # The client itself, too, whose own it may be.
+        who = choose.choice((*PEOPLE, "")) if deciding else ""
+        return Request(mine, items, how, who)
 
-    def _send(self, client: Client, request: Request) -> None:
+    def _send(self, client: Client, request: Request, *, hang_up: bool) -> None:
         began = time.monotonic()
-        attempts = client.send(request)
+        attempts = client.send(request, hang_up=hang_up)
         for attempt in attempts:
             self._told.take(attempt)
         refused = attempts[0].note == "connection refused"
@@ -248,8 +264,8 @@ def _again(choose: random.Random, request: Request) -> Request:
     return request._replace(items=items)
 
 
-def prepare(url: str, tenants: list[Tenant], history: History) -> None:
-    """Open and fund the accounts of each tenant, and wait until that is final."""
+def prepare(url: str, tenants: list[Tenant], history: History, seconds: float) -> None:
+    """Open and fund the accounts of each tenant, set its rules, and wait until that is final."""
     client = Client("prepare", url, tenants, history)
     for one in tenants:
         opened = [("world", "asset", "unlimited"), *((code, "liability", 0) for code in ACCOUNTS)]
@@ -259,13 +275,19 @@ def prepare(url: str, tenants: list[Tenant], history: History) -> None:
         for code in ACCOUNTS:
             body = {"source": "world", "destination": code, "amount": FUND, "currency": "EUR"}
             _must(client, one.name, f"fund-{code}", {"kind": "transfer", **body})
+        *begin, last = beginning(seconds)
+        items = tuple((f"begin-{number}", content) for number, content in enumerate(begin))
+        client.send(Request(one.name, items, "bulk"))
+        _must(client, one.name, "begin-last", last, "pending")
     client.close()
 
 
-def _must(client: Client, of: str, key: str, content: dict[str, Any]) -> None:
-    """Send it until it is posted: the first one waits until the workers have started."""
+def _must(
+    client: Client, of: str, key: str, content: dict[str, Any], status: str = "posted"
+) -> None:
+    """Send it until it is posted, or waits: the first one waits until the workers have started."""
     for _ in range(PREPARED_WITHIN_S // WAIT_S):
         (attempt,) = client.send(Request(of, ((key, content),), "wait"))
-        if attempt.status == "posted":
+        if attempt.status == status:
             return
-    raise AssertionError(f"{key} was not posted within {PREPARED_WITHIN_S} s: {attempt.lines()}")
+    raise AssertionError(f"{key} was not {status} within {PREPARED_WITHIN_S} s: {attempt.lines()}")

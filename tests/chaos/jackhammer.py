@@ -38,6 +38,7 @@ FULL_S = 60.0
 ACKNOWLEDGED_MIN = 1_000
 UNKNOWN_MIN = 50
 DECIDED_MIN = 10  # of each sort of decision
+SEEN_MIN = 5  # of each other kind, and of each reason why it was refused
 
 # Operations whose time comes without anybody's asking: the log is not at its end before them.
 DUE = "SELECT count(*) FROM pending_operations WHERE ledger_id = :ledger AND due_at IS NOT NULL"
@@ -88,7 +89,7 @@ def run(
     with installed(home, options, seed) as installation:
         tenants, ledgers = make_tenants(installation)
         report.history = history = History()
-        prepare(installation.url, tenants, history)
+        prepare(installation.url, tenants, history, seconds)
         url = installation.env["TRIDENT_DATABASE_URL"]
         bookkeeper, listener = Bookkeeper(url, ledgers), Listener(url, ledgers)
         bookkeeper.start()
@@ -259,6 +260,7 @@ def _judge(report: Report) -> None:
         ("acknowledged operations", ACKNOWLEDGED_MIN),
         ("unknown attempts", UNKNOWN_MIN),
         *((name, DECIDED_MIN) for name in promises.DECIDED),
+        *((name, SEEN_MIN) for name in promises.SEEN),
     ):
         wanted = round(least * share)
         report.demands.append((f"{wanted:,} {what}", report.figures[what] >= wanted))

@@ -18,6 +18,8 @@ EXPECTED = {
     r"connection to server at .* failed: Connection refused": "the proxy has ended",
     r"WorkerLostError: Could not start worker processes": "a pool child was killed while its worker"
     " was starting: Celery gives up then, and is started again",
+    r"^StopIteration$": "a child was killed while the broker was away: Celery 5 has no pipe for the"
+    " next one as it reconnects, the worker ends, and is started again",
     r"^BrokenPipeError: \[Errno 32\] Broken pipe$": "the worker was killed while its child was"
     " starting: there is nobody left whom it could tell that it is up",
     r"^pipeline\.accept\.CommitUnknownError: ": "the connection broke as the scheduler committed:"

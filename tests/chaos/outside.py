@@ -7,6 +7,7 @@ from sqlalchemy import text
 from models.db import tenant_reading
 from tests.chaos.clients import Client
 from tests.chaos.evidence import Evidence
+from tests.chaos.fates import approved_by
 from tests.chaos.finding import Finding
 
 PAGE = 100
@@ -22,6 +23,8 @@ TABLES = (
     "postings",
     "decisions",
     "pending_operations",
+    "ledger_settings",
+    "limit_usage",
     "runs",
     "audit_blocks",
     "attempts",
@@ -44,8 +47,7 @@ def statuses(client: Client, evidence: dict[str, Evidence]) -> Finding:
         for row in one.log:
             position = row.operation.position
             item = listed.pop(row.key, {})
-            refusal = one.refusal(position)
-            expected = row.id, position, one.status(position), refusal.code if refusal else None
+            expected = row.id, position, one.status(position), one.code(position) or None
             found = item.get("id"), item.get("position"), item.get("status"), _code(item)
             said = f"the API says {found}, stored is {expected}"
             finding.look(found == expected, said, (one.tenant, row.key))
@@ -61,7 +63,7 @@ def shown(client: Client, evidence: dict[str, Evidence]) -> Finding:
         for row in one.log[:: max(1, len(one.log) // ASKED)]:
             _, item = client.get(one.tenant, f"/v1/ledgers/main/operations/{row.id}")
             found = [_signed(posting) for posting in item.get("postings", [])]
-            legs = one.postings.get(row.operation.position, [])
+            legs = one.postings.get(approved_by(one, row.operation.position), [])
             expected = [(codes.get(leg.account), leg.pending, leg.amount) for leg in legs]
             said = f"the API shows {found or item}, stored is {expected}"
             finding.look(found == expected, said, (one.tenant, row.key))

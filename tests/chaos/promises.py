@@ -13,7 +13,12 @@ FINAL = ("posted", "rejected", "pending")
 
 
 # The effects of decisions, by the name of their figure.
-DECIDED = {f"decided: {effect}": effect for effect in ("hold", "capture", "release", "reverse")}
+EFFECTS = ("hold", "capture", "release", "reverse", "wait", "approve", "refuse", "occur")
+DECIDED = {f"decided: {effect}": effect for effect in EFFECTS}
+# What else a run must have seen: posted, or refused with a code.
+POSTED = {f"posted: {kind}": kind for kind in ("group", "exchange", "schedule", "set_limit")}
+CODES = ("group_failed", "limit_reached", "own_approval", "condition_failed")
+SEEN = (*POSTED, *(f"refused: {code}" for code in CODES))
 # What a decision comes too late for, or goes too far in.
 REFUSED = ("target_decided", "amount_exceeds_held", "already_reversed", "amount_exceeds_original")
 
@@ -138,11 +143,10 @@ def waited(history: History, evidence: dict[str, Evidence]) -> Finding:
     for attempt in history.attempts:
         if attempt.status in FINAL:
             one = evidence[attempt.tenant]
-            rejection = one.rejections.get(attempt.position)
             said = attempt.status, attempt.rejection
-            found = one.status(attempt.position), rejection.code if rejection else ""
+            found = one.status(attempt.position), one.code(attempt.position)
             key = attempt.tenant, attempt.key
-            decided_since = said[0] == "pending" and found[0] == "posted"
+            decided_since = said[0] == "pending" != found[0]
             finding.look(
                 said == found or decided_since,
                 f"the answer said {said}, the outcome is {found}",
@@ -208,5 +212,16 @@ def decided(evidence: dict[str, Evidence]) -> dict[str, int]:
     effects = Counter(row.effect for row in every)
     codes = Counter(row.code for one in evidence.values() for row in one.rejections.values())
     late = sum(codes[code] for code in REFUSED)
-    figures = {name: effects[effect] for name, effect in DECIDED.items()}
-    return {**figures, "decided too late": late}
+    posted = Counter(
+        row.operation.kind
+        for one in evidence.values()
+        for row in one.log
+        if row.operation.position not in one.rejections
+    )
+    return {
+        **{name: effects[effect] for name, effect in DECIDED.items()},
+        **{name: posted[kind] for name, kind in POSTED.items()},
+        **{f"refused: {code}": codes[code] for code in CODES},
+        "approvals given up": effects["lapse"],
+        "decided too late": late,
+    }

@@ -6,64 +6,12 @@ from typing import Any
 
 import pytest
 
-from models.operation import make_id, show_id
-from pipeline import heads
-from pipeline.accept import Accepted
-from pipeline.ledger import Pending
-from tests.bank import Bank, new_ledger, transfer
-from tests.chaos.books import check_books, notified
+from pipeline.ledger import Decision, Pending
+from pipeline.strict_json import canonical
+from tests.bank import ADMIN, new_ledger, transfer
 from tests.chaos.evidence import Evidence, read_evidence
-from tests.chaos.history import Attempt, History
-from tests.chaos.promises import check_promises
-from tests.chaos.watch import Heard, Listener
-
-OPENED = {"type": "liability", "currency": "EUR"}
-
-
-class Case:
-    """A ledger with payments and holds, decided and refused, and what its client was told."""
-
-    def __init__(self) -> None:
-        heads.store.cache_clear()
-        self.bank = Bank(new_ledger())
-        self.history = History()
-        self.send("open-a", "open_account", {"code": "a", "overdraft": 5, **OPENED})
-        self.send("open-b", "open_account", {"code": "b", "overdraft": 0, **OPENED})
-        self.paid = self.send("paid", "transfer", transfer("a", "b", 3))
-        self.refused = self.send("refused", "transfer", transfer("a", "b", 99))
-        self.held = self.send("held", "hold", transfer("b", "a", 2))
-        self.taken = self.send("taken", "capture", {"target": self.held.id, "amount": 1})
-        self.back = self.send("back", "reversal", {"target": self.paid.id, "amount": 1})
-        stranger = show_id(make_id(self.bank.ledger.ledger_id + 1, 1, 0))
-        self.stranger = self.send("stranger", "release", {"target": stranger})
-        self.bank.work()
-        heads.keep([self.bank.ledger])
-        self.paid.status = "posted"
-        self.refused.status, self.refused.rejection = "rejected", "insufficient_funds"
-        self.evidence = read_evidence("north", self.bank.ledger)
-        self.listener = Listener("", {"north": self.bank.ledger})
-        number = self.bank.ledger.ledger_id
-        self.listener.heard.append(Heard({number: 0}, {number: [self.stranger.position]}))
-
-    def send(self, key: str, kind: str, body: dict[str, Any]) -> Attempt:
-        """An operation that is accepted, and its answer."""
-        attempt = self.attempt(key, {"kind": kind, **body})
-        accepted = self.bank.submit(kind, body, key=key)
-        assert isinstance(accepted, Accepted)
-        attempt.id, attempt.position = show_id(accepted.id), accepted.position
-        attempt.end("ok")
-        return attempt
-
-    def attempt(self, key: str, content: dict[str, Any]) -> Attempt:
-        """An attempt whose answer is yet to come."""
-        return self.history.invoke("north", key, content, "client", "alone")
-
-    def violated(self) -> set[str]:
-        """The invariants that do not hold."""
-        evidence = {"north": self.evidence}
-        findings = [*check_promises(self.history, evidence), *check_books(evidence)]
-        findings.append(notified(self.evidence, self.listener))
-        return {finding.invariant for finding in findings if finding.violations}
+from tests.chaos.history import Attempt
+from tests.chaos.sound_case import Case
 
 
 def lose_an_operation(case: Case) -> None:
@@ -178,6 +126,64 @@ def decide_a_stranger(case: Case) -> None:
     del case.evidence.rejections[case.stranger.position]
 
 
+def change(case: Case, attempt: Attempt, **members: Any) -> None:
+    """What is stored of an operation is something else."""
+    row = case.evidence.log[attempt.position - 1]
+    operation = row.operation._replace(**members)
+    case.evidence.log[attempt.position - 1] = row._replace(operation=operation)
+
+
+def do_half_a_group(case: Case) -> None:
+    del case.evidence.postings[case.grouped.position][2:]
+
+
+def pay_in_another_currency(case: Case) -> None:
+    legs = case.evidence.postings[case.grouped.position]
+    legs[0] = legs[0]._replace(currency="USD")
+
+
+def ask_for_what_was_not_there(case: Case) -> None:
+    body = {**transfer("a", "b", 3), "require": {"source": {"version": 9}}}
+    change(case, case.paid, body=canonical(body).decode())
+
+
+def freeze_an_account(case: Case) -> None:
+    body = canonical({"account": "a", "mode": "debits"}).decode()
+    change(case, case.limit, kind="freeze_account", body=body)
+
+
+def count_what_was_refused(case: Case) -> None:
+    (counter,) = case.evidence.usage
+    case.evidence.usage[counter] += 1
+
+
+def pass_a_limit(case: Case) -> None:
+    limit = {name: value for name, value in case.limit.content.items() if name != "kind"}
+    change(case, case.limit, body=canonical({**limit, "amount": 1}).decode())
+
+
+def approve_ones_own(case: Case) -> None:
+    change(case, case.approved, principal=ADMIN.decode())
+
+
+def let_a_large_one_through(case: Case) -> None:
+    del case.evidence.decisions[case.large.position]
+
+
+def open_an_account(case: Case) -> None:
+    case.evidence.accounts["c"] = case.evidence.accounts["a"]
+
+
+def occur_again(case: Case) -> None:
+    case.evidence.log.append(case.evidence.log[case.occurred.position - 1])
+
+
+def occur_in_a_pause(case: Case) -> None:
+    at = case.schedule.position
+    pause = Decision(at, 1, at, "pause", None, None, False, "test")
+    case.evidence.decisions[at].append(pause)
+
+
 def lose_a_run(case: Case) -> None:
     case.evidence.runs["audit"].clear()
 
@@ -211,6 +217,17 @@ SABOTAGE: list[tuple[Callable[[Case], None], str]] = [
     (forget_what_waits, "a replay of the log gives the same"),
     (let_what_is_paid_wait, "what is kept as pending is what nobody has decided"),
     (decide_a_stranger, "an operation of another ledger cannot be decided"),
+    (do_half_a_group, "what is posted is what was asked for"),
+    (pay_in_another_currency, "every currency sums to zero"),
+    (ask_for_what_was_not_there, "what was asked for under a condition"),
+    (freeze_an_account, "nothing is posted to what is frozen"),
+    (count_what_was_refused, "no limit was passed"),
+    (pass_a_limit, "no limit was passed"),
+    (approve_ones_own, "nobody approves their own"),
+    (let_a_large_one_through, "what needs approvals waits"),
+    (open_an_account, "accounts open when somebody opens them"),
+    (occur_again, "each time of a schedule comes once"),
+    (occur_in_a_pause, "nothing comes of a schedule that is paused"),
     (turn_time_back, "positions have no gaps, and accepted_at"),
     (change_a_balance, "each balance is the sum of its postings"),
     (change_a_balance, "a replay of the log gives the same"),

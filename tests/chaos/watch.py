@@ -15,7 +15,7 @@ from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ
 from models.ledger import LedgerRef
 from pipeline.notify import CHANNEL
 from tests.chaos.clients import FUND
-from tests.chaos.contents import ACCOUNTS
+from tests.chaos.contents_rules import ACCOUNTS
 
 SNAPSHOT_EVERY_S = 0.25
 RECONNECT_S = 0.2
@@ -29,7 +29,7 @@ SELECT a.code, a.credits_posted - a.debits_posted - a.debits_pending < -a.overdr
        a.credits_posted - a.debits_posted, a.version,
        coalesce(p.posted, 0), coalesce(p.postings, 0),
        a.credits_pending - a.debits_pending, a.pending_version,
-       coalesce(p.held, 0), coalesce(p.holdings, 0)
+       coalesce(p.held, 0), coalesce(p.holdings, 0), a.currency
   FROM accounts a
   LEFT JOIN (SELECT account,
                     sum(amount) FILTER (WHERE NOT pending) AS posted,
@@ -43,6 +43,8 @@ SELECT a.code, a.credits_posted - a.debits_posted - a.debits_pending < -a.overdr
 """
 # Where a row of BOOKS has the balances of the two layers.
 POSTED, HELD = 2, 6
+# What the world paid to the customers, credits less debits.
+PAID_IN = -FUND * len(ACCOUNTS)
 NOTIFIED = "SELECT last_position(%(tenant)s, %(ledger)s, 'notify')"
 
 
@@ -112,7 +114,7 @@ def wrong_books(cursor: Any, name: str, ledger: LedgerRef) -> list[Wrong]:
     cursor.execute(BOOKS, {"tenant": ledger.tenant_id, "ledger": ledger.ledger_id})
     rows = cursor.fetchall()
     wrong = []
-    for code, past_limit, *layers in rows:
+    for code, past_limit, *layers, _currency in rows:
         if past_limit:
             wrong.append(Wrong(name, code, f"with what is held it is under its limit: {layers}"))
         for what, layer in (("posted", layers[:4]), ("held", layers[4:])):
@@ -120,14 +122,18 @@ def wrong_books(cursor: Any, name: str, ledger: LedgerRef) -> list[Wrong]:
             if (balance, version) != (total, postings):
                 said = f"{what} {balance} at version {version}, {postings} postings sum to {total}"
                 wrong.append(Wrong(name, code, said))
-    customers = [row for row in rows if row[0] in ACCOUNTS]
-    for what, of, at, expected in (
-        ("all balances", rows, POSTED, 0),
-        ("customers' balances", customers, POSTED, FUND * len(ACCOUNTS)),
-        ("what is held of and for customers", customers, HELD, 0),
-    ):
-        if (total := sum(row[at] for row in of)) != expected:
-            wrong.append(Wrong(name, "", f"{what} sum to {total} instead of {expected}"))
+    for currency in {row[-1] for row in rows}:
+        same = [row for row in rows if row[-1] == currency]
+        for what, of, at, expected in (
+            ("all balances", same, POSTED, 0),
+            ("what the world paid", [row for row in same if row[0] == "world"], POSTED, PAID_IN),
+            ("what is held of and for customers", same, HELD, 0),
+        ):
+            total = sum(row[at] for row in of)
+            if of and total != expected:
+                wrong.append(
+                    Wrong(name, "", f"{what} in {currency} sum to {total}, not {expected}")
+                )
     return wrong
 
 
