@@ -8,7 +8,7 @@ import datetime as dt
 from uuid import UUID
 
 from models.operation import address_of, parse_id
-from pipeline.ledger import Begun, Books, Decision, Entry, Pending, Target
+from pipeline.ledger import Begun, Books, Decision, Entry, Pending, Target, inner
 from pipeline.principal import actor_of
 from pipeline.refusal import Refusal, refuse
 
@@ -34,12 +34,15 @@ def find_target(books: Books, entry: Entry, shown: str) -> Target | Refusal:
 
 
 def find_pending(books: Books, entry: Entry, kinds: tuple[str, ...]) -> Target | Refusal:
-    """The operation of these kinds that the entry's `target` names, if it is still pending."""
+    """The operation of these kinds that the entry's `target` names, if it is still pending.
+
+    What an occurrence begins is pending under the occurrence's own id.
+    """
     shown = entry.body["target"]
     target = find_target(books, entry, shown)
     if isinstance(target, Refusal):
         return target
-    if target.entry.kind not in kinds or target.last is None:
+    if target.last is None or itself(books, target).kind not in kinds:
         return refuse("target_not_pending", target=shown, kind=target.entry.kind)
     if target.last.terminal:
         return refuse("target_decided", target=shown, decision=target.last.effect)
@@ -74,12 +77,24 @@ def posted_as(books: Books, target: Target) -> Target:
 
 
 def itself(books: Books, target: Target) -> Entry:
-    """The operation whose effect the target's postings are: of an approval, the approved one."""
+    """The operation whose effect the target has: of an approval, the approved one.
+
+    Of an occurrence it is what the schedule holds, at the place of the occurrence.
+    """
     entry = target.entry
-    if entry.kind != "approve" or not target.legs:
-        return entry
+    if entry.kind == "occur":
+        schedule = _named_by(books, entry)
+        kind, body = inner(schedule.body["operation"])
+        return entry._replace(kind=kind, body=body, principal=schedule.principal)
+    if entry.kind == "approve" and target.legs:
+        return _named_by(books, entry)
+    return entry
+
+
+def _named_by(books: Books, entry: Entry) -> Entry:
+    """What an operation that was not refused names as its target."""
     position = position_of(parse_id(entry.body["target"]), entry.ledger_id)
-    assert position is not None, "what was approved is there"
+    assert position is not None, "it was found before"
     return books.targets[position].entry
 
 

@@ -36,6 +36,11 @@ class Entry(NamedTuple):
     principal: str
 
 
+def inner(members: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The kind's name and the body of an operation that another one holds."""
+    return members["kind"], {name: value for name, value in members.items() if name != "kind"}
+
+
 class Posting(NamedTuple):
     """One line of the ledger, as it is stored. `pending`: it reserves, or gives back."""
 

@@ -5,7 +5,7 @@
 
 from typing import Any
 
-from pipeline.decide import decide, find_pending
+from pipeline.decide import decide, find_pending, itself
 from pipeline.enter import enter
 from pipeline.kinds import fields, transfer
 from pipeline.kinds.kind import SUBMITTERS, Body, Kind
@@ -36,12 +36,13 @@ def apply(books: Books, entry: Entry) -> Effect:
     amount = entry.body.get("amount", held)
     if amount > held:
         return refuse("amount_exceeds_held", target=entry.body["target"], held=held, amount=amount)
-    over = refuse_over_limit(entry.principal, hold.entry.body["currency"], amount)
+    held_by = itself(books, hold)
+    over = refuse_over_limit(entry.principal, held_by.body["currency"], amount)
     if over is not None:
         return over
     rest = held - amount if entry.body.get("final") else 0
-    legs = legs_of(hold, amount)
-    effect = enter(books, entry.position, legs, free=legs_of(hold, amount + rest))
+    legs, free = legs_of(held_by, amount), legs_of(held_by, amount + rest)
+    effect = enter(books, entry.position, legs, free=free)
     if not isinstance(effect, Refusal):
         decide(books, entry, hold, "capture", amount)
         if rest:
@@ -56,9 +57,9 @@ def remaining_of(hold: Target) -> int:
     return hold.last.remaining
 
 
-def legs_of(hold: Target, amount: int) -> tuple[Leg, Leg]:
+def legs_of(hold: Entry, amount: int) -> tuple[Leg, Leg]:
     """The hold's legs, for a part of its amount."""
-    body: dict[str, Any] = {**hold.entry.body, "amount": amount}
+    body: dict[str, Any] = {**hold.body, "amount": amount}
     return transfer.legs(body)
 
 

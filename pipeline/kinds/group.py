@@ -14,11 +14,11 @@ from marshmallow import validate
 
 import pipeline.kinds as every_kind
 from models.operation import parse_id
-from pipeline.decide import position_of, posted_as
+from pipeline.decide import itself, position_of, posted_as
 from pipeline.kinds import fields
-from pipeline.kinds.inner import InnerField, inner, named
+from pipeline.kinds.inner import InnerField, named
 from pipeline.kinds.kind import SUBMITTERS, Body, Kind, no_one
-from pipeline.ledger import Books, Effect, Entry, Posting
+from pipeline.ledger import Books, Effect, Entry, Posting, inner
 from pipeline.principal import read_principal, refuse_over_limit
 from pipeline.refusal import Refusal, refuse
 from pipeline.undo import Mark, mark, put_back
@@ -86,13 +86,12 @@ def _mark(books: Books, entry: Entry) -> Mark:
     for shown in targets(entry.body):
         position = position_of(parse_id(shown), entry.ledger_id)
         target = None if position is None else books.targets.get(position)
-        if target is not None:
-            posted = posted_as(books, target)
-            positions += target.entry.position, posted.entry.position
-            codes |= dict.fromkeys(
-                every_kind.kind_of(target.entry.kind).accounts(target.entry.body)
-            )
-            codes |= dict.fromkeys(leg[0] for leg in posted.legs)
+        if target is not None and not target.rejected:
+            done = posted_as(books, target)
+            positions += [target.entry.position, done.entry.position]
+            named_by = itself(books, target)
+            codes |= dict.fromkeys(every_kind.kind_of(named_by.kind).accounts(named_by.body))
+            codes |= dict.fromkeys(leg[0] for leg in done.legs)
     return mark(books, codes, positions)
 
 

@@ -12,7 +12,7 @@ from marshmallow import ValidationError, fields
 
 import pipeline.kinds as every_kind
 from pipeline.kinds.kind import Body, Kind
-from pipeline.ledger import Books, Effect, Entry
+from pipeline.ledger import Books, Effect, Entry, inner
 
 Members = dict[str, Any]
 
@@ -41,11 +41,6 @@ class InnerField(fields.Field[Members]):
         if "effective_date" in members:
             raise ValidationError({"effective_date": [NO_DATE]})
         return {"kind": name, **kind.schema.load(members)}
-
-
-def inner(members: Members) -> tuple[str, Body]:
-    """The kind's name and the body of an inner operation."""
-    return members["kind"], {name: value for name, value in members.items() if name != "kind"}
 
 
 def contains(name: str, body: Body, wanted: str) -> bool:

@@ -50,7 +50,7 @@ class Kind:
     `posts` says whether a posted operation of this kind has postings unless it, or another by it,
     was decided, which audit then demands (None: where one of its inner operations has); `opens`,
     whether it may open accounts, which need numbers; `internal`, that Trident alone submits it;
-    `alone`, that no other operation holds it.
+    `alone`, that no group holds it.
     `inner` are the operations that it holds, as (kind, body): each is validated and authorized as
     if it stood by itself, and `failed` says how the refusal of one, by its index and kind, refuses
     the whole.

@@ -1,6 +1,6 @@
 """release: give back what is left of a hold, before it expires by itself."""
 
-from pipeline.decide import decide, find_pending
+from pipeline.decide import decide, find_pending, itself
 from pipeline.enter import enter
 from pipeline.kinds import fields
 from pipeline.kinds.capture import legs_of, remaining_of, targets
@@ -24,7 +24,7 @@ def apply(books: Books, entry: Entry) -> Effect:
 def give_back(books: Books, entry: Entry, hold: Target, effect: str) -> Effect:
     """All that is left of the hold. No state of the accounts stands in the way."""
     held = remaining_of(hold)
-    given_back = enter(books, entry.position, (), free=legs_of(hold, held))
+    given_back = enter(books, entry.position, (), free=legs_of(itself(books, hold), held))
     decide(books, entry, hold, effect, held)
     return given_back
 
