@@ -12,27 +12,34 @@ from typing import Any
 from marshmallow import ValidationError, validates_schema
 from marshmallow import fields as marshmallow_fields
 
-from pipeline.decide import begin, wait
+from pipeline.decide import begin, find_target, wait
 from pipeline.kinds import fields
-from pipeline.kinds.inner import InnerField, inner, named
+from pipeline.kinds.inner import InnerField, named
 from pipeline.kinds.kind import SUBMITTERS, Body, Kind
-from pipeline.ledger import Books, Effect, Entry, Target
+from pipeline.ledger import Books, Effect, Entry, Target, inner
 from pipeline.recurrence import RULE_MAX_LENGTH, BadRule, next_time, parse_rule
-from pipeline.refusal import refuse
+from pipeline.refusal import Refusal, refuse
 from pipeline.times import parse_time
 from pipeline.zones import zone_names
 
-# What may happen later: kinds that are complete by themselves. What decides another operation, or
-# waits itself, is submitted when its time has come.
+# What may happen later: whatever moves money or concerns an account. Rules of the ledger, approvals
+# and other schedules are for people to submit when they mean them.
 HOLDS = frozenset(
     {
         "transfer",
         "journal",
+        "exchange",
+        "hold",
+        "capture",
+        "release",
+        "reversal",
+        "group",
         "open_account",
         "update_account",
         "freeze_account",
         "unfreeze_account",
         "close_account",
+        "reopen_account",
     }
 )
 # The first time lies no further ahead: more is a typing error.
@@ -135,8 +142,17 @@ def accounts(body: Body) -> tuple[str, ...]:
     return named(lambda kind: kind.accounts, inners(body))
 
 
+def targets(body: Body) -> tuple[str, ...]:
+    """The operations that its operation decides."""
+    return named(lambda kind: kind.targets, inners(body))
+
+
 def apply(books: Books, entry: Entry) -> Effect:
     """Nothing yet; or why it would never happen."""
+    for shown in targets(entry.body):
+        target = find_target(books, entry, shown)
+        if isinstance(target, Refusal):
+            return target
     due = next_due(entry.body, entry.accepted_at)
     if due is None or due > entry.accepted_at + AHEAD_MAX:
         return refuse("schedule_never_due")
@@ -165,6 +181,7 @@ KIND = Kind(
         "description": "Rent, on the last day of each month",
     },
     accounts=accounts,
+    targets=targets,
     inner=inners,
     alone=True,
     apply=apply,

@@ -389,31 +389,3 @@ def test_the_database_holds_four_eyes(asked: tuple[Bank, int, int]) -> None:
     bank.work()
     assert bank.balance("merchant") == 2_000
     proves(bank)
-
-
-def test_a_group_that_fails_leaves_the_approved_as_it_was(shop: Bank) -> None:
-    """What was approved and would go back in a group that is refused can go back afterwards."""
-    paid = pay(shop, 1_001)
-    approve(shop, paid, ANN, BEN)
-    shop.work()
-    back = {"target": show_id(paid.id)}
-    failing = {"kind": "transfer", **transfer("customer", "nobody", 1)}
-    members = [{"kind": "reversal", **back}, failing]
-    group = shop.submit("group", {"operations": members})
-    alone = shop.submit("reversal", back)
-    assert rejections(shop, [group, alone]) == ["group_failed", None]
-    assert shop.balance("merchant") == 0
-    proves(shop)
-
-
-def test_an_approved_group_opens_accounts(shop: Bank) -> None:
-    """They get the next numbers, as if it had not waited."""
-    attributes = {"type": "liability", "currency": "EUR", "overdraft": 0}
-    opening = {"kind": "open_account", "code": "saver", **attributes}
-    moving = {"kind": "transfer", **transfer("customer", "saver", 1_001)}
-    group = shop.submit("group", {"operations": [opening, moving]}, principal=person("op", "admin"))
-    shop.work()
-    given = approve(shop, group, ANN, BEN)
-    assert rejections(shop, [group, *given]) == [None, None, None]
-    assert shop.balance("saver") == 1_001
-    proves(shop)

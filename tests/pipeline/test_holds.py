@@ -8,6 +8,7 @@ import pytest
 
 from models.operation import make_id, show_id
 from pipeline.accept import Accepted
+from pipeline.kinds import OFFERED
 from pipeline.ledger import TOTAL_MAX
 from pipeline.principal import SCHEDULER
 from pipeline.strict_json import canonical
@@ -224,6 +225,21 @@ def test_when_a_hold_ends_is_judged(shop: Bank) -> None:
     due = shop.rows("SELECT target, due_at FROM pending_operations WHERE ledger_id = :ledger")
     assert [row.target for row in due] == [held.position]
     assert due[0].due_at == dt.datetime.fromisoformat(expires_at)
+    proves(shop)
+
+
+def test_a_hold_for_so_many_seconds(shop: Bank) -> None:
+    """It ends that long after it was accepted; a second time for its end is refused at the edge."""
+    held = hold(shop, 1, expires_after_s=3_600)
+    shop.work()
+    query = "SELECT due_at - accepted_at FROM pending_operations p JOIN operations o"
+    joined = " ON o.ledger_id = p.ledger_id AND o.position = p.target WHERE p.ledger_id = :ledger"
+    assert shop.rows(query + joined) == [(dt.timedelta(hours=1),)]
+    assert shop.status(held) == "pending"
+    both = {"expires_at": "2027-01-01T00:00:00Z", "expires_after_s": 1}
+    for wrong in ({"expires_after_s": 0}, {"expires_after_s": 366 * 86_400 + 1}, both):
+        body = {**transfer("customer", "merchant", 1), **wrong}
+        assert list(OFFERED["hold"].schema.validate(body)) == ["expires_after_s"]
     proves(shop)
 
 

@@ -181,7 +181,11 @@ BODIES: list[tuple[dict[str, Any], str]] = [
     ({**MONTHLY, "rule": 5}, "rule"),
     ({**MONTHLY, "time_zone": "../../etc/passwd"}, "time_zone"),
     ({"rule": MONTHLY["rule"]}, "starts_at"),
-    ({**MONTHLY, "operation": {**RENT, "kind": "hold"}}, "operation"),
+    (
+        {**MONTHLY, "operation": {"kind": "approve", "target": show_id(make_id(1, 1, 0))}},
+        "operation",
+    ),
+    ({**MONTHLY, "operation": {**RENT, "kind": "set_limit"}}, "operation"),
     ({**MONTHLY, "operation": {"kind": "schedule", "operation": RENT, **MONTHLY}}, "operation"),
     ({**MONTHLY, "operation": {**RENT, "amount": 0}}, "operation"),
     ({**MONTHLY, "operation": "rent"}, "operation"),
