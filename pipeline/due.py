@@ -16,6 +16,7 @@ from models.operation import show_id
 from pipeline.accept import Receipt, Submission, accept, rollback
 from pipeline.idempotency import DUE
 from pipeline.principal import SCHEDULER
+from pipeline.stage import RUN_BYTES
 from pipeline.strict_json import canonical
 
 # As an import's: a request that comes in between waits for no more than these.
@@ -27,15 +28,20 @@ PRINCIPAL = canonical({"roles": [SCHEDULER], "sub": "trident:scheduler"})
 READ = """
 BEGIN READ ONLY;
 SELECT set_config('trident.tenant', %(tenant)s::text, true);
-SELECT o.id::text, p.effect, p.due_at, p.number
-  FROM (SELECT target, effect, due_at, number FROM pending_operations
-         WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s
-           AND due_at <= now()
-         ORDER BY due_at, target LIMIT %(most)s) p
- CROSS JOIN LATERAL (
-       SELECT id FROM operations
-        WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s AND position = p.target LIMIT 1) o
- ORDER BY p.due_at, p.target
+SELECT id, effect, due_at, number
+  FROM (SELECT o.id::text, p.effect, p.due_at, p.number, p.target,
+               sum(octet_length(o.body::text)) OVER (ORDER BY p.due_at, p.target) AS bytes,
+               row_number() OVER (ORDER BY p.due_at, p.target) AS place
+          FROM (SELECT target, effect, due_at, number FROM pending_operations
+                 WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s
+                   AND due_at <= now()
+                 ORDER BY due_at, target LIMIT %(most)s) p
+         CROSS JOIN LATERAL (
+               SELECT id, body FROM operations
+                WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s
+                  AND position = p.target LIMIT 1) o) due
+ WHERE bytes <= %(bytes)s OR place = 1
+ ORDER BY due_at, target
 """
 
 
@@ -59,10 +65,18 @@ def submit_due(ledger: LedgerRef, max_lag: int, most: int = DUE_MAX) -> list[Rec
 
 
 def read_due(connection: Any, ledger: LedgerRef, most: int) -> list[Due]:
-    """What is due in the ledger, oldest first."""
+    """What is due in the ledger, oldest first, and no more of it than a run takes.
+
+    An occurrence is short, but what it does stands in its schedule: that is what counts.
+    """
     cursor = connection.cursor()
     try:
-        scope = {"tenant": ledger.tenant_id, "ledger": ledger.ledger_id, "most": most}
+        scope = {
+            "tenant": ledger.tenant_id,
+            "ledger": ledger.ledger_id,
+            "most": most,
+            "bytes": RUN_BYTES,
+        }
         cursor.execute(READ, scope)
         return [Due(UUID(id_), *row) for id_, *row in cursor.fetchall()]
     finally:

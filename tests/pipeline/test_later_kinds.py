@@ -8,12 +8,10 @@ import pytest
 
 from models.db import tenant_reading
 from models.operation import address_of, make_id, show_id
+from pipeline import due
 from pipeline.accept import Accepted, Submission
 from pipeline.dry_run import DryRun
 from pipeline.due import submit_due
-from pipeline.kinds import OFFERED
-from pipeline.kinds.kind import SUBMITTERS
-from pipeline.kinds.schedule import HOLDS
 from pipeline.strict_json import canonical
 from tests.bank import ADMIN, Bank, transfer
 from tests.pipeline.test_due import MANY, SOON_S
@@ -278,8 +276,21 @@ def test_a_dry_run_of_a_schedule_moves_nothing(bank: Bank) -> None:
     assert totals(bank, "customer") == (1_000, 500, 0)
 
 
-def test_kinds_that_do_not_happen_later() -> None:
-    """Everything that moves money does; rules, approvals and schedules do not."""
-    assert {name for name, kind in OFFERED.items() if kind.roles == SUBMITTERS} - HOLDS == {
-        *("schedule", "pause_schedule", "resume_schedule", "cancel_schedule"),
-    }
+def test_large_groups_come_one_run_at_a_time(shop: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is due is taken up by the size of what it does: the first always, others that fit."""
+    first = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=SOON_S)
+    group = member("group", operations=[pay(1)] * 50)
+    for _ in range(3):
+        shop.submit("schedule", {"operation": group, "at": first.isoformat()})
+    shop.work()
+    time.sleep(SOON_S)
+    (size,) = shop.rows(
+        "SELECT max(octet_length(body::text)) FROM operations WHERE ledger_id = :ledger"
+    )[0]
+    for room, taken in ((1, 1), (2 * size, 2)):
+        monkeypatch.setattr(due, "RUN_BYTES", room)
+        assert len(submit_due(shop.ledger, MANY)) == taken
+        shop.work()
+    assert submit_due(shop.ledger, MANY) == []
+    assert shop.balance("merchant") == 150
+    proves(shop)

@@ -7,6 +7,8 @@ import pytest
 
 from models.operation import make_id, show_id
 from pipeline.kinds import OFFERED
+from pipeline.kinds.kind import SUBMITTERS
+from pipeline.kinds.schedule import HOLDS
 from pipeline.ledger import Account, Books, Effect, Entry, Pending, Target
 from pipeline.perform import perform
 from pipeline.refusal import Refusal
@@ -197,3 +199,10 @@ def test_what_is_no_schedule_is_refused_at_the_edge(members: dict[str, Any], at_
     """The member that is wrong is named."""
     errors = OFFERED["schedule"].schema.validate({"operation": RENT, **members})
     assert list(errors) == [at_fault]
+
+
+def test_kinds_that_do_not_happen_later() -> None:
+    """Everything that moves money does; rules, approvals and schedules do not."""
+    assert {name for name, kind in OFFERED.items() if kind.roles == SUBMITTERS} - HOLDS == {
+        *("schedule", "pause_schedule", "resume_schedule", "cancel_schedule"),
+    }
