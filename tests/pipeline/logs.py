@@ -41,6 +41,16 @@ def _move(kind: str, source: str, destination: str, amount: int, **more: Any) ->
     return kind, {**ends, "amount": amount, "currency": "EUR", **more}
 
 
+def _occur(schedule: int, number: int) -> Drawn:
+    target = show_id(make_id(1, schedule, 0))
+    return "occur", {"target": target, "number": number, "due": AT.isoformat()}
+
+
+def _minutely(kind: str, body: dict[str, Any]) -> Drawn:
+    times = {"rule": "FREQ=MINUTELY", "starts_at": AT.isoformat()}
+    return "schedule", {"operation": {"kind": kind, **body}, **times}
+
+
 START: Log = [
     *OPENED,
     _move("transfer", "world", "a", 20_000),
@@ -49,6 +59,25 @@ START: Log = [
     _move("transfer", "a", "b", 300, fees=[{"account": "world", "amount": 20}]),
     _move("hold", "a", "b", 400),
     _move("hold", "b", "c", 200),
+]
+BEFORE_SCHEDULES = len(START)
+START += [
+    _minutely(*_move("hold", "a", "c", 250)),
+    _minutely(
+        "group",
+        {
+            "operations": [
+                {
+                    "kind": "capture",
+                    "target": show_id(make_id(1, BEFORE_SCHEDULES, 0)),
+                    "amount": 30,
+                },
+                {"kind": "transfer", **_move("transfer", "a", "b", 70)[1]},
+            ]
+        },
+    ),
+    _occur(BEFORE_SCHEDULES + 1, 0),
+    _occur(BEFORE_SCHEDULES + 2, 0),
 ]
 LOG_MAX = 40
 
@@ -140,6 +169,12 @@ def decisions(draw: st.DrawFn) -> Drawn:
 
 
 @st.composite
+def occurrences(draw: st.DrawFn) -> Drawn:
+    """Of one of the schedules, at its turn or not."""
+    return _occur(BEFORE_SCHEDULES + draw(st.integers(1, 2)), draw(st.integers(0, 3)))
+
+
+@st.composite
 def changes(draw: st.DrawFn) -> Drawn:
     """Of an account's status."""
     kind = draw(st.sampled_from(["freeze", "unfreeze", "unfreeze", "close", "reopen"]))
@@ -172,9 +207,9 @@ MEMBERS = st.one_of(
 GROUPS = st.lists(MEMBERS, min_size=1, max_size=5).map(
     lambda members: ("group", {"operations": [{"kind": kind, **body} for kind, body in members]})
 )
-LOGS = st.lists(st.one_of(transfers(), HOLDS, decisions(), GROUPS, MEMBERS), max_size=LOG_MAX).map(
-    lambda log: START + log
-)
+LOGS = st.lists(
+    st.one_of(transfers(), HOLDS, decisions(), occurrences(), GROUPS, MEMBERS), max_size=LOG_MAX
+).map(lambda log: START + log)
 
 
 def entry(position: int, kind: str, body: dict[str, Any]) -> Entry:

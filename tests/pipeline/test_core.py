@@ -70,27 +70,37 @@ def test_what_is_decided_adds_up(log: Log) -> None:
     for decision in books.decisions:
         chains.setdefault(decision.target, []).append(decision)
     for target, chain in chains.items():
-        first = 0 if chain[0].effect == "hold" else 1
+        first = 0 if chain[0].effect in ("hold", "schedule") else 1
         assert [one.number for one in chain] == list(range(first, first + len(chain)))
         assert [one.terminal for one in chain[:-1]] == [False] * (len(chain) - 1)
+        waits = first == 0 and not chain[-1].terminal
+        assert (books.pending.get(target) is not None) is waits
+        if chain[0].effect == "schedule":
+            assert {one.effect for one in chain[1:]} <= {"occur"}  # those of the logs never end
+            continue
         for before, after in pairwise(chain):
             assert before.remaining is not None
             assert after.amount is not None
             assert after.remaining == before.remaining - after.amount
         assert chain[-1].terminal is (chain[-1].remaining in (0, None))
-        waits = first == 0 and not chain[-1].terminal
-        assert (books.pending.get(target) is not None) is waits
 
 
 @given(LOGS)
 @settings(max_examples=150, deadline=None)
 def test_a_refused_operation_changes_nothing(log: Log) -> None:
-    """Nothing whatever of the books, but that it was refused: also by groups half-way through."""
+    """Nothing whatever of the books, but that it was refused: also by groups half-way through.
+
+    An occurrence that is refused lets its schedule wait for its next time.
+    """
     books = begin(log)
     for position, (kind, body) in enumerate(log, start=1):
         before = copy.deepcopy(books)
         if isinstance(pass_one(books, position, kind, body), Refusal):
             before.targets[position].rejected = True
+            if kind == "occur":
+                before.pending = books.pending
+                schedule = position_of(parse_id(body["target"]), 1) or 0
+                before.targets[schedule].pending = books.targets[schedule].pending
             assert books == before
 
 
