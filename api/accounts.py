@@ -42,11 +42,7 @@ CHANGED = {200: ("Account", "It, as it is now."), 202: LATER}
 FREEZE = openapi.json_body("Freeze", {"mode": "debits"}, required=False)
 
 
-def _path(*parameters: dict[str, Any]) -> list[dict[str, Any]]:
-    return [dict(parameter) for parameter in (openapi.LEDGER, *parameters)]
-
-
-@blueprint.route("", methods=["POST"], parameters=_path())
+@blueprint.route("", methods=["POST"], parameters=openapi.in_ledger())
 @blueprint.doc(
     **openapi.route(
         {
@@ -74,7 +70,7 @@ def open_(ledger: str) -> Response:
     return things.perform(who, book, "open_account", body, _thing, makes=True)
 
 
-@blueprint.route("", methods=["GET"], parameters=_path())
+@blueprint.route("", methods=["GET"], parameters=openapi.in_ledger())
 @blueprint.arguments(AccountsQuery, location="query", unknown=RAISE)
 @blueprint.doc(
     **openapi.route(
@@ -97,7 +93,9 @@ def show_many(query: dict[str, Any], ledger: str) -> Response:
     return answer(page([shown.account(book, held) for held in found[:limit]], following))
 
 
-@blueprint.route("/<account_code:code>", methods=["GET"], parameters=_path(openapi.CODE))
+@blueprint.route(
+    "/<account_code:code>", methods=["GET"], parameters=openapi.in_ledger(openapi.CODE)
+)
 @blueprint.doc(
     **openapi.route(
         {200: ("Account", "It, with its balances.")},
@@ -110,7 +108,9 @@ def show(ledger: str, code: str) -> Response:
     return answer(_read(state().books.find(who.tenant_id, ledger), code))
 
 
-@blueprint.route("/<account_code:code>/postings", methods=["GET"], parameters=_path(openapi.CODE))
+@blueprint.route(
+    "/<account_code:code>/postings", methods=["GET"], parameters=openapi.in_ledger(openapi.CODE)
+)
 @blueprint.arguments(DirectedQuery, location="query", unknown=RAISE)
 @blueprint.doc(
     **openapi.route(
@@ -132,7 +132,9 @@ def show_postings(query: dict[str, Any], ledger: str, code: str) -> Response:
     return answer(page(list(map(shown.account_posting, listed.items)), following))
 
 
-@blueprint.route("/<account_code:code>", methods=["PATCH"], parameters=_path(openapi.CODE))
+@blueprint.route(
+    "/<account_code:code>", methods=["PATCH"], parameters=openapi.in_ledger(openapi.CODE)
+)
 @blueprint.doc(
     **openapi.route(
         CHANGED,
@@ -149,7 +151,9 @@ def change(ledger: str, code: str) -> Response:
     return _perform_on(ledger, "update_account", code, json_body)
 
 
-@blueprint.route("/<account_code:code>/freeze", methods=["POST"], parameters=_path(openapi.CODE))
+@blueprint.route(
+    "/<account_code:code>/freeze", methods=["POST"], parameters=openapi.in_ledger(openapi.CODE)
+)
 @blueprint.doc(
     **openapi.route(CHANGED, body=FREEZE, headers=CHANGE_HEADERS, problems=CHANGE_PROBLEMS)
 )
@@ -162,7 +166,9 @@ def freeze(ledger: str, code: str) -> Response:
     return _perform_on(ledger, "freeze_account", code, optional_json_body)
 
 
-@blueprint.route("/<account_code:code>/unfreeze", methods=["POST"], parameters=_path(openapi.CODE))
+@blueprint.route(
+    "/<account_code:code>/unfreeze", methods=["POST"], parameters=openapi.in_ledger(openapi.CODE)
+)
 @blueprint.doc(
     **openapi.route(CHANGED, body=REMARK, headers=CHANGE_HEADERS, problems=CHANGE_PROBLEMS)
 )
@@ -174,7 +180,9 @@ def unfreeze(ledger: str, code: str) -> Response:
     return _perform_on(ledger, "unfreeze_account", code, optional_json_body)
 
 
-@blueprint.route("/<account_code:code>/close", methods=["POST"], parameters=_path(openapi.CODE))
+@blueprint.route(
+    "/<account_code:code>/close", methods=["POST"], parameters=openapi.in_ledger(openapi.CODE)
+)
 @blueprint.doc(
     **openapi.route(CHANGED, body=REMARK, headers=CHANGE_HEADERS, problems=CHANGE_PROBLEMS)
 )
@@ -186,7 +194,9 @@ def close(ledger: str, code: str) -> Response:
     return _perform_on(ledger, "close_account", code, optional_json_body)
 
 
-@blueprint.route("/<account_code:code>/reopen", methods=["POST"], parameters=_path(openapi.CODE))
+@blueprint.route(
+    "/<account_code:code>/reopen", methods=["POST"], parameters=openapi.in_ledger(openapi.CODE)
+)
 @blueprint.doc(
     **openapi.route(CHANGED, body=REMARK, headers=CHANGE_HEADERS, problems=CHANGE_PROBLEMS)
 )

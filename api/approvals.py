@@ -35,14 +35,9 @@ DECIDED = {
     200: ("Operation", "The operation that waited, as it is now."),
     202: LATER,
 }
-PATH = (openapi.LEDGER, openapi.OPERATION_ID)
 
 
-def _path() -> list[dict[str, Any]]:
-    return [dict(parameter) for parameter in PATH]
-
-
-@blueprint.route("", methods=["GET"], parameters=[dict(openapi.LEDGER)])
+@blueprint.route("", methods=["GET"], parameters=openapi.in_ledger())
 @blueprint.arguments(PageQuery, location="query", unknown=RAISE)
 @blueprint.doc(
     **openapi.route(
@@ -71,7 +66,9 @@ def show_many(query: dict[str, Any], ledger: str) -> Response:
     return answer(page(shown, following))
 
 
-@blueprint.route("/<operation_id>/approve", methods=["POST"], parameters=_path())
+@blueprint.route(
+    "/<operation_id>/approve", methods=["POST"], parameters=openapi.in_ledger(openapi.OPERATION_ID)
+)
 @blueprint.doc(
     **openapi.route(
         DECIDED,
@@ -89,7 +86,9 @@ def approve(ledger: str, operation_id: str) -> Response:
     return _decide(ledger, operation_id, "approve")
 
 
-@blueprint.route("/<operation_id>/refuse", methods=["POST"], parameters=_path())
+@blueprint.route(
+    "/<operation_id>/refuse", methods=["POST"], parameters=openapi.in_ledger(openapi.OPERATION_ID)
+)
 @blueprint.doc(
     **openapi.route(
         DECIDED,

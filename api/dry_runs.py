@@ -34,7 +34,7 @@ blueprint = Blueprint(
 )
 
 
-@blueprint.route("", methods=["POST"], parameters=[dict(openapi.LEDGER)])
+@blueprint.route("", methods=["POST"], parameters=openapi.in_ledger())
 @blueprint.doc(
     **openapi.route(
         {200: ("DryRun", "What would become of each.")},

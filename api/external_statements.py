@@ -113,7 +113,7 @@ def show_many(query: dict[str, Any], ledger: str, code: str) -> Response:
     return answer(page(shown, following))
 
 
-@blueprint.route("/csv-mappings", methods=["GET"], parameters=[dict(openapi.LEDGER)])
+@blueprint.route("/csv-mappings", methods=["GET"], parameters=openapi.in_ledger())
 @blueprint.doc(
     **openapi.route({200: ("CsvMappings", "All of them, by name.")}, problems=("unknown_ledger",))
 )

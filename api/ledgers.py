@@ -83,7 +83,7 @@ def show_many(query: dict[str, Any]) -> Response:
     return answer(page([_shown(*row) for row in rows[:limit]], following))
 
 
-@blueprint.route("/<ledger>", methods=["GET"], parameters=[dict(openapi.LEDGER)])
+@blueprint.route("/<ledger>", methods=["GET"], parameters=openapi.in_ledger())
 @blueprint.doc(
     **openapi.route(
         {200: ("LedgerState", "It, and how far it has come.")}, problems=("unknown_ledger",)

@@ -61,6 +61,11 @@ HEADERS = {
 }
 
 
+def in_ledger(*parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The parameters of an address within a ledger."""
+    return [dict(parameter) for parameter in (LEDGER, *parameters)]
+
+
 def route(
     answers: Mapping[int, tuple[str | Mapping[str, Any], str]],
     *,

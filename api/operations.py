@@ -45,7 +45,7 @@ INTAKE_PROBLEMS = (
 )
 
 
-@blueprint.route("", methods=["POST"], parameters=[dict(openapi.LEDGER)])
+@blueprint.route("", methods=["POST"], parameters=openapi.in_ledger())
 @blueprint.doc(
     **openapi.route(
         {
@@ -73,7 +73,7 @@ def create(ledger: str) -> Response:
     return outcome.response(waited_s)
 
 
-@blueprint.route("/bulk", methods=["POST"], parameters=[dict(openapi.LEDGER)])
+@blueprint.route("/bulk", methods=["POST"], parameters=openapi.in_ledger())
 @blueprint.doc(
     **openapi.route(
         {200: ("Bulk", "What became of each item.")},
@@ -103,7 +103,7 @@ def create_many(ledger: str) -> Response:
     return bulk.response(bulk.hand_in(book, items_body(), lambda item: read_item(who, item)))
 
 
-@blueprint.route("", methods=["GET"], parameters=[dict(openapi.LEDGER)])
+@blueprint.route("", methods=["GET"], parameters=openapi.in_ledger())
 @blueprint.arguments(OperationsQuery, location="query", unknown=RAISE)
 @blueprint.doc(
     **openapi.route(

@@ -22,7 +22,7 @@ blueprint = Blueprint(
 )
 
 
-@blueprint.route("", methods=["GET"], parameters=[dict(openapi.LEDGER)])
+@blueprint.route("", methods=["GET"], parameters=openapi.in_ledger())
 @blueprint.arguments(PostingsQuery, location="query", unknown=RAISE)
 @blueprint.doc(
     **openapi.route(

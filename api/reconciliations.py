@@ -36,7 +36,7 @@ WRITE_PROBLEMS = (*READ_PROBLEMS, "malformed_body", "body_too_large", "unsupport
 
 def path(*parameters: dict[str, Any]) -> list[dict[str, Any]]:
     """The path's parameters for the OpenAPI document."""
-    return [dict(one) for one in (openapi.LEDGER, openapi_reconciliations.RECONCILED, *parameters)]
+    return openapi.in_ledger(openapi_reconciliations.RECONCILED, *parameters)
 
 
 @blueprint.route("", methods=["GET"], parameters=path())

@@ -12,6 +12,7 @@ from api import queries
 from api.errors import invalid
 from api.intake import json_body, optional_json_body
 from api.parameters import PageQuery
+from api.schema_fields import says
 from models.ledger import LedgerRef
 from models.operation import address_of, parse_id
 from pipeline.kinds import journal
@@ -31,10 +32,6 @@ FILE_NAME_MAX_LENGTH = 200
 NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
-def _says(description: str, **more: Any) -> dict[str, Any]:
-    return {"description": description, **more}
-
-
 class Date(fields.Field[dt.date]):
     """A calendar date, YYYY-MM-DD."""
 
@@ -43,7 +40,7 @@ class Date(fields.Field[dt.date]):
 
 
 def _date(description: str) -> Date:
-    return Date(metadata=_says(description, type="string", format="date"))
+    return Date(metadata=says(description, type="string", format="date"))
 
 
 class SummaryQuery(Schema):
@@ -62,22 +59,22 @@ class ImportQuery(Schema):
         unknown = RAISE
 
     format = fields.String(
-        validate=validate.OneOf(FORMATS), metadata=_says("By default what the file looks like.")
+        validate=validate.OneOf(FORMATS), metadata=says("By default what the file looks like.")
     )
-    mapping = fields.String(metadata=_says("CSV: the name of a stored mapping."))
+    mapping = fields.String(metadata=says("CSV: the name of a stored mapping."))
     external_account = fields.String(
         validate=validate.Length(1, 64),
-        metadata=_says("Which account of the file (an IBAN); needed where it has several."),
+        metadata=says("Which account of the file (an IBAN); needed where it has several."),
     )
     file_name = fields.String(
         validate=lambda value: check_text(value, FILE_NAME_MAX_LENGTH),
-        metadata=_says("What people call the file."),
+        metadata=says("What people call the file."),
     )
 
 
 def _state() -> fields.String:
     return fields.String(
-        validate=validate.OneOf(unmatched.STATES), metadata=_says("Only those in this state.")
+        validate=validate.OneOf(unmatched.STATES), metadata=says("Only those in this state.")
     )
 
 
@@ -86,7 +83,7 @@ class LinesQuery(PageQuery):
 
     state = _state()
     suggest = fields.Boolean(
-        load_default=False, metadata=_says("With what each unmatched line may belong to.")
+        load_default=False, metadata=says("With what each unmatched line may belong to.")
     )
 
 
@@ -104,7 +101,7 @@ class PostingNameSchema(Schema):
     class Meta:
         unknown = RAISE
 
-    operation = fields.String(required=True, metadata=_says("The operation's id."))
+    operation = fields.String(required=True, metadata=says("The operation's id."))
     leg = fields.Integer(strict=True, validate=validate.Range(0, journal.LEGS_MAX))
 
 
@@ -118,7 +115,7 @@ class ItemsSchema(Schema):
         fields.Integer(strict=True, validate=validate.Range(1, 2**62)),
         load_default=list,
         validate=validate.Length(0, ITEMS_MAX),
-        metadata=_says("Numbers of lines."),
+        metadata=says("Numbers of lines."),
     )
     postings = fields.List(
         fields.Nested(PostingNameSchema), load_default=list, validate=validate.Length(0, ITEMS_MAX)
@@ -135,7 +132,7 @@ class ExclusionRequestSchema(ItemsSchema):
     reason = fields.String(
         required=True,
         validate=lambda value: check_text(value, REASON_MAX_LENGTH),
-        metadata=_says("Why."),
+        metadata=says("Why."),
     )
 
 
@@ -148,7 +145,7 @@ class UndoRequestSchema(Schema):
     reason = fields.String(
         required=True,
         validate=lambda value: check_text(value, REASON_MAX_LENGTH),
-        metadata=_says("Why."),
+        metadata=says("Why."),
     )
 
 
@@ -156,17 +153,17 @@ class BookingRequestSchema(ItemsSchema):
     """What the difference of lines and postings is booked against."""
 
     against = fields.String(
-        validate=check_code, metadata=_says("One account: the booking is a transfer.")
+        validate=check_code, metadata=says("One account: the booking is a transfer.")
     )
     legs = fields.List(
         fields.Nested(journal.LegSchema),
         load_default=list,
         validate=validate.Length(0, journal.LEGS_MAX - 1),
-        metadata=_says("Several: the other legs of a journal; the account's own is added."),
+        metadata=says("Several: the other legs of a journal; the account's own is added."),
     )
     description = fields.String(
         validate=lambda value: check_text(value, REASON_MAX_LENGTH),
-        metadata=_says("By default the line's."),
+        metadata=says("By default the line's."),
     )
 
 
@@ -180,13 +177,13 @@ class WindowsSchema(Schema):
         strict=True,
         load_default=Windows().days,
         validate=validate.Range(0, WINDOW_MAX_DAYS),
-        metadata=_says("Where the amounts are equal."),
+        metadata=says("Where the amounts are equal."),
     )
     reference_days = fields.Integer(
         strict=True,
         load_default=Windows().reference_days,
         validate=validate.Range(0, REFERENCE_WINDOW_MAX_DAYS),
-        metadata=_says("Where a reference agrees."),
+        metadata=says("Where a reference agrees."),
     )
 
 

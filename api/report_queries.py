@@ -7,6 +7,7 @@ from typing import Any
 from marshmallow import RAISE, Schema, ValidationError, fields, validate, validates_schema
 
 from api.errors import invalid_members
+from api.schema_fields import says
 from pipeline.kinds.fields import check_code, check_date
 from pipeline.reports.moment import read_time
 
@@ -15,10 +16,6 @@ FORMATS = ("json", "csv", "pdf")
 # A code has at most 128 characters, so at most 64 parts.
 DEPTH_MAX = 64
 BOTH = "Give `at`, a time of acceptance, or `effective`, an effective date, and not both."
-
-
-def _says(description: str, **more: Any) -> dict[str, Any]:
-    return {"description": description, **more}
 
 
 def _time(text: str, *, end: bool) -> dt.datetime:
@@ -57,14 +54,14 @@ class MomentQuery(ReportQuery):
     """A moment; without one, everything that is posted."""
 
     at = EndOfTime(
-        metadata=_says(
+        metadata=says(
             "What was accepted by this time, itself included. A date alone is its end, in UTC.",
             type="string",
             format="date-time",
         )
     )
     effective = Day(
-        metadata=_says(
+        metadata=says(
             "What is dated to this day or an earlier one, whenever it was accepted.",
             type="string",
             format="date",
@@ -79,7 +76,7 @@ class MomentQuery(ReportQuery):
 
 
 def _depth(description: str) -> fields.Integer:
-    return fields.Integer(validate=validate.Range(1, DEPTH_MAX), metadata=_says(description))
+    return fields.Integer(validate=validate.Range(1, DEPTH_MAX), metadata=says(description))
 
 
 def _check_prefix(prefix: str) -> None:
@@ -92,7 +89,7 @@ class BalancesQuery(MomentQuery):
     prefix = fields.String(
         load_default="",
         validate=_check_prefix,
-        metadata=_says(
+        metadata=says(
             "Only this code and those that go on from it by a colon; `customers:` leaves"
             " `customers` itself out."
         ),
@@ -109,12 +106,12 @@ class SheetQuery(MomentQuery):
 class PeriodQuery(ReportQuery):
     """A period: `since` belongs to it, `until` does not."""
 
-    since = fields.String(metadata=_says("Its beginning: a time, or for `basis=effective` a date."))
-    until = fields.String(metadata=_says("Its end, which is not part of it."))
+    since = fields.String(metadata=says("Its beginning: a time, or for `basis=effective` a date."))
+    until = fields.String(metadata=says("Its end, which is not part of it."))
     basis = fields.String(
         load_default="posting",
         validate=validate.OneOf(BASES),
-        metadata=_says("By time of acceptance (`posting`) or by `effective` date."),
+        metadata=says("By time of acceptance (`posting`) or by `effective` date."),
     )
 
 
@@ -129,7 +126,7 @@ class StatementQuery(PeriodQuery):
 
     format = fields.String(
         validate=validate.OneOf(FORMATS),
-        metadata=_says("Instead of an `Accept` header."),
+        metadata=says("Instead of an `Accept` header."),
     )
 
 

@@ -26,7 +26,7 @@ blueprint = Blueprint(
 )
 
 
-@blueprint.route("", methods=["GET"], parameters=[dict(openapi.LEDGER)])
+@blueprint.route("", methods=["GET"], parameters=openapi.in_ledger())
 @blueprint.doc(
     **openapi.route({200: ("Settings", "All that are in force.")}, problems=("unknown_ledger",))
 )

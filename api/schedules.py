@@ -41,11 +41,7 @@ SCHEDULE_ID = {
 }
 
 
-def _path(*parameters: dict[str, Any]) -> list[dict[str, Any]]:
-    return [dict(parameter) for parameter in (openapi.LEDGER, *parameters)]
-
-
-@blueprint.route("", methods=["POST"], parameters=_path())
+@blueprint.route("", methods=["POST"], parameters=openapi.in_ledger())
 @blueprint.doc(
     **openapi.route(
         {
@@ -70,7 +66,7 @@ def make(ledger: str) -> Response:
     return things.perform(who, book, "schedule", json_body(), _thing, makes=True, done=done)
 
 
-@blueprint.route("", methods=["GET"], parameters=_path())
+@blueprint.route("", methods=["GET"], parameters=openapi.in_ledger())
 @blueprint.arguments(PageQuery, location="query", unknown=RAISE)
 @blueprint.doc(
     **openapi.route(
@@ -92,7 +88,7 @@ def show_many(query: dict[str, Any], ledger: str) -> Response:
     return answer(page(shown, following))
 
 
-@blueprint.route("/<schedule_id>", methods=["GET"], parameters=_path(SCHEDULE_ID))
+@blueprint.route("/<schedule_id>", methods=["GET"], parameters=openapi.in_ledger(SCHEDULE_ID))
 @blueprint.doc(
     **openapi.route(
         {200: ("ScheduleState", "It, as it is now.")},
@@ -105,7 +101,9 @@ def show(ledger: str, schedule_id: str) -> Response:
     return answer(_shown(state().books.find(who.tenant_id, ledger), schedule_id))
 
 
-@blueprint.route("/<schedule_id>/occurrences", methods=["GET"], parameters=_path(SCHEDULE_ID))
+@blueprint.route(
+    "/<schedule_id>/occurrences", methods=["GET"], parameters=openapi.in_ledger(SCHEDULE_ID)
+)
 @blueprint.arguments(PageQuery, location="query", unknown=RAISE)
 @blueprint.doc(
     **openapi.route(
@@ -131,7 +129,9 @@ def show_occurrences(query: dict[str, Any], ledger: str, schedule_id: str) -> Re
     return answer(page(shown, following))
 
 
-@blueprint.route("/<schedule_id>/pause", methods=["POST"], parameters=_path(SCHEDULE_ID))
+@blueprint.route(
+    "/<schedule_id>/pause", methods=["POST"], parameters=openapi.in_ledger(SCHEDULE_ID)
+)
 @blueprint.doc(
     **openapi.route(CHANGED, body=REMARK, headers=CHANGE_HEADERS, problems=CHANGE_PROBLEMS)
 )
@@ -143,7 +143,9 @@ def pause(ledger: str, schedule_id: str) -> Response:
     return _perform_on(ledger, "pause_schedule", schedule_id)
 
 
-@blueprint.route("/<schedule_id>/resume", methods=["POST"], parameters=_path(SCHEDULE_ID))
+@blueprint.route(
+    "/<schedule_id>/resume", methods=["POST"], parameters=openapi.in_ledger(SCHEDULE_ID)
+)
 @blueprint.doc(
     **openapi.route(CHANGED, body=REMARK, headers=CHANGE_HEADERS, problems=CHANGE_PROBLEMS)
 )
@@ -155,7 +157,9 @@ def resume(ledger: str, schedule_id: str) -> Response:
     return _perform_on(ledger, "resume_schedule", schedule_id)
 
 
-@blueprint.route("/<schedule_id>/cancel", methods=["POST"], parameters=_path(SCHEDULE_ID))
+@blueprint.route(
+    "/<schedule_id>/cancel", methods=["POST"], parameters=openapi.in_ledger(SCHEDULE_ID)
+)
 @blueprint.doc(
     **openapi.route(CHANGED, body=REMARK, headers=CHANGE_HEADERS, problems=CHANGE_PROBLEMS)
 )
