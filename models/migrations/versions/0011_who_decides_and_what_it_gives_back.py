@@ -30,11 +30,11 @@ BEGIN
             WHEN 'approve' THEN '{approve}'
             WHEN 'refuse' THEN '{refuse}'
             WHEN 'lapse' THEN '{expire}'
-            WHEN 'hold' THEN '{hold,approve}'
-            WHEN 'capture' THEN '{capture,group,approve}'
-            WHEN 'release' THEN '{release,capture,group,approve}'
+            WHEN 'hold' THEN '{hold,approve,occur}'
+            WHEN 'capture' THEN '{capture,group,approve,occur}'
+            WHEN 'release' THEN '{release,capture,group,approve,occur}'
             WHEN 'expire' THEN '{expire}'
-            WHEN 'reverse' THEN '{reversal,group,approve}'
+            WHEN 'reverse' THEN '{reversal,group,approve,occur}'
             WHEN 'schedule' THEN '{schedule,approve}'
             WHEN 'occur' THEN '{occur}'
             WHEN 'pause' THEN '{pause_schedule,group,approve}'
@@ -58,8 +58,8 @@ BEGIN
             SELECT coalesce(sum(d.amount) FILTER (WHERE d.effect <> 'reverse'), 0) AS taken,
                    coalesce(bool_or(d.amount IS NULL) FILTER (WHERE d.effect <> 'reverse'), false)
                        AS endless,
-                   o.kind NOT IN ('group', 'approve') AND count(*) > count(DISTINCT d.effect)
-                       AS twice
+                   o.kind NOT IN ('group', 'approve', 'occur')
+                       AND count(*) > count(DISTINCT d.effect) AS twice
               FROM decisions d
              WHERE d.tenant_id = n.tenant_id AND d.ledger_id = n.ledger_id
                AND d.position = n.position
