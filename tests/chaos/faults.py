@@ -13,7 +13,7 @@ import psutil
 import psycopg2
 import redis
 
-from tests.chaos.history import History
+from tests.chaos.history import HEALED, History
 from tests.chaos.installation import Installation, Options
 
 # Each kind strikes at least this often: once in each of as many equal parts of the run.
@@ -109,7 +109,7 @@ class Faults:
                 self._history.strike("broker flushed", f"{self._flush()}, for the last time")
         for _, _, undo in self._undo:
             undo()
-        self._history.strike("healed", "no more faults from here on")
+        self._history.strike(HEALED, "no more faults from here on")
 
     def _run(self) -> None:
         began = time.monotonic()

@@ -18,6 +18,9 @@ NEAR_S = 2.0
 # Events of one violation that are shown; a person reads no more.
 EVENTS_MAX = 60
 
+# The kind of the strike that is none: the last fault has been lifted.
+HEALED = "healed"
+
 Result = Literal["invoked", "ok", "reused", "failed", "unknown"]
 
 

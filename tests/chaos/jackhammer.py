@@ -37,6 +37,7 @@ LONGEST = 3.0
 FULL_S = 60.0
 ACKNOWLEDGED_MIN = 1_000
 UNKNOWN_MIN = 50
+NOTIFIED_MIN = 500  # gone through all stages while the faults struck
 DECIDED_MIN = 10  # of each sort of decision
 SEEN_MIN = 5  # of each other kind, and of each reason why it was refused
 
@@ -259,6 +260,7 @@ def _judge(report: Report) -> None:
     for what, least in (
         ("acknowledged operations", ACKNOWLEDGED_MIN),
         ("unknown attempts", UNKNOWN_MIN),
+        ("notified under faults", NOTIFIED_MIN),
         *((name, DECIDED_MIN) for name in promises.DECIDED),
         *((name, SEEN_MIN) for name in promises.SEEN),
     ):

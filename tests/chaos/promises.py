@@ -6,7 +6,7 @@ from pipeline.kinds import KINDS
 from pipeline.strict_json import canonical
 from tests.chaos.evidence import Evidence, Stored
 from tests.chaos.finding import Finding
-from tests.chaos.history import Attempt, History
+from tests.chaos.history import HEALED, Attempt, History
 
 # What waits for a decision of somebody else has been posted as well.
 FINAL = ("posted", "rejected", "pending")
@@ -202,8 +202,15 @@ def tally(history: History, evidence: dict[str, Evidence]) -> dict[str, int]:
         "replayed answers": sum(attempt.replayed for attempt in history.attempts),
         "stored operations": sum(len(one.log) for one in evidence.values()),
         "rejected operations": sum(len(one.rejections) for one in evidence.values()),
+        "notified under faults": sum(_notified(one, history) for one in evidence.values()),
         **decided(evidence),
     }
+
+
+def _notified(one: Evidence, history: History) -> int:
+    """How many operations had gone through all stages when the last fault was lifted."""
+    healed = max((strike.at for strike in history.strikes if strike.kind == HEALED), default=0.0)
+    return max((run.last for run in one.runs.get("notify", []) if run.at < healed), default=0)
 
 
 def decided(evidence: dict[str, Evidence]) -> dict[str, int]:
