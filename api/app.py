@@ -13,6 +13,7 @@ from api import (
     errors,
     external_statements,
     health,
+    jwks,
     ledgers,
     matches,
     openapi_document,
@@ -54,7 +55,8 @@ def create_app(ring: Ring | None = None) -> Flask:
 
     app.before_request(_name_request)
     app.after_request(_finish)
-    tokens.set_up(app)
+    engine = intake_engine()
+    tokens.set_up(app, engine)
     errors.register(app)
 
     api = openapi_document.make(app)
@@ -73,14 +75,15 @@ def create_app(ring: Ring | None = None) -> Flask:
         matches,
         external_statements,
         health,
+        jwks,
     ):
         api.register_blueprint(blueprint.blueprint)
     docs.register(app, api)
     errors.register(app)
 
-    engine = intake_engine()
     writer = Writer(engine, ring or ringer().add, settings().max_lag)
-    attach(app, State(engine, writer, Listener(engine), tokens.Tokens(), Books(engine), Checked()))
+    verified = tokens.Tokens(engine)
+    attach(app, State(engine, writer, Listener(engine), verified, Books(engine), Checked()))
     return app
 
 

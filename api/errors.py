@@ -26,6 +26,7 @@ PROBLEM_JSON = "application/problem+json"
 # A person fixes one error after the other; a body of 100,000 wrong members gets no 100,000 answers.
 ERRORS_MAX = 20
 PATH_MAX_LENGTH = 200
+DATABASE_ERRORS = (DBAPIError, DisconnectionError, TimeoutError, psycopg2.Error)
 # What a full or lagging Trident asks of a client, in seconds: a stage's run takes about one.
 RETRY_AFTER_S = 1
 
@@ -213,7 +214,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(Problem, Problem.response)
     app.register_error_handler(ReconcileError, lambda error: from_reconcile(error).response())
     app.register_error_handler(HTTPException, _from_http)
-    for gone in (DBAPIError, DisconnectionError, TimeoutError, psycopg2.Error):
+    for gone in DATABASE_ERRORS:
         app.register_error_handler(gone, _from_database)
     app.register_error_handler(Exception, _from_bug)
 

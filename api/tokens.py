@@ -1,21 +1,26 @@
 """Bearer tokens: verified by flask-jwt-extended once, then remembered until they expire.
 
-A token is known by its SHA-256. Whatever is wrong with one is a 401 that says what; nothing that
-stands in a token may cause a 500.
+Of a remembered one it is asked every few seconds whether it still counts. A token is known by its
+SHA-256. Whatever is wrong with one is a 401 that says what; nothing that stands in a token may
+cause a 500.
 """
 
 import hashlib
 import time
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
 
 import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from flask import Flask
-from flask_jwt_extended import JWTManager, decode_token
+from flask_jwt_extended import JWTManager, decode_token, get_unverified_jwt_headers
+from sqlalchemy import Engine, text
 
-from api.errors import Problem
-from models.settings import settings
-from models.token import ALGORITHM, AUDIENCE, ISSUER, KEY_ID
+from api.errors import DATABASE_ERRORS, Problem
+from models.db import set_tenant
+from models.signing_key import signing_keys
+from models.token import ACCESS, ALGORITHM, AUDIENCE, ISSUER
 from pipeline.strict_json import canonical
 
 # Claims that a token must bring itself: the library fills in `type` and `jti` where they are
@@ -27,9 +32,14 @@ LEEWAY_S = 10
 TOKEN_MAX_BYTES = 8 * 1024
 # Verified tokens that are remembered, about 1 kB each. The one verified first goes first.
 REMEMBERED_MAX = 10_000
+# How long a token that was revoked may still be taken: a log-out means "now" to a person, and a
+# look every two seconds costs a request nothing.
+RECHECK_S = 2.0
 TENANT_MAX = 2**31 - 1  # a Postgres integer
 TEXT_MAX_LENGTH = 255
 ROLES_MAX = 32
+
+TENANT = text("SELECT EXISTS (SELECT FROM tenants WHERE tenant_id = :tenant)")
 
 log = structlog.get_logger("trident.auth")
 
@@ -47,30 +57,66 @@ class BadClaimsError(Exception):
     """A correctly signed token that says something impossible; the message says what."""
 
 
+@dataclass(slots=True)
+class _Verified:
+    """A token that was verified: whose, with which key, until when, and when to look again."""
+
+    principal: Principal
+    kid: str
+    expires: float
+    look_at: float = float("-inf")
+
+
 class Tokens:
     """The verified tokens of one process. Safe for threads: each step is one dict operation."""
 
-    def __init__(self) -> None:
-        self._known: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._known: OrderedDict[bytes, _Verified] = OrderedDict()
 
     def principal(self, token: str) -> Principal:
         """Whose token it is; raises Problem."""
         digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()
         known = self._known.get(digest)
-        if known is not None and time.time() < known[1]:
-            return known[0]
-        self._known.pop(digest, None)
-        principal, expires = _verify(token)
-        self._known[digest] = principal, expires
-        if len(self._known) > REMEMBERED_MAX:
-            self._known.popitem(last=False)
-        return principal
+        if known is None or time.time() >= known.expires:
+            self._known.pop(digest, None)
+            known = _verify(token)
+            self._look(known)
+            self._known[digest] = known
+            if len(self._known) > REMEMBERED_MAX:
+                self._known.popitem(last=False)
+        elif time.monotonic() >= known.look_at:
+            try:
+                self._look(known)
+            except Problem:
+                self._known.pop(digest, None)
+                raise
+        return known.principal
+
+    def _look(self, known: _Verified) -> None:
+        """Does it still count? While one request asks, the others go by the answer before."""
+        before, known.look_at = known.look_at, time.monotonic() + RECHECK_S
+        try:
+            counts = signing_keys(self._engine).verifying(known.kid) is not None and still_counts(
+                self._engine, known.principal
+            )
+        except BaseException:
+            known.look_at = before
+            raise
+        if not counts:
+            _refuse("It does not count any more.")
 
 
-def set_up(app: Flask) -> None:
+def still_counts(engine: Engine, who: Principal) -> bool:
+    """Is there still the tenant that it speaks for?"""
+    with engine.begin() as connection:
+        set_tenant(connection, who.tenant_id)
+        return bool(connection.execute(TENANT, {"tenant": who.tenant_id}).scalar())
+
+
+def set_up(app: Flask, engine: Engine) -> None:
     """Tell flask-jwt-extended what our tokens look like."""
     app.config.update(
-        JWT_SECRET_KEY=settings().jwt_secret,
         JWT_ALGORITHM=ALGORITHM,
         JWT_DECODE_ALGORITHMS=[ALGORITHM],
         JWT_DECODE_AUDIENCE=AUDIENCE,
@@ -81,24 +127,33 @@ def set_up(app: Flask) -> None:
     manager = JWTManager(app)
 
     @manager.decode_key_loader
-    def key_for(header: dict[str, Any], claims: dict[str, Any]) -> str:
-        """The key that the header names. `claims` are unverified, but as the token has them."""
-        if header.get("kid") != KEY_ID:
-            raise BadClaimsError("Its key id (kid) is missing or unknown.")
+    def key_for(header: dict[str, Any], claims: dict[str, Any]) -> Ed25519PublicKey:
+        """The key that the header names. `claims` are unverified, but as the token has them.
+
+        A key that the header brings itself (jwk, jku, x5u) is never looked at.
+        """
+        if header.get("typ") != ACCESS:
+            raise BadClaimsError("It is no access token.")
         missing = [name for name in REQUIRED if name not in claims]
         if missing:
             raise BadClaimsError(f"It lacks the claims {', '.join(missing)}.")
-        return settings().jwt_secret
+        key = signing_keys(engine).verifying(header.get("kid"))
+        if key is None:
+            raise BadClaimsError("Its key id (kid) is missing, unknown or retired.")
+        return key
 
 
-def _verify(token: str) -> tuple[Principal, float]:
+def _verify(token: str) -> _Verified:
     if len(token) > TOKEN_MAX_BYTES:
         _refuse(f"It is longer than {TOKEN_MAX_BYTES} bytes.")
     try:
         claims = decode_token(token)
-        return _read(claims), float(claims["exp"])
+        kid = get_unverified_jwt_headers(token)["kid"]
+        return _Verified(_read(claims), kid, float(claims["exp"]))
     except BadClaimsError as error:
         _refuse(str(error))
+    except DATABASE_ERRORS:
+        raise
     except Exception as error:  # noqa: BLE001 - however it breaks the parsers, it is no token
         log.info("token_refused", error=type(error).__name__)
         _refuse(f"{error}." if str(error) else "It cannot be read.")

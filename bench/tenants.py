@@ -25,7 +25,6 @@ from bench.mixed import beside_import, first_pair
 from models import token
 from models.db import app_engine, raw_connection, tenant_reading
 from models.ledger import LedgerRef
-from models.settings import settings
 from pipeline.accept import Accepted, accept
 from tasks.ring import ringer
 
@@ -131,8 +130,7 @@ def neighbour(env: Mapping[str, str], rows: int) -> dict[str, float]:
     imported, paying = new_ledger("import"), new_ledger("neighbour", second)
     open_accounts(imported, ACCOUNTS)
     pair = first_pair(open_accounts(paying, 2))
-    secret = settings().jwt_secret
-    bearer = token.mint("bench", second, ["admin"], TOKEN_LIFETIME, secret=secret)
+    bearer = token.mint("bench", second, ["admin"], TOKEN_LIFETIME)
     return beside_import(env, imported, rows, paying, pair, bearer)
 
 

@@ -3,7 +3,8 @@
 import click
 
 from cli.stack.given import password_of
-from models import migrate
+from models import migrate, signing_key
+from models.key_ring import key_ring
 from models.settings import Settings, SettingsError, settings
 
 
@@ -16,9 +17,9 @@ def db() -> None:
 def upgrade() -> None:
     """Bring the database to the newest schema, as its owner (TRIDENT_OWNER_DATABASE_URL).
 
-    Then let trident_app and trident_sweeper in, with the passwords that stand in
-    TRIDENT_DATABASE_URL and TRIDENT_SWEEPER_DATABASE_URL. The embedded stack does this at every
-    start.
+    Then make a first signing key, if there is none, and let trident_app and trident_sweeper in,
+    with the passwords that stand in TRIDENT_DATABASE_URL and TRIDENT_SWEEPER_DATABASE_URL. The
+    embedded stack does this at every start.
     """
     known = settings()
     if known.owner_database_url is None:
@@ -26,6 +27,7 @@ def upgrade() -> None:
             "TRIDENT_OWNER_DATABASE_URL is not set: only the owner of the database may upgrade it."
         )
     migrate.upgrade(known.owner_database_url)
+    signing_key.make_first(known.owner_database_url, key_ring())
     _let_in(known, known.owner_database_url)
     click.echo("The database has the newest schema.")
 

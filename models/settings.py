@@ -14,9 +14,10 @@ from typing import Any
 from environs import Env, EnvValidationError
 from marshmallow import validate
 
+from models import keks
+from models.keks import KeksError, KekSource
+
 DEFAULT_HOME = ".trident"
-# The smallest HMAC key that RFC 7518 section 3.2 allows for HS256: 256 bits.
-JWT_SECRET_MIN_BYTES = 32
 # How far a ledger's log may run ahead of its posting: 25 s of work at the 8,000 operations a second
 # that two cores post. Beyond that a caller is better told to come back than given a promise.
 MAX_LAG = 200_000
@@ -35,7 +36,7 @@ class Settings:
     owner_database_url: str | None  # migrations only
     sweeper_database_url: str | None  # progress of all tenants, nothing else
     broker_url: str
-    jwt_secret: str
+    keks: KekSource  # the key-encryption keys, under which every other key is wrapped
     heads_url: str  # where audit block heads are kept outside the database: a folder or s3://
     log_level: str
     max_lag: int  # operations of one ledger that may wait to be posted before intake says 503
@@ -63,10 +64,17 @@ def settings() -> Settings:
         os.environ.setdefault(name, value)
     env = Env(eager=False)
     read = _read(env, at)
+    faults: dict[str, str] = {}
+    try:
+        read["keks"] = keks.source_of(os.environ)
+    except KeksError as error:
+        faults[keks.GIVEN] = f"{error}."
     try:
         env.seal()
     except EnvValidationError as error:
-        raise SettingsError(_faults(error)) from None
+        faults |= _faults_of(error)
+    if faults:
+        raise SettingsError(_message(faults))
     return Settings(**read)
 
 
@@ -78,12 +86,6 @@ def _read(env: Env, at: Path) -> dict[str, Any]:
             "owner_database_url": env.str("OWNER_DATABASE_URL", None),
             "sweeper_database_url": env.str("SWEEPER_DATABASE_URL", None),
             "broker_url": env.str("BROKER_URL"),
-            "jwt_secret": env.str(
-                "JWT_SECRET",
-                validate=validate.Length(
-                    min=JWT_SECRET_MIN_BYTES, error="is shorter than {min} bytes"
-                ),
-            ),
             "heads_url": env.str("HEADS_URL", str(at / "heads")),
             "log_level": env.str("LOG_LEVEL", "INFO"),
             "max_lag": env.int(
@@ -95,9 +97,13 @@ def _read(env: Env, at: Path) -> dict[str, Any]:
         }
 
 
-def _faults(error: EnvValidationError) -> str:
+def _faults_of(error: EnvValidationError) -> dict[str, str]:
     faults = dict(error.error_messages)  # type: ignore[arg-type] # after seal() it is a mapping
-    lines = [f"  {name}: {' '.join(map(str, why))}" for name, why in sorted(faults.items())]
+    return {name: " ".join(map(str, why)) for name, why in faults.items()}
+
+
+def _message(faults: dict[str, str]) -> str:
+    lines = [f"  {name}: {why}" for name, why in sorted(faults.items())]
     return (
         "These environment variables are missing or wrong:\n"
         + "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Access tokens: what `trident token` prints and the API reads. JWTs (RFC 7519), signed HS256.
+"""Access tokens: what `trident token` prints and the API reads. JWTs (RFC 7519), signed EdDSA.
 
 The claims are those that flask-jwt-extended expects, and ours: `tenant` (its number), `roles`, and
 `limits` where one operation may move only so much.
@@ -11,11 +11,14 @@ from typing import Any
 
 import jwt
 
-from models.settings import settings
+from models.db import app_engine
+from models.key_ring import KeyRing, key_ring
+from models.signing_key import SigningKeys, signing_keys
 
-ALGORITHM = "HS256"
-# Which of the keys signed it: there is one, and a token without a key id is refused.
-KEY_ID = "main"
+# Ed25519 (RFC 8037), and nothing else: a token that names another algorithm is no token.
+ALGORITHM = "EdDSA"
+# Says in the header what the token is for (RFC 9068), so that another kind never passes for it.
+ACCESS = "at+jwt"
 ISSUER = "trident"
 AUDIENCE = "trident"
 
@@ -26,14 +29,25 @@ def mint(
     roles: Iterable[str],
     lifetime: dt.timedelta,
     limits: Mapping[str, int] | None = None,
-    secret: str | None = None,
 ) -> str:
     """A signed access token for `subject`, valid from now for `lifetime`.
 
     `limits` are minor units by currency: the most that one operation may move. A currency that
-    they do not name may not be moved at all; no limits, no bound. `secret` signs it, or that of
-    the settings, which may raise SettingsError.
+    they do not name may not be moved at all; no limits, no bound. Raises SettingsError where the
+    key that signs it cannot be had.
     """
+    claims = claims_of(subject, tenant_id, roles, lifetime, limits)
+    return signed(claims, signing_keys(app_engine()), key_ring())
+
+
+def claims_of(
+    subject: str,
+    tenant_id: int,
+    roles: Iterable[str],
+    lifetime: dt.timedelta,
+    limits: Mapping[str, int] | None = None,
+) -> dict[str, Any]:
+    """What such a token says."""
     now = dt.datetime.now(dt.UTC)
     claims: dict[str, Any] = {
         "sub": subject,
@@ -49,4 +63,10 @@ def mint(
     }
     if limits:
         claims["limits"] = dict(limits)
-    return jwt.encode(claims, secret or settings().jwt_secret, ALGORITHM, headers={"kid": KEY_ID})
+    return claims
+
+
+def signed(claims: Mapping[str, Any], keys: SigningKeys, ring: KeyRing) -> str:
+    """An access token of these claims; raises SettingsError."""
+    kid, private_key = keys.signing(ring)
+    return jwt.encode(dict(claims), private_key, ALGORITHM, headers={"kid": kid, "typ": ACCESS})

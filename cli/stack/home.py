@@ -47,8 +47,13 @@ class Home:
 
     @property
     def secrets(self) -> Path:
-        """The generated passwords and keys, readable by their owner only."""
+        """The generated passwords, readable by their owner only."""
         return self.root / "secrets.json"
+
+    @property
+    def keks(self) -> Path:
+        """The generated key-encryption keys, likewise: the current one first, one a line."""
+        return self.root / "keks"
 
     @property
     def env(self) -> Path:

@@ -1,4 +1,4 @@
-"""The passwords and keys of the embedded stack: generated once, kept in secrets.json (0600)."""
+"""The passwords of the embedded stack: generated once, kept in secrets.json (0600)."""
 
 import json
 import secrets
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cli.stack.files import write_private
 
-# 256 bits each: what RFC 7518 section 3.2 demands of an HS256 key, and plenty for a password.
+# 256 bits each: nobody guesses that.
 SECRET_BYTES = 32
 
 NAMES = (
@@ -17,7 +17,6 @@ NAMES = (
     "valkey",
     "flower",
     "flower_cookie",
-    "jwt",
 )
 
 

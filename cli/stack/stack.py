@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cli.stack import apps, given, passwords, ports, postgres, valkey
+from cli.stack import apps, given, keks, passwords, ports, postgres, valkey
 from cli.stack.ending import end_leftovers
 from cli.stack.files import write_private
 from cli.stack.given import Database
@@ -16,11 +16,14 @@ from cli.stack.home import Home, Lock, locked
 from cli.stack.ports import HOST, Port
 from cli.stack.saying import Say, quiet
 from cli.stack.supervisor import Supervisor, supervising
-from models import migrate, settings, token
+from models import migrate, settings, signing_key, token
+from models.db import STAGE_TIMEOUT_MS, make_engine
+from models.keks import KeksError, source_of
+from models.key_ring import KeyRing, ring_of
 from pipeline.kinds import OFFERED
 
 FLOWER_USER = "trident"
-# TRIDENT_TOKEN is for the person at this machine, who has the secret that signs it anyway: it
+# TRIDENT_TOKEN is for the person at this machine, who has the keys that it rests on anyway: it
 # lasts as long as a stack may be left running without a new start.
 TOKEN_LIFETIME = timedelta(days=30)
 # Made by the first migration.
@@ -35,6 +38,8 @@ class _Ground:
     lock: Lock
     supervisor: Supervisor
     secrets: dict[str, str]
+    keks: dict[str, str]
+    ring: KeyRing
     say: Say
     any_ports: bool
 
@@ -92,14 +97,15 @@ def _lay_ground(stack: ExitStack, root: Path | None, say: Say, any_ports: bool) 
     if left:
         said(f"ended what an earlier stack had left running: {', '.join(left)}")
     secrets = passwords.load(home.secrets)
+    named = keks.sources(os.environ, home)
     supervisor = stack.enter_context(supervising(home, said))
-    return _Ground(home, lock, supervisor, secrets, said, any_ports)
+    return _Ground(home, lock, supervisor, secrets, named, _ring(named), said, any_ports)
 
 
 def _start_servers(stack: ExitStack, ground: _Ground) -> dict[str, str]:
     database = _database(stack, ground)
     if database.owner is not None:
-        _upgrade(database, ground.say)
+        _upgrade(database, ground)
     broker = os.environ.get("TRIDENT_BROKER_URL") or _start_valkey(stack, ground)
     return _environment(stack, ground, database, broker)
 
@@ -116,10 +122,18 @@ def _database(stack: ExitStack, ground: _Ground) -> Database:
     return Database(*(postgres.url(port, role, ground.secrets) for role in roles))
 
 
-def _upgrade(database: Database, say: Say) -> None:
+def _ring(named: dict[str, str]) -> KeyRing:
+    try:
+        return ring_of(source_of(named))
+    except KeksError as error:
+        raise settings.SettingsError(f"{' '.join(named)} {error}.") from None
+
+
+def _upgrade(database: Database, ground: _Ground) -> None:
     assert database.owner is not None
-    say("upgrading the database")
+    ground.say("upgrading the database")
     migrate.upgrade(database.owner)
+    signing_key.make_first(database.owner, ground.ring)
     migrate.let_in(
         database.owner,
         app_password=given.password_of(database.app),
@@ -139,7 +153,6 @@ def _environment(
 ) -> dict[str, str]:
     api, flower = _port(stack, ground, ports.API), _port(stack, ground, ports.FLOWER)
     login = f"{FLOWER_USER}:{ground.secrets['flower']}"
-    jwt_secret = os.environ.get("TRIDENT_JWT_SECRET") or ground.secrets["jwt"]
     env = {
         "TRIDENT_HOME": str(ground.home.root),
         "TRIDENT_URL": f"http://{HOST}:{api}",
@@ -149,8 +162,8 @@ def _environment(
         "TRIDENT_DATABASE_URL": database.app,
         "TRIDENT_SWEEPER_DATABASE_URL": database.sweeper,
         "TRIDENT_BROKER_URL": broker,
-        "TRIDENT_JWT_SECRET": jwt_secret,
-        "TRIDENT_TOKEN": _token(jwt_secret),
+        "TRIDENT_TOKEN": _token(database.app, ground.ring),
+        **ground.keks,
     }
     if database.owner is not None:
         env["TRIDENT_OWNER_DATABASE_URL"] = database.owner
@@ -159,10 +172,15 @@ def _environment(
     return env
 
 
-def _token(secret: str) -> str:
+def _token(app_url: str, ring: KeyRing) -> str:
     """A token with every role in the default tenant."""
     roles = sorted(frozenset[str]().union(*(kind.roles for kind in OFFERED.values())))
-    return token.mint("local", DEFAULT_TENANT_ID, roles, TOKEN_LIFETIME, secret=secret)
+    claims = token.claims_of("local", DEFAULT_TENANT_ID, roles, TOKEN_LIFETIME)
+    engine = make_engine(app_url, statement_timeout_ms=STAGE_TIMEOUT_MS)
+    try:
+        return token.signed(claims, signing_key.SigningKeys(engine), ring)
+    finally:
+        engine.dispose()
 
 
 def _with_flower(env: dict[str, str], secrets: dict[str, str]) -> dict[str, str]:

@@ -2,20 +2,30 @@
 
 import base64
 import datetime as dt
+import functools
+import hmac
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import jwt
 import orjson
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from flask import Flask
+from sqlalchemy import Engine
 
 from api import tokens as tokens_module
 from api.state import NAME
+from models.db import app_engine, intake_engine, make_engine
+from models.key_ring import key_ring
 from models.ledger import LedgerRef
-from models.settings import settings
-from tests.api.caller import Caller, token, transfer
+from models.signing_key import signing_keys
+from models.token import ACCESS, ALGORITHM
+from tests.api.caller import Caller, problem, token, transfer
 from tests.bank import Bank
 
 ABSENT = object()
@@ -39,14 +49,20 @@ def claims(**changed: Any) -> dict[str, Any]:
     return {name: value for name, value in every.items() if value is not ABSENT}
 
 
+def ours() -> tuple[str, Ed25519PrivateKey]:
+    """The key that signs tokens just now, and its id."""
+    return signing_keys(app_engine()).signing(key_ring())
+
+
 def signed(
-    of: dict[str, Any], *, key: str | None = None, algorithm: str = "HS256", **header: Any
+    of: dict[str, Any], *, key: Any = None, algorithm: str = ALGORITHM, **header: Any
 ) -> str:
     """A token with these claims; its header names our key unless it says otherwise."""
-    headers = {"kid": "main", **header}
+    kid, private_key = ours()
+    headers = {"kid": kid, "typ": ACCESS, **header}
     return jwt.encode(
         of,
-        settings().jwt_secret if key is None else key,
+        private_key if key is None else key,
         algorithm,
         headers={name: value for name, value in headers.items() if value is not ABSENT},
     )
@@ -147,36 +163,106 @@ def test_clocks_may_differ_by_seconds(api: Caller) -> None:
     assert tokens_module.LEEWAY_S <= 30
 
 
-@pytest.mark.parametrize("kid", [ABSENT, "other", "", None, 7, ["main"], "../../etc/passwd"])
-def test_a_key_id_that_is_not_ours(api: Caller, kid: Any) -> None:
-    """Unknown, missing or of another type: 401."""
-    header = {"alg": "HS256", "typ": "JWT"} | ({} if kid is ABSENT else {"kid": kid})
+def by_hand(header: dict[str, Any], sign: Callable[[bytes], bytes]) -> str:
+    """A token of good claims with whatever header, which the library would not make."""
     unsigned = f"{part(header)}.{part(claims())}"
-    good = signed(claims())
-    signature = jwt.api_jws.base64url_encode(
-        jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256).sign(
-            unsigned.encode(), settings().jwt_secret.encode()
-        )
-    ).decode()
-    assert status(api, f"{unsigned}.{signature}") == 401
-    assert status(api, good) == 200
+    return f"{unsigned}.{part(sign(unsigned.encode()))}"
 
 
-def test_another_key_or_algorithm(api: Caller) -> None:
-    """Only HS256 with our secret: no other key, no other hash, no `none`, no foreign key."""
-    assert status(api, signed(claims(), key="x" * 64)) == 401
-    assert status(api, signed(claims(), key="x" * 64, algorithm="HS512")) == 401
-    assert status(api, signed(claims(), key=settings().jwt_secret * 2, algorithm="HS384")) == 401
-    for algorithm in ("none", "None", "NONE", "RS256", "ES256", "", None, 7):
-        header = {"alg": algorithm, "typ": "JWT", "kid": "main"}
+@pytest.mark.parametrize(
+    "kid", [ABSENT, "main", "other", "", None, 7, ["main"], {}, "../../etc/passwd", "' OR 1=1 --"]
+)
+def test_a_key_id_that_is_not_ours(api: Caller, kid: Any) -> None:
+    """Unknown, missing or of another type: 401, though our key has signed it."""
+    header = {"alg": ALGORITHM, "typ": ACCESS} | ({} if kid is ABSENT else {"kid": kid})
+    assert status(api, by_hand(header, ours()[1].sign)) == 401
+    assert status(api, by_hand({**header, "kid": ours()[0]}, ours()[1].sign)) == 200
+
+
+def test_another_algorithm(api: Caller) -> None:
+    """Only EdDSA: not `none` in any spelling, nor what the header names beside it."""
+    kid, key = ours()
+    others = ("none", "None", "NONE", "HS256", "RS256", "ES256", "Ed448", "eddsa", "", None, 7)
+    for algorithm in others:
+        header = {"alg": algorithm, "typ": ACCESS, "kid": kid}
         assert status(api, f"{part(header)}.{part(claims())}.") == 401
         assert status(api, f"{part(header)}.{part(claims())}.AAAA") == 401
-    foreign: dict[str, Any] = {
-        "jwk": {"kty": "oct", "k": part(b"x" * 64)},
-        "jku": "https://evil.example/",
-    }
-    assert status(api, signed(claims(), key="x" * 64, **foreign)) == 401
-    assert status(api, signed(claims(), x5u="https://evil.example/", key="y" * 64)) == 401
+        assert status(api, by_hand(header, key.sign)) == 401
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
+def test_the_public_key_is_no_secret_to_sign_with(api: Caller, algorithm: str) -> None:
+    """Whoever has the public key, as everybody does, cannot sign with it, in whatever form."""
+    kid, key = ours()
+    public, digest = key.public_key(), f"sha{algorithm[2:]}"
+    published: Any = api.get("/.well-known/jwks.json").json
+    for secret in (
+        public.public_bytes_raw(),
+        public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+        public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).strip(),
+        public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+        public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH),
+        published["keys"][0]["x"].encode(),
+        b"",
+    ):
+        for said in (algorithm, ALGORITHM):
+            header = {"alg": said, "typ": ACCESS, "kid": kid}
+            forged = by_hand(header, functools.partial(_hmac, secret, digest))
+            assert status(api, forged) == 401
+
+
+def _hmac(secret: bytes, digest: str, message: bytes) -> bytes:
+    return hmac.digest(secret, message, digest)
+
+
+def test_another_key(api: Caller) -> None:
+    """A key that is not ours, by its own algorithm or under our id, is a 401."""
+    foreign, rsa = Ed25519PrivateKey.generate(), generate_private_key(65537, 2048)
+    assert status(api, signed(claims(), key=foreign)) == 401
+    assert status(api, signed(claims(), key=rsa, algorithm="RS256")) == 401
+    assert status(api, signed(claims(), key="x" * 64, algorithm="HS512")) == 401
+
+
+def test_a_key_that_the_token_brings_itself(api: Caller) -> None:
+    """jwk, jku, x5u and x5c are never looked at, whether our key is named or none."""
+    foreign = Ed25519PrivateKey.generate()
+    jwk = {"kty": "OKP", "crv": "Ed25519", "x": part(foreign.public_key().public_bytes_raw())}
+    for brought in (
+        {"jwk": jwk},
+        {"jwk": {**jwk, "kid": ours()[0]}},
+        {"jku": "https://evil.example/jwks.json"},
+        {"x5u": "https://evil.example/cert.pem"},
+        {"x5c": [part(b"certificate")]},
+    ):
+        assert status(api, signed(claims(), key=foreign, **brought)) == 401
+        assert status(api, signed(claims(), key=foreign, kid="evil", **brought)) == 401
+        assert status(api, signed(claims(), key=foreign, kid=ABSENT, **brought)) == 401
+        assert status(api, signed(claims(), **brought)) == 200
+
+
+@pytest.mark.parametrize("typ", [ABSENT, "JWT", "rt+jwt", "AT+JWT", "", None, 7, ["at+jwt"]])
+def test_a_token_of_another_type(api: Caller, typ: Any) -> None:
+    """What its header does not call an access token is none, though its claims do."""
+    header = {"alg": ALGORITHM, "kid": ours()[0]} | ({} if typ is ABSENT else {"typ": typ})
+    assert status(api, by_hand(header, ours()[1].sign)) == 401
+
+
+def test_a_token_of_a_tenant_that_is_not_there(api: Caller) -> None:
+    """A correctly signed token that speaks for nobody is a 401."""
+    assert status(api, signed(claims(tenant=2**31 - 1))) == 401
+
+
+def test_the_database_is_away_while_a_token_is_verified(
+    app: Flask, api: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a 503 that asks to come again, never a 401 that would throw the token away."""
+    monkeypatch.setattr(app.extensions[NAME].tokens, "_engine", _away())
+    bearer = {"Authorization": f"Bearer {token()}"}
+    assert problem(api.get("operations", headers=bearer)) == (503, "database_unavailable")
+
+
+def _away() -> Engine:
+    return make_engine("postgresql://nobody:x@127.0.0.1:1/none", statement_timeout_ms=1_000)
 
 
 def test_a_changed_token(api: Caller) -> None:
@@ -196,11 +282,11 @@ def test_a_changed_token(api: Caller) -> None:
         "....",
         f"{part(b'[')}.{part({})}.x",
         f"{part([])}.{part([])}.x",
-        f"{part({'alg': 'HS256', 'kid': 'main'})}.{part(b'[' * 5000)}.x",
+        f"{part({'alg': 'EdDSA', 'kid': 'main'})}.{part(b'[' * 5000)}.x",
         f"{part(b'[' * 5000)}.{part({})}.x",
-        f"{part({'alg': 'HS256', 'kid': 'main'})}.{part(b'1' * 5000)}.x",
-        f"{part({'alg': 'HS256', 'kid': 'main'})}.{part(b'NaN')}.x",
-        f"{part({'alg': 'HS256', 'kid': 'main', 'crit': ['exp']})}.{part({})}.x",
+        f"{part({'alg': 'EdDSA', 'kid': 'main'})}.{part(b'1' * 5000)}.x",
+        f"{part({'alg': 'EdDSA', 'kid': 'main'})}.{part(b'NaN')}.x",
+        f"{part({'alg': 'EdDSA', 'kid': 'main', 'crit': ['exp']})}.{part({})}.x",
         f"{part(bytes([255, 254]))}.{part({})}.x",
         "é.é.é",
         "a" * 100_000,
@@ -244,7 +330,7 @@ class _Later(dt.datetime):
 def test_few_tokens_are_remembered(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     """The memory of tokens is bounded, whoever sends them."""
     monkeypatch.setattr(tokens_module, "REMEMBERED_MAX", 3)
-    tokens = tokens_module.Tokens()
+    tokens = tokens_module.Tokens(intake_engine())
     with app.app_context():
         for number in range(10):
             tokens.principal(signed(claims(sub=f"s-{number}")))
@@ -274,7 +360,7 @@ def test_a_limit_of_the_token_is_kept(api: Caller) -> None:
 
 def test_every_route_wants_a_token(app: Flask) -> None:
     """But health and documentation, no address answers without one."""
-    free = {"/healthz", "/readyz", "/docs", "/v1/openapi.json"}
+    free = {"/healthz", "/readyz", "/docs", "/v1/openapi.json", "/.well-known/jwks.json"}
     with app.test_client() as client:
         for rule in app.url_map.iter_rules():
             if rule.rule in free:

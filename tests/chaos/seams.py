@@ -28,7 +28,7 @@ ENVIRONMENT = {
     "TRIDENT_HOME": "/nonexistent",  # no running stack's settings are mixed in
     "TRIDENT_DATABASE_URL": "postgresql://simulated/",
     "TRIDENT_BROKER_URL": "memory://",
-    "TRIDENT_JWT_SECRET": "simulated " * 4,
+    "TRIDENT_KEKS": f"simulated:{'A' * 43}=",
 }
 
 

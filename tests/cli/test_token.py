@@ -6,16 +6,20 @@ from typing import Any
 import jwt
 import pytest
 
-from models.settings import settings
+from models.db import app_engine
+from models.key_ring import key_ring
+from models.signing_key import signing_keys
 from tests.cli.conftest import Trident
 
 
 def claims_of(token: str) -> dict[str, Any]:
     """The claims of a token whose signature is right."""
+    kid, key = signing_keys(app_engine()).signing(key_ring())
+    assert jwt.get_unverified_header(token.strip())["kid"] == kid
     claims: dict[str, Any] = jwt.decode(
         token.strip(),
-        settings().jwt_secret,
-        algorithms=["HS256"],
+        key.public_key(),
+        algorithms=["EdDSA"],
         audience="trident",
         issuer="trident",
     )
@@ -30,7 +34,8 @@ def test_a_token_is_an_admins_for_an_hour(trident: Trident) -> None:
     assert (claims["tenant"], claims["roles"], claims["type"]) == (1, ["admin"], "access")
     assert claims["exp"] - claims["iat"] == 3600
     assert "limits" not in claims
-    assert jwt.get_unverified_header(result.stdout.strip())["kid"] == "main"
+    header = jwt.get_unverified_header(result.stdout.strip())
+    assert (header["alg"], header["typ"]) == ("EdDSA", "at+jwt")
 
 
 def test_a_token_says_what_it_was_asked_for(trident: Trident) -> None:

@@ -54,5 +54,5 @@ def test_what_is_missing_in_the_environment_is_listed(home: Home) -> None:
     with holding(home, "-m", "cli.main", "db", "upgrade") as held:
         status, output = held.stop()
     assert status == 2
-    for name in ("TRIDENT_DATABASE_URL", "TRIDENT_BROKER_URL", "TRIDENT_JWT_SECRET"):
+    for name in ("TRIDENT_DATABASE_URL", "TRIDENT_BROKER_URL", "TRIDENT_KEKS"):
         assert name in output
