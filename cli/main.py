@@ -11,6 +11,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("cli.run:run", "Start the stack and leave it running, or run a command with it."),
     "demo": ("cli.demo:demo", "Post a small company's month and show what came out."),
     "token": ("cli.token:token", "Print an access token for the API."),
+    "keys": ("cli.keys:keys", "Rotate and list keys."),
     "accounts": ("cli.accounts:accounts", "Open accounts from a CSV file."),
     "import": ("cli.import_:import_", "Hand a file of operations to a ledger."),
     "balances": ("cli.balances:balances", "Show balances, now or at any date."),

@@ -130,6 +130,21 @@ def sweeper_engine() -> Engine:
     return make_engine(url, statement_timeout_ms=STAGE_TIMEOUT_MS)
 
 
+@contextmanager
+def owner_engine() -> Iterator[Engine]:
+    """The owner's, for commands that look after the installation; raises SettingsError."""
+    url = settings().owner_database_url
+    if url is None:
+        raise SettingsError(
+            "TRIDENT_OWNER_DATABASE_URL is not set: only the owner of the database may do this."
+        )
+    engine = make_engine(url, statement_timeout_ms=STAGE_TIMEOUT_MS, trusted=True)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
 def dispose_engines() -> None:
     """Forget every pool, without closing what a parent process may still use (after a fork)."""
     for maker in (app_engine, intake_engine, sweeper_engine):

@@ -26,6 +26,9 @@ REMEMBERED_S = 60.0
 # A token may name a key that was made a moment ago, so an unknown one is looked for, but a flood of
 # such tokens costs no more than a query a second.
 LOOK_AGAIN_S = 1.0
+# A key that is followed by another one verifies as long as what it signed last may live: a refresh
+# token, seven days, made where the new key was not known yet.
+LIVES_ON = dt.timedelta(days=7, seconds=REMEMBERED_S)
 KID_BYTES = 4
 # Signing keys belong to no tenant; tenants count from 1.
 NO_TENANT = 0
@@ -42,7 +45,19 @@ INSERT = text("""
     VALUES (:kid, :public_key, :private_key, :kek)
 """)
 # Writers take turns, so that there is one newest key; readers go on.
+RETIRE = text("""
+    UPDATE signing_keys SET retired_at = clock_timestamp() + :lives_on
+     WHERE retired_at IS NULL AND kid <> :newest
+""")
+REVOKE = text("""
+    UPDATE signing_keys SET retired_at = clock_timestamp()
+     WHERE kid = :kid AND (retired_at IS NULL OR retired_at > clock_timestamp())
+""")
 LOCK = text("LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE")
+
+
+class UnknownKeyError(LookupError):
+    """No signing key of that id is left to revoke."""
 
 
 class SigningKey(NamedTuple):
@@ -165,6 +180,20 @@ def make(connection: Connection, ring: KeyRing) -> str:
     made = {"kid": kid, "private_key": wrapped, "kek": kek}
     connection.execute(INSERT, made | {"public_key": private_key.public_key().public_bytes_raw()})
     return kid
+
+
+def rotate(engine: Engine, ring: KeyRing, revoked: str | None = None) -> str:
+    """Make the key that signs from now on; its id. The others verify for LIVES_ON longer.
+
+    `revoked` verifies nothing from now on. `engine` is the owner's. Raises UnknownKeyError.
+    """
+    with engine.begin() as connection:
+        connection.execute(LOCK)
+        newest = make(connection, ring)
+        connection.execute(RETIRE, {"lives_on": LIVES_ON, "newest": newest})
+        if revoked is not None and not connection.execute(REVOKE, {"kid": revoked}).rowcount:
+            raise UnknownKeyError(revoked)
+        return newest
 
 
 def private_key_aad(kid: str) -> bytes:
