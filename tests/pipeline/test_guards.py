@@ -6,6 +6,7 @@ from typing import Any
 import psycopg2
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from models.db import app_engine, make_engine, raw_connection, set_tenant
 from pipeline.accept import rollback
@@ -31,6 +32,8 @@ ELSEWHERE = (
     "matched_postings",
     "csv_mappings",
 )
+# What belongs to no tenant: the application's role may read it and do nothing else.
+OF_THE_INSTALLATION = ("signing_keys",)
 
 
 @pytest.fixture
@@ -250,7 +253,7 @@ def test_no_tenant_sees_another(books: Bank, owner: Any) -> None:
             " AND relnamespace = 'public'::regnamespace AND relname <> 'alembic_version'"
         )
     ).scalars()
-    for table in tables:
+    for table in set(tables) - set(OF_THE_INSTALLATION):
         for tenant in ("999999", ""):
             with app_engine().begin() as connection:
                 connection.execute(
@@ -258,6 +261,44 @@ def test_no_tenant_sees_another(books: Bank, owner: Any) -> None:
                 )
                 seen = connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()
             assert seen == 0, table
+
+
+@pytest.mark.parametrize("table", OF_THE_INSTALLATION)
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO {} SELECT * FROM {} LIMIT 0",
+        "UPDATE {} SET kek = kek",
+        "DELETE FROM {}",
+        "TRUNCATE {}",
+        "SELECT FROM {} FOR UPDATE",
+    ],
+)
+def test_what_belongs_to_no_tenant_is_only_read(books: Bank, table: str, statement: str) -> None:
+    """The application's role changes nothing of the installation, whichever tenant it serves."""
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        attempt(books, statement.replace("{}", table))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("kid = 'other'", "is another key"),
+        ("public_key = decode(repeat('00', 32), 'hex')", "is another key"),
+        ("created_at = now()", "is another key"),
+        ("retired_at = NULL", "is retired and would live on"),
+        ("retired_at = retired_at + interval '1 s'", "is retired and would live on"),
+    ],
+)
+def test_a_signing_key_neither_changes_nor_comes_back(owner: Any, change: str, told: str) -> None:
+    """signing_keys_guard: a key stays what it was, and one that is retired ends no later."""
+    made = (
+        "INSERT INTO signing_keys (kid, public_key, private_key, kek, retired_at)"
+        " VALUES ('old', decode(repeat('ff', 32), 'hex'), 'x', 'x', now())"
+    )
+    owner.execute(text(made))
+    with pytest.raises(DBAPIError, match=told):
+        owner.execute(text(f"UPDATE signing_keys SET {change} WHERE kid = 'old'"))
 
 
 def test_no_tenant_writes_for_another(books: Bank) -> None:

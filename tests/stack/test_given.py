@@ -9,6 +9,7 @@ from cli.stack import given, postgres
 from cli.stack.errors import ServersGiven
 from cli.stack.home import Home
 from cli.stack.register import read
+from models.settings import SettingsError
 
 SECRETS = {postgres.APP: "of-the-app", postgres.SWEEPER: "of-the-sweeper"}
 NAMES = (
@@ -68,8 +69,33 @@ def test_given_servers_are_used_and_left_running(
     """With all addresses given nothing is started, and the given servers outlive the stack."""
     for name in NAMES:
         monkeypatch.setenv(name, servers[name])
+    monkeypatch.setenv("TRIDENT_KEKS_FILE", servers["TRIDENT_KEKS_FILE"])
     with stack.servers(home.root, any_ports=True) as env:
+        assert env["TRIDENT_KEKS_FILE"] == servers["TRIDENT_KEKS_FILE"]
+        assert not home.keks.exists()
         assert {name: env[name] for name in NAMES} == {name: servers[name] for name in NAMES}
         assert read(home.processes) == []
         assert not home.postgres.exists()
     psycopg2.connect(servers["TRIDENT_DATABASE_URL"]).close()
+
+
+def test_a_given_database_wants_its_keks(
+    home: Home, servers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys of a given database that are wrapped under a KEK that we have not: told which, where."""
+    for name in NAMES:
+        monkeypatch.setenv(name, servers[name])
+    told = f"key-encryption key kek-[0-9a-f]{{8}}, which {home.keks} does not have"
+    with pytest.raises(SettingsError, match=told), stack.servers(home.root, any_ports=True):
+        pass
+
+
+def test_keks_that_cannot_be_read_end_the_start(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before any server is started."""
+    monkeypatch.setenv("TRIDENT_KEKS", "first:AAAA")
+    told = "TRIDENT_KEKS entry 1: the key first has 3 bytes"
+    with pytest.raises(SettingsError, match=told), stack.servers(home.root, any_ports=True):
+        pass
+    assert not home.postgres.exists()
