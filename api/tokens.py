@@ -19,6 +19,7 @@ from sqlalchemy import Engine, text
 
 from api.errors import DATABASE_ERRORS, Problem
 from models.db import set_tenant
+from models.settings import SettingsError
 from models.signing_key import signing_keys
 from models.token import ACCESS, ALGORITHM, AUDIENCE, ISSUER
 from pipeline.strict_json import canonical
@@ -152,7 +153,7 @@ def _verify(token: str) -> _Verified:
         return _Verified(_read(claims), kid, float(claims["exp"]))
     except BadClaimsError as error:
         _refuse(str(error))
-    except DATABASE_ERRORS:
+    except (*DATABASE_ERRORS, SettingsError):  # our fault, not the token's
         raise
     except Exception as error:  # noqa: BLE001 - however it breaks the parsers, it is no token
         log.info("token_refused", error=type(error).__name__)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 
 from models.db import STAGE_TIMEOUT_MS, make_engine
 from models.key_ring import KeyRing, Wrapped
@@ -26,6 +27,8 @@ REMEMBERED_S = 60.0
 # A token may name a key that was made a moment ago, so an unknown one is looked for, but a flood of
 # such tokens costs no more than a query a second.
 LOOK_AGAIN_S = 1.0
+# A process has two: that of its requests and that of its commands (models/db.py).
+ENGINES_MAX = 2
 # A key that is followed by another one verifies as long as what it signed last may live: a refresh
 # token, seven days, made where the new key was not known yet.
 LIVES_ON = dt.timedelta(days=7, seconds=REMEMBERED_S)
@@ -101,6 +104,7 @@ class SigningKeys:
         self._lock = threading.Lock()
         self._keys: dict[str, SigningKey] = {}
         self._looked_at = float("-inf")
+        self._failed_at = float("-inf")
         self._private: tuple[str, Ed25519PrivateKey] | None = None
 
     def verifying(self, kid: object) -> Ed25519PublicKey | None:
@@ -129,20 +133,30 @@ class SigningKeys:
         return known
 
     def _remembered(self, at_most_s: float) -> dict[str, SigningKey]:
-        """The keys, looked at no longer ago than this."""
+        """The keys, looked at no longer ago than this; raises SQLAlchemy's errors."""
         if time.monotonic() - self._looked_at >= at_most_s:
             with self._lock:
                 if time.monotonic() - self._looked_at >= at_most_s:
-                    looked_at = time.monotonic()
-                    with self._engine.connect() as connection:
-                        self._keys = {key.kid: key for key in read(connection)}
-                    self._looked_at = looked_at
+                    self._look()
         return self._keys
 
+    def _look(self) -> None:
+        began = time.monotonic()
+        if began - self._failed_at < LOOK_AGAIN_S:
+            # Those who have waited for a look that failed do not each wait for their own time-out.
+            raise DisconnectionError("The signing keys could not be read a moment ago.")
+        try:
+            with self._engine.connect() as connection:
+                self._keys = {key.kid: key for key in read(connection)}
+        except SQLAlchemyError:
+            self._failed_at = time.monotonic()
+            raise
+        self._looked_at = began
 
-@lru_cache(maxsize=1)
+
+@lru_cache(maxsize=ENGINES_MAX)
 def signing_keys(engine: Engine) -> SigningKeys:
-    """The keys of this process."""
+    """The keys as this process remembers them, by engine."""
     return SigningKeys(engine)
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy.exc import DisconnectionError, OperationalError
 
 from models import signing_key
-from models.db import app_engine, owner_engine
+from models.db import app_engine, make_engine, owner_engine
 from models.key_ring import key_ring
 from models.settings import SettingsError
 from models.signing_key import LIVES_ON, SigningKeys, UnknownKeyError, make_first, read, rotate
@@ -97,6 +98,21 @@ def test_a_flood_of_unknown_ids_costs_nothing(keys: SigningKeys, looks: list[str
     for number in range(1_000):
         assert keys.verifying(f"unknown-{number}") is None
     assert len(looks) == 2
+
+
+def test_a_database_that_is_away_is_asked_once(owner: Engine, keys: SigningKeys) -> None:
+    """What is remembered is good for its minute; then one look fails, and others fail with it."""
+    kid, _ = keys.signing(key_ring())
+    keys._engine = make_engine("postgresql://x:x@127.0.0.1:1/none", statement_timeout_ms=1_000)
+    assert keys.verifying(kid) is not None
+    later(keys, signing_key.REMEMBERED_S)
+    with pytest.raises(OperationalError):
+        keys.verifying(kid)
+    with pytest.raises(DisconnectionError):
+        keys.verifying(kid)
+    keys._failed_at -= signing_key.LOOK_AGAIN_S
+    keys._engine = app_engine()
+    assert keys.verifying(kid) is not None
 
 
 def test_a_revoked_key_is_forgotten_within_a_minute(owner: Engine, keys: SigningKeys) -> None:
