@@ -98,9 +98,8 @@ class Tokens:
         """Does it still count? While one request asks, the others go by the answer before."""
         before, known.look_at = known.look_at, time.monotonic() + RECHECK_S
         try:
-            counts = signing_keys(self._engine).verifying(known.kid) is not None and still_counts(
-                self._engine, known.principal
-            )
+            key = signing_keys(self._engine).verifying(known.kid)
+            counts = key is not None and still_counts(self._engine, known.principal)
         except BaseException:
             known.look_at = before
             raise
