@@ -6,8 +6,8 @@ do nothing else, and private keys are wrapped under a key that is not in the dat
 
 from alembic import op
 
-revision = "0020"
-down_revision = "0017"
+revision = "0012"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 
