@@ -15,7 +15,7 @@ from api.parcel import Answer
 from api.state import state
 from models.ledger import LedgerRef
 from models.operation import show_id
-from pipeline.accept import Accepted
+from pipeline.receipt import Accepted
 
 BY_CODE = {
     "forbidden": "forbidden",

@@ -23,8 +23,8 @@ from api.parameters import DRY_STATUSES
 from api.state import state
 from api.tokens import Principal
 from models.db import tenant_reading
-from pipeline.accept import Submission
 from pipeline.dry_run import DryRun, Outlook
+from pipeline.receipt import Submission
 
 blueprint = Blueprint(
     "Dry runs",

@@ -9,9 +9,9 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from api.auth import demand
 from api.errors import Problem, invalid
 from api.tokens import Principal
-from pipeline.accept import Submission
 from pipeline.idempotency import RESERVED, BadKey, check_key
 from pipeline.kinds import OFFERED
+from pipeline.receipt import Submission
 from pipeline.strict_json import JsonError, canonical, loads
 
 # The largest operation is a journal of 1,000 legs with codes of 128 characters: 230 kB.

@@ -21,9 +21,9 @@ from api.tokens import Principal
 from api.waiting import wanted_wait_s
 from models.db import app_engine, tenant_reading, tenant_writing
 from models.ledger import LedgerRef
-from pipeline.accept import Submission
 from pipeline.kinds import KINDS
 from pipeline.kinds.kind import TELLERS
+from pipeline.receipt import Submission
 from pipeline.reconcile import bookings, differences, matches
 from pipeline.reconcile.items import RULES, Windows
 from pipeline.reconcile.subject import Subject, lock

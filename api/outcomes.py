@@ -15,7 +15,7 @@ from api.state import state
 from api.waiting import Watch
 from models.db import tenant_reading
 from models.ledger import LedgerRef
-from pipeline.accept import Accepted, Behind, Reused
+from pipeline.receipt import Accepted, Behind, Reused
 
 
 class Outcome(NamedTuple):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from models.ledger import LedgerRef
-from pipeline.accept import Receipt, Submission
+from pipeline.receipt import Receipt, Submission
 
 
 class Unstored(NamedTuple):

@@ -9,9 +9,9 @@ import orjson
 from api.queries import FACTS
 from models.ledger import LedgerRef
 from models.operation import show_id
-from pipeline.accept import Accepted
 from pipeline.dry_run import Line
 from pipeline.ledger import DEBIT_NORMAL, Account
+from pipeline.receipt import Accepted
 from pipeline.refusal import CODES
 from pipeline.stage import STAGES
 

@@ -25,7 +25,8 @@ from api.parcel import Answer, ClosedError, FullError, Group, Lines, Parcel, Uns
 from models.db import raw_connection
 from models.ledger import LedgerRef
 from models.settings import SettingsError
-from pipeline.accept import Accepted, CommitUnknownError, Submission, accept, is_lost
+from pipeline.accept import CommitUnknownError, accept, is_lost
+from pipeline.receipt import Accepted, Submission
 
 # Ledgers that are written side by side: their fsyncs are shared by Postgres' own group commit, and
 # a ledger whose lock somebody holds stops one of four.

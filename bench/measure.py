@@ -21,7 +21,8 @@ from sqlalchemy import text
 from models.db import app_engine, raw_connection, tenant_reading, tenant_writing
 from models.ledger import LedgerRef
 from models.settings import settings
-from pipeline.accept import Accepted, Submission, accept
+from pipeline.accept import accept
+from pipeline.receipt import Accepted, Submission
 from pipeline.strict_json import canonical
 from tasks.index import read_due
 from tasks.ring import ringer

@@ -25,7 +25,8 @@ from bench.mixed import beside_import, first_pair
 from models import token
 from models.db import app_engine, raw_connection, tenant_reading
 from models.ledger import LedgerRef
-from pipeline.accept import Accepted, accept
+from pipeline.accept import accept
+from pipeline.receipt import Accepted
 from tasks.ring import ringer
 
 LEDGERS = 1_000

@@ -10,8 +10,9 @@ from cli.reconciling import explained, the_places, the_subject
 from models.db import app_engine, raw_connection, tenant_writing
 from models.operation import show_id
 from models.settings import settings
-from pipeline.accept import Accepted, Behind, Receipt, Reused, Submission, accept
+from pipeline.accept import accept
 from pipeline.progress import read_progress, read_rejections
+from pipeline.receipt import Accepted, Behind, Receipt, Reused, Submission
 from pipeline.reconcile import bookings, differences, matches
 from pipeline.reconcile.subject import Subject, lock
 from pipeline.strict_json import canonical

@@ -12,8 +12,8 @@ from cli.importing import OnStep, Step, principal
 from cli.rows import OPERATIONS, Form, Row
 from models.db import tenant_reading
 from models.ledger import LedgerRef
-from pipeline.accept import Submission
 from pipeline.dry_run import DryRun, Outlook
+from pipeline.receipt import Submission
 from pipeline.refusal import CODES
 
 # So many rejected rows say what is wrong; the rest is only counted.

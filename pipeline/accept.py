@@ -7,16 +7,16 @@ positions, insert them with their keys, commit. Whoever calls rings the bell aft
                └── replayed: the operation that this key and content made before
     reused ─────── the key belongs to an operation of other content; nothing is stored
     behind ─────── new, but the ledger lags too far behind its log; nothing is stored
+
+`append` does the same within a transaction that does more, and commits nothing.
 """
 
 import datetime as dt
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
-from uuid import UUID
+from typing import Any
 
-import orjson
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
@@ -25,43 +25,12 @@ from models.operation import draw, make_id
 from pipeline import arrays
 from pipeline.crash import crash_point
 from pipeline.prepared import Prepared
+from pipeline.receipt import Accepted, Behind, Receipt, Stored, Submission, replay
 
 # Advisory locks come in pairs of integers: (what for, ledger).
 ACCEPT_LOCK = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """One operation on its way in. `body` is canonical JSON (strict_json.canonical)."""
-
-    key: str
-    kind: str
-    body: bytes
-    principal: bytes
-
-
-class Accepted(NamedTuple):
-    """It is in the log, committed. `body` is what the log holds."""
-
-    position: int
-    id: UUID
-    accepted_at: dt.datetime
-    replayed: bool
-
-
-class Reused(NamedTuple):
-    """422: the key belongs to other content; which members differ (never their old values)."""
-
-    differing: tuple[str, ...]
-
-
-class Behind(NamedTuple):
-    """503: so many operations of the ledger wait to be posted that no more are taken."""
-
-    lag: int
-
-
-Receipt = Accepted | Reused | Behind
+# What the database answers for the log of a deleted tenant (migration 0021).
+TENANT_DELETED = "TRD01"
 
 
 class CommitUnknownError(psycopg2.OperationalError):
@@ -76,20 +45,13 @@ class CommitUnknownError(psycopg2.OperationalError):
         self.receipts = receipts
 
 
-class Stored(NamedTuple):
-    """What a key's first operation was."""
-
-    key: str
-    kind: str
-    body: bytes
-    accepted: Accepted
-
-
 BEGIN = """
 BEGIN;
 SELECT set_config('trident.tenant', %(tenant)s::text, true),
        pg_advisory_xact_lock(%(lock)s, %(ledger)s);
 """
+
+LOCK = "SELECT pg_advisory_xact_lock(%(lock)s, %(ledger)s);\n"
 
 # LATERAL ... LIMIT 1 is an index look-up per row whatever the planner believes about a table that
 # autovacuum has not analyzed yet; a plain join went quadratic on a fresh database.
@@ -171,6 +133,20 @@ def accept(
     return receipts
 
 
+def append(
+    cursor: Any, ledger: LedgerRef, submissions: Sequence[Submission], max_lag: int
+) -> list[Receipt]:
+    """As accept, within a READ COMMITTED transaction of the tenant that is open already.
+
+    Nobody else writes to the ledger's log until it ends, so this comes last in it. Raises psycopg2
+    errors, after which the transaction can only be rolled back.
+    """
+    receipts, row = _place(cursor, LOCK + LOOK_UP.on(cursor), ledger, submissions, max_lag)
+    if row is not None:
+        cursor.execute(INSERT.on(cursor), row)
+    return receipts
+
+
 def is_lost(connection: Any, error: psycopg2.Error) -> bool:
     """Whether the connection is gone: broken (class 08) or ended by the server (57P01-57P03)."""
     return bool(connection.closed) or (error.pgcode or "").startswith(("08", "57P"))
@@ -193,19 +169,39 @@ def key_hash(key: str) -> str:
 def _accept(
     cursor: Any, ledger: LedgerRef, submissions: Sequence[Submission], max_lag: int
 ) -> list[Receipt]:
+    look_up, insert = LOOK_UP.on(cursor), INSERT.on(cursor)
+    receipts, row = _place(cursor, BEGIN + look_up, ledger, submissions, max_lag)
+    if row is None:
+        cursor.execute("ROLLBACK")
+        return receipts
+    crash_point("accept.before_commit")
+    try:
+        cursor.execute(insert + "COMMIT", row)
+    except psycopg2.Error as error:
+        if is_lost(cursor.connection, error):
+            raise CommitUnknownError(receipts) from error
+        raise
+    return receipts
+
+
+def _place(
+    cursor: Any,
+    look_up: str,
+    ledger: LedgerRef,
+    submissions: Sequence[Submission],
+    max_lag: int,
+) -> tuple[list[Receipt], dict[str, Any] | None]:
+    """The receipts, and what INSERT takes; None if there is nothing new. `look_up` locks first."""
     scope = {"tenant": ledger.tenant_id, "ledger": ledger.ledger_id, "lock": ACCEPT_LOCK}
     hashes = {s.key: key_hash(s.key) for s in submissions}
-    look_up, insert = LOOK_UP.on(cursor), INSERT.on(cursor)
-    cursor.execute(BEGIN + look_up, {**scope, "hashes": arrays.words(hashes.values())})
+    cursor.execute(look_up, {**scope, "hashes": arrays.words(hashes.values())})
     rows = cursor.fetchall()
     last, posted, now = rows[0][6:]
     log = _Log(ledger.ledger_id, last, posted, now, iter(draw(len(submissions))))
     known = {row[3]: _stored(row) for row in rows if row[0] is not None}
     receipts = [_receive(submission, known, log, max_lag) for submission in submissions]
     if not log.fresh:
-        cursor.execute("ROLLBACK")
-        return receipts
-    crash_point("accept.before_commit")
+        return receipts, None
     fresh = [submission for submission, _ in log.fresh.values()]
     accepted = [receipt for _, receipt in log.fresh.values()]
     columns = {
@@ -218,13 +214,7 @@ def _accept(
         "bodies": arrays.texts([s.body.decode() for s in fresh]),
         "principals": arrays.texts([s.principal.decode() for s in fresh]),
     }
-    try:
-        cursor.execute(insert + "COMMIT", {**scope, **columns})
-    except psycopg2.Error as error:
-        if is_lost(cursor.connection, error):
-            raise CommitUnknownError(receipts) from error
-        raise
-    return receipts
+    return receipts, {**scope, **columns}
 
 
 @dataclass(slots=True)
@@ -255,11 +245,11 @@ class _Log:
 def _receive(submission: Submission, known: dict[str, Stored], log: _Log, max_lag: int) -> Receipt:
     key = submission.key
     if key in known:
-        return _replay(known[key], submission)
+        return replay(known[key], submission)
     if key in log.fresh:  # an equal key earlier in this group: as if it were stored
         first, accepted = log.fresh[key]
         stored = Stored(key, first.kind, first.body, accepted._replace(replayed=True))
-        return _replay(stored, submission)
+        return replay(stored, submission)
     if log.lag >= max_lag:
         return Behind(log.lag)
     return log.append(submission)
@@ -269,18 +259,3 @@ def _stored(row: tuple[Any, ...]) -> Stored:
     position, id_, accepted_at, key, kind, body = row[:6]
     accepted = Accepted(position, id_, accepted_at, replayed=True)
     return Stored(key, kind, body.encode(), accepted)
-
-
-def _replay(stored: Stored, submission: Submission) -> Receipt:
-    if stored.body == submission.body and stored.kind == submission.kind:
-        return stored.accepted
-    return Reused(differing_members(stored, submission))
-
-
-def differing_members(stored: Stored, submission: Submission) -> tuple[str, ...]:
-    """The names of the members in which two contents differ."""
-    before = {"kind": stored.kind, **orjson.loads(stored.body)}
-    now = {"kind": submission.kind, **orjson.loads(submission.body)}
-    absent = object()
-    names = before.keys() | now.keys()
-    return tuple(sorted(n for n in names if before.get(n, absent) != now.get(n, absent)))

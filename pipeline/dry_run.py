@@ -15,12 +15,13 @@ from sqlalchemy import Connection
 
 from models.ledger import LedgerRef
 from pipeline import arrays
-from pipeline.accept import Submission, key_hash
+from pipeline.accept import key_hash
 from pipeline.authorize import permission
 from pipeline.ledger import Books, Decision, Entry, Posting
 from pipeline.load import load
 from pipeline.perform import entry_of, perform
 from pipeline.progress import read_progress
+from pipeline.receipt import Submission
 from pipeline.refusal import Refusal
 from pipeline.stage import Claim, Operation, Span
 from pipeline.validate import meaning

@@ -13,9 +13,10 @@ from uuid import UUID
 from models.db import app_engine, raw_connection
 from models.ledger import LedgerRef
 from models.operation import show_id
-from pipeline.accept import Receipt, Submission, accept, rollback
+from pipeline.accept import accept, rollback
 from pipeline.idempotency import DUE
 from pipeline.principal import SCHEDULER
+from pipeline.receipt import Receipt, Submission
 from pipeline.stage import RUN_BYTES
 from pipeline.strict_json import canonical
 

@@ -29,7 +29,7 @@ class Prepared:
     def on(self, cursor: Any) -> str:
         """The text that executes it on this connection, which knows it from now on.
 
-        Call it outside a transaction: a failed one would leave us believing what is not so.
+        What a connection knows outlives a transaction that is rolled back.
         """
         known = _known.setdefault(cursor.connection, set())
         if self._name not in known:

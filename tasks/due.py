@@ -18,8 +18,8 @@ from sqlalchemy import text
 from models.db import sweeper_engine
 from models.ledger import LedgerRef
 from models.settings import settings
-from pipeline.accept import Accepted, Receipt
 from pipeline.due import submit_due
+from pipeline.receipt import Accepted, Receipt
 from tasks.app import app
 from tasks.ring import broker, ring_now
 

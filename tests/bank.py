@@ -8,8 +8,9 @@ from sqlalchemy import text
 
 from models.db import app_engine, raw_connection, tenant_reading, tenant_writing
 from models.ledger import LedgerRef
-from pipeline.accept import Accepted, Receipt, Submission, accept
+from pipeline.accept import accept
 from pipeline.drain import drain
+from pipeline.receipt import Accepted, Receipt, Submission
 from pipeline.stage import STAGES
 from pipeline.strict_json import canonical
 

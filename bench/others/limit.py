@@ -21,9 +21,9 @@ from queue import Queue
 from bench.measure import PRINCIPAL, owner_connection
 from models.db import app_engine, raw_connection
 from models.ledger import LedgerRef
-from pipeline.accept import Submission
 from pipeline.arrays import texts
 from pipeline.notify import CHANNEL
+from pipeline.receipt import Submission
 from pipeline.stage import LOCKS
 
 RUN = 10_000

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.accept import Accepted
 from pipeline.crash import AT_A_STAGE
 from pipeline.drain import drain
+from pipeline.receipt import Accepted
 from pipeline.stage import STAGES
 from tasks.ring import ring_now
 from tests.acceptance.conftest import ROOT

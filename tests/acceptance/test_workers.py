@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.accept import Accepted
+from pipeline.receipt import Accepted
 from pipeline.search.codes import SEGMENT
 from tasks.chain import AUDIT, NOTIFY, POST, step
 from tasks.ring import broker, publish, ring_now

@@ -12,7 +12,7 @@ from api import writer as writer_module
 from api.parcel import Lines, Parcel, Unstored
 from api.writer import Writer
 from models.ledger import LedgerRef
-from pipeline.accept import Accepted, Behind
+from pipeline.receipt import Accepted, Behind
 from tests.api.writing import Rung, locked, positions, submission
 from tests.bank import Bank, new_ledger
 

@@ -7,8 +7,8 @@ import pytest
 
 from models.ledger import LedgerRef
 from models.operation import parse_id
-from pipeline.accept import Accepted
 from pipeline.idempotency import DUE
+from pipeline.receipt import Accepted
 from tests.api.caller import Caller, new_key, problem, transfer
 from tests.api.conftest import Bellman, work
 from tests.api.test_openapi import faults

@@ -11,8 +11,8 @@ from api.state import NAME
 from api.waiting import WAIT, Listener, Watch
 from models.db import intake_engine
 from models.ledger import LedgerRef
-from pipeline.accept import Accepted
 from pipeline.drain import drain
+from pipeline.receipt import Accepted
 from tests.api.caller import Caller, transfer
 from tests.api.conftest import Bellman, work
 from tests.api.proxy import Proxy

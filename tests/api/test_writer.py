@@ -11,7 +11,7 @@ from api import writer as writer_module
 from api.parcel import Unstored
 from api.writer import Writer
 from models.ledger import LedgerRef
-from pipeline.accept import Accepted, Reused
+from pipeline.receipt import Accepted, Reused
 from tests.api.proxy import Proxy, end_connections
 from tests.api.writing import BODY, Rung, locked, positions, submission
 

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from api.parcel import Answer
 from models.db import app_engine, raw_connection
 from models.ledger import LedgerRef
-from pipeline.accept import ACCEPT_LOCK, Accepted, Submission
+from pipeline.accept import ACCEPT_LOCK
+from pipeline.receipt import Accepted, Submission
 from tests.api.caller import new_key
 from tests.bank import ADMIN
 

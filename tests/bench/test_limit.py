@@ -6,7 +6,7 @@ import pytest
 
 from bench.measure import Pair, transfers, uniform
 from bench.others import limit
-from pipeline.accept import Submission
+from pipeline.receipt import Submission
 from pipeline.verify.verify import verify
 from tests.bank import Bank, new_ledger
 

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable
 import orjson
 
 from models.ledger import LedgerRef
-from pipeline.accept import Accepted, Reused, key_hash
+from pipeline.accept import key_hash
 from pipeline.progress import Progress
+from pipeline.receipt import Accepted, Reused
 from pipeline.stage import STAGES, Operation
 from pipeline.verify.accounts import AccountsCheck
 from pipeline.verify.chain import ChainCheck

@@ -26,7 +26,7 @@ from api.parcel import Answer, Unstored
 from api.writer import Writer
 from models.ledger import LedgerRef
 from models.operation import make_id, show_id
-from pipeline.accept import Accepted, Behind, Submission
+from pipeline.receipt import Accepted, Behind, Submission
 from pipeline.strict_json import canonical
 from tests.chaos.fake_broker import request_of
 from tests.chaos.fake_driver import Engine

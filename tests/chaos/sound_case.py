@@ -4,8 +4,8 @@ from typing import Any
 
 from models.operation import make_id, show_id
 from pipeline import heads
-from pipeline.accept import Accepted
 from pipeline.principal import SCHEDULER
+from pipeline.receipt import Accepted
 from pipeline.strict_json import canonical
 from tests.bank import ADMIN, Bank, new_ledger, transfer
 from tests.chaos.books import check_books, notified

@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 
 from models.ledger import LedgerRef
-from pipeline.accept import Submission
 from pipeline.principal import SCHEDULER
+from pipeline.receipt import Submission
 from pipeline.strict_json import canonical
 from tests.chaos import workload_rules
 from tests.chaos.workload_mix import CALENDAR, DECIDING, SORTED, SORTS

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from models.operation import show_id
-from pipeline.accept import Accepted
+from pipeline.receipt import Accepted
 from pipeline.strict_json import canonical
 from tests.bank import Bank, transfer
 from tests.cli.conftest import Trident

@@ -9,8 +9,8 @@ import pytest
 
 from models.db import tenant_reading
 from models.operation import show_id
-from pipeline.accept import Accepted
 from pipeline.idempotency import DUE
+from pipeline.receipt import Accepted
 from pipeline.schedules import page
 from tests.bank import Bank, transfer
 from tests.cli.conftest import Trident

@@ -9,8 +9,8 @@ import psycopg2
 import pytest
 
 from models.operation import show_id
-from pipeline.accept import Accepted
 from pipeline.drain import drain
+from pipeline.receipt import Accepted
 from pipeline.strict_json import canonical
 from tests.bank import Bank, transfer
 from tests.pipeline.test_decision_guards import decision

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from models.operation import show_id
-from pipeline.accept import Accepted
+from pipeline.receipt import Accepted
 from tests.bank import Bank, transfer
 from tests.pipeline.test_approvals import ANN, CLERK, answer, approve, pay, person, rejections, rule
 from tests.pipeline.test_holds import decisions, proves, totals

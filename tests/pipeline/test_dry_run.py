@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 
 from models.db import tenant_reading
 from models.operation import show_id
-from pipeline.accept import Accepted, Submission
 from pipeline.dry_run import DryRun, Outlook
+from pipeline.receipt import Accepted, Submission
 from pipeline.strict_json import canonical
 from tests.bank import ADMIN, Bank, new_ledger, transfer
 from tests.pipeline.logs import LOGS, START

@@ -12,9 +12,9 @@ import pytest
 
 from models.ledger import LedgerRef
 from models.operation import show_id
-from pipeline.accept import Accepted, Behind
 from pipeline.drain import drain
 from pipeline.due import submit_due
+from pipeline.receipt import Accepted, Behind
 from tasks import due
 from tasks.due import Memory, due_task, in_turns, read_memories, read_waiting, remember, submit_all
 from tasks.ring import WAITING_KEY, broker

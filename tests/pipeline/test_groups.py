@@ -8,12 +8,12 @@ import psycopg2
 import pytest
 
 from models.operation import show_id
-from pipeline.accept import Accepted
 from pipeline.audit import AuditStopError
 from pipeline.drain import drain
 from pipeline.kinds import OFFERED, group
 from pipeline.ledger import Account, Books
 from pipeline.perform import perform
+from pipeline.receipt import Accepted
 from pipeline.refusal import Refusal
 from pipeline.through import through
 from tests.bank import Bank, transfer

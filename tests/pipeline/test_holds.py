@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from models.operation import make_id, show_id
-from pipeline.accept import Accepted
 from pipeline.kinds import OFFERED
 from pipeline.ledger import TOTAL_MAX
 from pipeline.principal import SCHEDULER
+from pipeline.receipt import Accepted
 from pipeline.strict_json import canonical
 from pipeline.through import through
 from pipeline.verify.verify import verify

@@ -9,9 +9,9 @@ import pytest
 from models.db import tenant_reading
 from models.operation import address_of, make_id, show_id
 from pipeline import due
-from pipeline.accept import Accepted, Submission
 from pipeline.dry_run import DryRun
 from pipeline.due import submit_due
+from pipeline.receipt import Accepted, Submission
 from pipeline.strict_json import canonical
 from tests.bank import ADMIN, Bank, transfer
 from tests.pipeline.test_due import MANY, SOON_S

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline import dry_run, stage
-from pipeline.accept import Accepted
+from pipeline.receipt import Accepted
 from pipeline.strict_json import canonical
 from pipeline.verify.verify import verify
 from tests.bank import Bank, new_ledger, transfer

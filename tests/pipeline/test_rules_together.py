@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from models.operation import show_id
-from pipeline.accept import Accepted
+from pipeline.receipt import Accepted
 from pipeline.strict_json import canonical
 from tests.bank import Bank, transfer
 from tests.pipeline.test_holds import BY_TIME, proves

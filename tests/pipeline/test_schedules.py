@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from models.operation import show_id
-from pipeline.accept import Accepted
 from pipeline.due import submit_due
+from pipeline.receipt import Accepted
 from pipeline.strict_json import canonical
 from pipeline.through import through
 from tests.bank import ADMIN, Bank, transfer

@@ -9,10 +9,11 @@ import pytest
 
 from models.db import app_engine, raw_connection
 from models.ledger import LedgerRef
-from pipeline.accept import Accepted, Behind, Reused, rollback
+from pipeline.accept import rollback
 from pipeline.drain import EFFECTS, drain, run_once
 from pipeline.judge import validate_and_authorize
 from pipeline.poison import LONE_ATTEMPTS_MAX
+from pipeline.receipt import Accepted, Behind, Reused
 from pipeline.stage import LOCKS, RUN_OPERATIONS, STAGES, Claim, MissingOperationsError, claim
 from pipeline.stage import operations as claimed_operations
 from tests.bank import Bank, new_ledger, transfer

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from models.operation import show_id
-from pipeline.accept import Accepted
 from pipeline.principal import SCHEDULER
+from pipeline.receipt import Accepted
 from pipeline.strict_json import canonical
 from tests.bank import Bank, transfer
 from tests.chaos.planted import deciding

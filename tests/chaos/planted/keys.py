@@ -14,7 +14,8 @@ import psycopg2
 import pipeline.accept
 import tasks.ring
 from models.ledger import LedgerRef
-from pipeline.accept import LOOK_UP, Accepted, Receipt, Submission
+from pipeline.accept import LOOK_UP
+from pipeline.receipt import Accepted, Receipt, Submission
 from tests.bank import Bank
 from tests.chaos.planted.real_servers import expect, first_fault, owner, prepared, servers
 

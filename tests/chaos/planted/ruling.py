@@ -16,8 +16,8 @@ import pipeline.kinds.group
 import pipeline.load
 import pipeline.perform
 from pipeline import decide, due, limits
-from pipeline.accept import Submission
 from pipeline.ledger import Books, Entry, Target, Usage
+from pipeline.receipt import Submission
 from pipeline.refusal import Refusal
 from tests.chaos.planted.interleaving import Planted, anything, flushed
 
