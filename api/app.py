@@ -11,6 +11,7 @@ from api import (
     docs,
     dry_runs,
     errors,
+    events,
     external_statements,
     health,
     jwks,
@@ -24,12 +25,14 @@ from api import (
     rules,
     schedules,
     statements,
+    tenant,
     tokens,
 )
 from api.books import Books
 from api.checked import Checked
 from api.converters import AccountCode
 from api.state import State, attach
+from api.tenancy import Tenancy
 from api.waiting import Listener
 from api.writer import Ring, Writer
 from models.db import intake_engine
@@ -61,6 +64,8 @@ def create_app(ring: Ring | None = None) -> Flask:
 
     api = openapi_document.make(app)
     for blueprint in (
+        tenant,
+        events,
         ledgers,
         accounts,
         operations,
@@ -81,9 +86,18 @@ def create_app(ring: Ring | None = None) -> Flask:
     docs.register(app, api)
     errors.register(app)
 
-    writer = Writer(engine, ring or ringer().add, settings().max_lag)
-    verified = tokens.Tokens(engine)
-    attach(app, State(engine, writer, Listener(engine), verified, Books(engine), Checked()))
+    told = ring or ringer().add
+    held = State(
+        engine=engine,
+        writer=Writer(engine, told, settings().max_lag),
+        listener=Listener(engine),
+        tokens=tokens.Tokens(engine),
+        books=Books(engine),
+        checked=Checked(),
+        tenancy=Tenancy(engine),
+        ring=told,
+    )
+    attach(app, held)
     return app
 
 

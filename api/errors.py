@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, TimeoutError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from api.answers import dump
+from pipeline.accept import TENANT_DELETED
 from pipeline.reconcile.errors import CODES as RECONCILE_CODES
 from pipeline.reconcile.errors import ReconcileError, Unreadable
 
@@ -71,6 +72,7 @@ PROBLEMS = {
     "invalid_request": ProblemType(422, "A member or parameter is missing or wrong."),
     "filter_unserved": ProblemType(422, "No index serves this search."),
     "report_too_large": ProblemType(422, "The report would be too large in this form."),
+    "currency_not_allowed": ProblemType(422, "The tenant does not have this currency."),
     "unknown_kind": ProblemType(422, "There is no such kind of operation."),
     "idempotency_key_reused": ProblemType(422, "The idempotency key belongs to another content."),
     "unstorable": ProblemType(422, "The database refused this content."),
@@ -249,6 +251,8 @@ def _advice(error: HTTPException) -> str:
 def _from_database(error: Exception) -> Response:
     """What the database could not do now, it may do later; a bug in our SQL it will not."""
     cause = getattr(error, "orig", error)
+    if getattr(cause, "pgcode", None) == TENANT_DELETED:
+        return Problem("token_invalid", "The token's tenant is deleted.").response()
     transient = isinstance(
         cause, psycopg2.OperationalError | psycopg2.InterfaceError | TimeoutError
     ) or isinstance(error, DisconnectionError)

@@ -8,6 +8,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from api.auth import demand
 from api.errors import Problem, invalid
+from api.state import state
 from api.tokens import Principal
 from pipeline.idempotency import RESERVED, BadKey, check_key
 from pipeline.kinds import OFFERED
@@ -117,7 +118,10 @@ def read_kind(who: Principal, key: str, name: str, members: Any) -> Read:
         body = kind.schema.load(members)
     except ValidationError as error:
         raise invalid(error) from None
-    return Read(Submission(key, name, canonical(body), who.stored), body)
+    tenancy = state().tenancy
+    tenancy.check_currencies(who.tenant_id, name, body)
+    principal = tenancy.recorded(who.tenant_id, who.stored)
+    return Read(Submission(key, name, canonical(body), principal), body)
 
 
 def read_item(who: Principal, item: Any, kind: str | None = None) -> Read:

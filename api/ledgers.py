@@ -19,6 +19,7 @@ from api.parameters import LedgerRequestSchema, PageQuery
 from api.queries import FACTS
 from api.state import state
 from models.db import tenant_reading, tenant_writing
+from pipeline.events import Event, record
 
 blueprint = Blueprint(
     "Ledgers",
@@ -60,8 +61,11 @@ def create() -> Response:
             created_at = connection.execute(
                 INSERT, {"tenant": who.tenant_id, "name": name}
             ).scalar()
+            event = Event("ledger.created", who.subject, target=f"ledger:{name}")
+            recorded = record(connection, who.tenant_id, event)
     except IntegrityError as error:
         raise _refusal(error, name) from None
+    state().ring(*recorded)
     return answer(_shown(name, created_at), 201, {"Location": f"/v1/ledgers/{name}"})
 
 

@@ -198,7 +198,8 @@ def book_difference(ledger: str, code: str) -> Response:
         )
         prepared = differences.prepare(connection, of, wish, by=who.subject)
     demand(who, KINDS[prepared.kind].roles)
-    submission = Submission(prepared.key, prepared.kind, canonical(prepared.body), who.stored)
+    principal = state().tenancy.recorded(who.tenant_id, who.stored)
+    submission = Submission(prepared.key, prepared.kind, canonical(prepared.body), principal)
     outcome, waited_s = outcomes.hand_in(
         book, Read(submission, prepared.body), wanted_wait_s(DEFAULT_WAIT_S)
     )

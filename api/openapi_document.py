@@ -15,10 +15,12 @@ from api import (
     schemas_reports,
     schemas_rules,
     schemas_schedules,
+    schemas_tenant,
     schemas_tried,
 )
 from api.converters import AccountCode
 from api.openapi import IDEMPOTENCY_KEY
+from models.tenant_settings import TenantSettingsSchema
 from pipeline.kinds import OFFERED
 
 VERSION = "3.1.0"
@@ -83,6 +85,7 @@ def _add_answers(api: Api) -> None:
         schemas_schedules.ScheduleStateSchema,
         schemas_schedules.OccurrenceSchema,
         schemas_rules.WaitingOperationSchema,
+        schemas_tenant.EventSchema,
         *openapi_reconciliations.LISTS,
     )
     shapes: tuple[type[Schema], ...] = (
@@ -95,6 +98,8 @@ def _add_answers(api: Api) -> None:
         schemas.HealthSchema,
         schemas_keys.JwkSetSchema,
         schemas_rules.SettingsSchema,
+        TenantSettingsSchema,
+        schemas_tenant.TenantSchema,
         *schemas_reports.SHAPES,
         *openapi_reconciliations.SHAPES,
         *lists,

@@ -7,6 +7,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from api.books import NAME_PATTERN
 from api.paging import LIMIT_DEFAULT, LIMIT_MAX
+from models.ledger import RESERVED
 from pipeline.kinds.fields import check_code
 
 # What an item's status says; the problem in `error` says the rest.
@@ -42,7 +43,8 @@ class Moment(fields.Field[dt.datetime]):
         return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 
-def _moment(description: str) -> Moment:
+def moment(description: str) -> Moment:
+    """A parameter that is a time."""
     return Moment(metadata=says(description, type="string", format="date-time"))
 
 
@@ -70,8 +72,8 @@ class TimesQuery(PageQuery):
         validate=validate.OneOf(ORDERS),
         metadata=says("Which end of the log comes first."),
     )
-    since = _moment("Accepted at this time or later.")
-    until = _moment("Accepted before this time.")
+    since = moment("Accepted at this time or later.")
+    until = moment("Accepted before this time.")
 
 
 class AccountsQuery(PageQuery):
@@ -85,6 +87,8 @@ def _check_name(name: str) -> None:
         raise ValidationError(
             "A ledger's name is 1 to 63 small letters, digits and hyphens, no hyphen first."
         )
+    if name.startswith(RESERVED):
+        raise ValidationError(f"Names that begin with {RESERVED} are Trident's own.")
 
 
 class LedgerRequestSchema(Schema):

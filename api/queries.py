@@ -98,7 +98,8 @@ ACCOUNTS_PAGE = ACCOUNT_COLUMNS + " AND code > %(after)s ORDER BY code LIMIT %(m
 
 LEDGERS_PAGE = """
 SELECT name, created_at FROM ledgers
- WHERE tenant_id = %(tenant)s AND name > %(after)s ORDER BY name LIMIT %(many)s
+ WHERE tenant_id = %(tenant)s AND name > %(after)s AND NOT starts_with(name, 'trident-')
+ ORDER BY name LIMIT %(many)s
 """
 
 LEDGER = """

@@ -8,7 +8,7 @@ from marshmallow import INCLUDE, Schema, fields
 
 from api.parameters import BULK_STATUSES
 from api.schema_fields import choice, flag, integer, minor, says, text, time
-from pipeline.kinds import KINDS
+from pipeline.kinds import OF_BOOKS
 from pipeline.ledger import TYPES
 from pipeline.search.found import STATUSES
 
@@ -179,7 +179,7 @@ class ListedOperationSchema(Schema):
     object = text("`operation`")
     ledger = text("The ledger that it belongs to.")
     position = integer("Its place in the log: 1, 2, 3 …")
-    kind = choice(tuple(KINDS), "What it does.")
+    kind = choice(OF_BOOKS, "What it does.")
     status = choice(
         STATUSES,
         "`posted` and `rejected` are final; `pending` waits for an operation that decides it.",

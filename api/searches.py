@@ -7,7 +7,7 @@ from marshmallow import fields, pre_load, validate
 
 from api.errors import Problem
 from api.parameters import TimesQuery, says
-from pipeline.kinds import KINDS
+from pipeline.kinds import OF_BOOKS
 from pipeline.kinds.fields import check_code, check_currency
 from pipeline.ledger import AMOUNT_MAX
 from pipeline.search.found import STATUSES
@@ -64,7 +64,7 @@ class OperationsQuery(AmountsQuery):
     """Filters of a ledger's operations; all that are given must fit."""
 
     status = fields.String(validate=validate.OneOf(STATUSES), metadata=says("Their status now."))
-    kind = fields.String(validate=validate.OneOf(tuple(KINDS)), metadata=says("Their kind."))
+    kind = fields.String(validate=validate.OneOf(OF_BOOKS), metadata=says("Their kind."))
     account = fields.String(
         validate=check_code, metadata=says("The code of an account that they posted to.")
     )

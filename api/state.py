@@ -8,16 +8,17 @@ from sqlalchemy import Engine
 
 from api.books import Books
 from api.checked import Checked
+from api.tenancy import Tenancy
 from api.tokens import Tokens
 from api.waiting import Listener
-from api.writer import Writer
+from api.writer import Ring, Writer
 
 NAME = "trident"
 
 
 @dataclass(frozen=True)
 class State:
-    """The writer, the listener and what is remembered."""
+    """The writer, the listener, what is remembered, and who is told of new operations."""
 
     engine: Engine
     writer: Writer
@@ -25,6 +26,8 @@ class State:
     tokens: Tokens
     books: Books
     checked: Checked
+    tenancy: Tenancy
+    ring: Ring
 
     def stop(self) -> None:
         """End the threads; requests are refused from now on."""

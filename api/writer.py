@@ -25,7 +25,7 @@ from api.parcel import Answer, ClosedError, FullError, Group, Lines, Parcel, Uns
 from models.db import raw_connection
 from models.ledger import LedgerRef
 from models.settings import SettingsError
-from pipeline.accept import CommitUnknownError, accept, is_lost
+from pipeline.accept import TENANT_DELETED, CommitUnknownError, accept, is_lost
 from pipeline.receipt import Accepted, Submission
 
 # Ledgers that are written side by side: their fsyncs are shared by Postgres' own group commit, and
@@ -59,6 +59,7 @@ DOWN = Unstored("intake_down", f"The API process must be restarted. {AGAIN}")
 TIMED_OUT = Unstored("intake_timeout", f"It may have been stored. {AGAIN}")
 BUSY = Unstored("ledger_busy", f"Nothing was stored. {AGAIN}")
 AWAY = Unstored("database_unavailable", f"Nothing was stored. {AGAIN}")
+DELETED = Unstored("token_invalid", "The token's tenant is deleted. Nothing was stored.")
 BROKEN = Unstored("internal_error", f"It may have been stored. {AGAIN}")
 UNSTORABLE = Unstored("unstorable", "Nothing was stored: change the content before you try again.")
 
@@ -205,6 +206,8 @@ class _Thread(threading.Thread):
             code = error.pgcode or ""
             if code.startswith(DATA_CLASSES):
                 return self._halve(ledger, submissions, due)
+            if code == TENANT_DELETED:
+                return [DELETED] * len(submissions)
             log.warning("group_not_stored", ledger=ledger.ledger_id, code=code)
             return [BUSY if code in TIMEOUTS else AWAY] * len(submissions)
 

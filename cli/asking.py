@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from models.db import tenant_reading
 from models.ledger import LedgerRef, ledgers_of
-from models.tenant import UnknownTenantError, tenant_id_of
+from models.tenant import UnknownTenantError, tenant_id_of, tenant_state
 
 EXIT_FAULT = 1
 EXIT_USAGE = 2
@@ -120,6 +120,19 @@ def patient_reading(tenant_id: int) -> Iterator[Connection]:
             {"wait": f"{PAGER_WAIT_MIN}min"},
         )
         yield connection
+
+
+def the_open_ledger(tenant: str, name: str) -> LedgerRef:
+    """The same, where something will be put into its log; raises Unfulfillable."""
+    ledger = the_ledger(tenant, name)
+    with tenant_reading(ledger.tenant_id) as connection:
+        found = tenant_state(connection, ledger.tenant_id)
+    if found is not None and found.deleted:
+        raise Unfulfillable(
+            f"Tenant {found.name} is deleted: nothing is accepted in its name."
+            f" `trident tenants restore {found.name}` takes it back."
+        )
+    return ledger
 
 
 def the_ledger(tenant: str, name: str) -> LedgerRef:

@@ -20,7 +20,7 @@ from cli.asking import (
     json_option,
     ledger_option,
     tenant_option,
-    the_ledger,
+    the_open_ledger,
 )
 from cli.bar import bar
 from cli.feed import WINDOW, DatabaseAwayError
@@ -112,7 +112,7 @@ def run_import(
     **options: Any,
 ) -> None:
     """Import with a bar, report, and exit with the code that says how it went."""
-    books = the_ledger(tenant, ledger)
+    books = the_open_ledger(tenant, ledger)
     steps = [Step()]
     if dry_run:
         with failing_clearly(steps), bar(shown_name(file)) as show:

@@ -8,7 +8,7 @@ import getpass
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ from cli.feed import WINDOW, Counts, Feed
 from cli.files import CheckedFile, checked, shown_name
 from cli.rejected import SUFFIX, RejectedFile
 from cli.rows import ACCOUNTS, OPERATIONS, Form
-from models.db import app_engine
+from models.db import app_engine, tenant_reading
 from models.ledger import LedgerRef
+from models.tenant import tenant_state
 from pipeline.strict_json import canonical
 from tasks.ring import ringer
 
@@ -95,6 +96,7 @@ def _import(
         step.checked = rows
         on_step(step)
 
+    form = of_tenant(form, ledger)
     with checked(path, form, skip_malformed=skip_malformed, on_checked=on_checked) as file:
         rejected = RejectedFile(rejected_path or default_rejected_path(path), file.names)
         feed = Feed(
@@ -134,6 +136,13 @@ def _report(path: Path, ledger: LedgerRef, step: Step, kept: Path | None, second
         seconds=seconds,
         rejected_file=None if kept is None else str(kept),
     )
+
+
+def of_tenant(form: Form, ledger: LedgerRef) -> Form:
+    """The form with the currencies that the ledger's tenant has settled."""
+    with tenant_reading(ledger.tenant_id) as connection:
+        tenant = tenant_state(connection, ledger.tenant_id)
+    return form if tenant is None else replace(form, currencies=tenant.settings.currencies)
 
 
 def default_rejected_path(path: Path) -> Path:

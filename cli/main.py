@@ -28,6 +28,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("cli.verify:verify", "Check the audit chain, the balances and the postings."),
     "sweep": ("cli.sweep:sweep", "Ring once for every ledger that has work waiting."),
     "reindex": ("cli.reindex:reindex", "Make the index of the log anew."),
+    "tenants": ("cli.tenants:tenants", "Create, settle, delete and restore tenants."),
+    "events": ("cli.events:events", "Show who did what beside the books."),
     "db": ("cli.db:db", "Look after the database."),
 }
 

@@ -25,7 +25,7 @@ from cli.statement import utc
 from models.ledger import LedgerRef
 from models.operation import show_id
 from pipeline import money
-from pipeline.kinds import KINDS
+from pipeline.kinds import KINDS, OF_BOOKS
 from pipeline.ledger import AMOUNT_MAX
 from pipeline.search.found import STATUSES, Found, read_found
 from pipeline.search.listing import Listing, UnknownAccountError
@@ -83,7 +83,7 @@ def filter_options(function: Function) -> Function:
     options = (
         click.option("--account", metavar="CODE", help="Posted to this account."),
         click.option("--prefix", metavar="CODE", help="Posted to accounts such as `customers:`."),
-        click.option("--kind", type=click.Choice(list(KINDS)), help="Of this kind."),
+        click.option("--kind", type=click.Choice(OF_BOOKS), help="Of this kind."),
         click.option("--status", type=click.Choice(STATUSES), help="What became of it."),
         click.option("--amount", type=amount, help="Of this amount, in minor units."),
         click.option("--amount-min", type=amount, help="Of this amount or more."),

@@ -14,6 +14,7 @@ from marshmallow import ValidationError, fields
 
 from cli.cells import BadRow, Members, convert
 from cli.records import Record, bad_byte
+from pipeline.currencies import currencies_of
 from pipeline.idempotency import RESERVED, BadKey, check_key
 from pipeline.kinds import OFFERED
 from pipeline.kinds.kind import Kind
@@ -85,16 +86,22 @@ class Form:
     address: Callable[[Members], tuple[str | None, str]]  # takes both out of the members
     unique: str  # the member that two rows of other content may not share
     identity: Callable[[Row], str]  # and how to read it
+    currencies: frozenset[str] | None = None  # those of the tenant; None: any
 
     def row(self, line: int, cells: list[str], members: Members) -> Row:
         """The operation that these members are; raises BadRow."""
         key, kind = self.address(members)
         try:
-            body = canonical(OFFERED[kind].schema.load(members))
+            loaded = OFFERED[kind].schema.load(members)
+            body = canonical(loaded)
         except ValidationError as error:
             raise BadRow(*sorted(flatten(error.messages))) from None
         except orjson.JSONEncodeError:
             raise BadRow(("", "The text is not UTF-8.")) from None
+        if self.currencies is not None:
+            for currency in currencies_of(kind, loaded):
+                if currency not in self.currencies:
+                    raise BadRow(("currency", f"{currency} is none of the tenant's currencies."))
         return Row(line, key or account_key(members["code"], body), kind, body.decode(), cells)
 
 

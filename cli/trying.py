@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.files import CheckedFile, checked, shown_name
-from cli.importing import OnStep, Step, principal
+from cli.importing import OnStep, Step, of_tenant, principal
 from cli.rows import OPERATIONS, Form, Row
 from models.db import tenant_reading
 from models.ledger import LedgerRef
@@ -73,6 +73,7 @@ def try_file(
         step.checked = rows
         on_step(step)
 
+    form = of_tenant(form, ledger)
     with (
         checked(path, form, skip_malformed=skip_malformed, on_checked=on_checked) as file,
         tenant_reading(ledger.tenant_id) as connection,

@@ -16,7 +16,7 @@ from cli.asking import (
     the_ledger,
 )
 from models.db import tenant_reading
-from models.ledger import LedgerRef, ledgers_of
+from models.ledger import EVENTS, LedgerRef, every_ledger_of
 from models.tenant import tenant_id_of
 from pipeline.verify.finding import Finding, first_fault
 from pipeline.verify.verify import verify as verify_ledger
@@ -60,11 +60,12 @@ def verify(ledger: str | None, tenant: str, as_json: bool) -> None:
 
 
 def _ledgers(tenant: str, name: str | None) -> list[LedgerRef]:
-    if name is not None:
+    if name is not None and name != EVENTS:
         return [the_ledger(tenant, name)]
     tenant_id = tenant_id_of(tenant)
     with tenant_reading(tenant_id) as connection:
-        return ledgers_of(connection, tenant_id)
+        every = every_ledger_of(connection, tenant_id)
+    return [ledger for ledger in every if name in (None, ledger.name)]
 
 
 def _verify(books: LedgerRef, *, as_json: bool) -> list[Finding]:

@@ -11,6 +11,8 @@ KEY_PATTERN = re.compile(rf"[!-~](?:[ -~]{{0,{KEY_MAX_LENGTH - 2}}}[!-~])?")
 RESERVED = "trident:"
 # `trident:due:<the id of what waits>:<number>`; ten digits let the keys of one stand in order.
 DUE = RESERVED + "due:{}:{:010d}"
+# Something drawn, so that no two events are the same one.
+EVENT = RESERVED + "event:{}"
 
 
 class BadKey(ValueError):

@@ -10,6 +10,8 @@ from pipeline.refusal import Refusal, refuse
 
 # The role of what Trident submits by itself when its time has come. No client has it.
 SCHEDULER = "scheduler"
+# The role of what tells of events (pipeline/events.py). No client has it.
+RECORDER = "recorder"
 
 
 # A process meets few principals, again and again.

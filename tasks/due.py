@@ -31,17 +31,19 @@ MEMORY_KEY = "trident:due"
 
 log = structlog.get_logger("trident.due")
 
-# One look-up of an index for each ledger.
+# One look-up of an index for each ledger. A deleted tenant's logs take nothing.
 WITH_DUE = text("""
     SELECT l.tenant_id, l.ledger_id, l.name, due.oldest,
            last_position(l.tenant_id, l.ledger_id, 'accept') AS accepted,
            last_position(l.tenant_id, l.ledger_id, 'post') AS posted
       FROM ledgers l
+      JOIN tenants t USING (tenant_id)
      CROSS JOIN LATERAL (
            SELECT due_at AS oldest FROM pending_operations p
             WHERE p.tenant_id = l.tenant_id AND p.ledger_id = l.ledger_id
               AND p.due_at <= now()
             ORDER BY p.due_at LIMIT 1) due
+     WHERE t.deleted_at IS NULL
      ORDER BY due.oldest, l.ledger_id
 """)
 

@@ -38,7 +38,7 @@ DUE = text("""
                    SELECT p.segments FROM search_progress p
                     WHERE p.tenant_id = l.tenant_id AND p.ledger_id = l.ledger_id LIMIT 1), 0)
                        ::bigint * :segment AS indexed
-              FROM ledgers l) l
+              FROM ledgers l WHERE NOT starts_with(l.name, 'trident-')) l
      WHERE notified >= indexed + :segment
        AND (accepted - notified <= :few OR notified >= indexed + :segment * :most)
      ORDER BY ledger_id

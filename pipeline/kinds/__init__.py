@@ -10,6 +10,7 @@ from pipeline.kinds import (
     capture,
     close_account,
     disallow_accounts,
+    event,
     exchange,
     expire,
     freeze_account,
@@ -72,10 +73,13 @@ KINDS: dict[str, Kind] = {
         remove_approval,
         allow_accounts,
         disallow_accounts,
+        event,
     )
 }
 
 
+# Those of the books: events have a ledger of their own.
+OF_BOOKS = tuple(name for name in KINDS if name != event.KIND.name)
 # What clients and files may submit; Trident itself submits the others.
 OFFERED = {name: kind for name, kind in KINDS.items() if not kind.internal}
 

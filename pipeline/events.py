@@ -1,0 +1,157 @@
+"""Events: what people and programs do beside the books, told by a log that cannot be changed.
+
+Each tenant has a ledger of them (models/ledger.py), whose operations are of the kind `event`. They
+pass the stages as any others do, so audit seals who did what in the same kind of chain as what
+became of it in the books, and `trident verify` proves both.
+
+An event is recorded within the transaction of what it tells of: both are there, or neither. What
+was refused has nothing to be recorded with, and is an event of a transaction of its own.
+"""
+
+import datetime as dt
+import secrets
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Connection
+
+from models.ledger import LedgerRef, event_ledger
+from pipeline.accept import append
+from pipeline.halving import position_at
+from pipeline.idempotency import EVENT
+from pipeline.kinds import KINDS
+from pipeline.principal import RECORDER
+from pipeline.receipt import Accepted, Submission
+from pipeline.search.wanted import Range
+from pipeline.strict_json import canonical
+
+# What is told of, with the sentence that the docs have for it.
+ACTIONS = {
+    "tenant.created": "The tenant was created.",
+    "tenant.deleted": "The tenant was deleted: nobody may ask in its name any more.",
+    "tenant.restored": "The tenant was taken back.",
+    "tenant.settings_changed": "Settings of the tenant were changed; `detail` has both.",
+    "tenant.allowed_changed": "What the installation allows it was changed; `detail` has both.",
+    "ledger.created": "A ledger was made.",
+}
+# However far the ledger of events lags, what is done is told: the end of any log.
+ANY_LAG = 2**40
+KEY_BYTES = 16
+# A page looks at so many events, about 0.1 s; one whose filters fit few of them is short, or empty.
+LOOK_MAX = 20_000
+
+
+class Event(NamedTuple):
+    """What is to be recorded. `detail` is small, and holds nothing personal."""
+
+    action: str
+    actor: str
+    outcome: str = "done"
+    target: str | None = None
+    detail: dict[str, Any] | None = None
+
+
+class Recorded(NamedTuple):
+    """Where it will stand once the transaction is committed: ring for it then."""
+
+    ledger: LedgerRef
+    position: int
+
+
+def record(connection: Connection, tenant_id: int, event: Event) -> Recorded:
+    """Tell of what this transaction does, as the last thing in it.
+
+    The transaction is the tenant's (set_tenant). From here to its end nobody else records an event
+    of the tenant.
+    """
+    assert event.action in ACTIONS, f"{event.action} is none of the actions"
+    ledger = event_ledger(connection, tenant_id)
+    assert ledger is not None, f"tenant {tenant_id} has no ledger of events"
+    members = {name: value for name, value in event._asdict().items() if value is not None}
+    body = canonical(KINDS["event"].schema.load(members))
+    principal = canonical({"sub": event.actor, "roles": [RECORDER]})
+    key = EVENT.format(secrets.token_hex(KEY_BYTES))
+    cursor: Any = connection.connection.cursor()
+    with cursor:
+        (receipt,) = append(cursor, ledger, [Submission(key, "event", body, principal)], ANY_LAG)
+    assert isinstance(receipt, Accepted), receipt
+    return Recorded(ledger, receipt.position)
+
+
+class Wanted(NamedTuple):
+    """Which events, newest first; all that is given must fit. `before` is a position."""
+
+    limit: int
+    before: int | None = None
+    action: str | None = None
+    actor: str | None = None
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+
+
+class Told(NamedTuple):
+    """An event of the log. `sealed`: it stands in a block of the audit chain."""
+
+    position: int
+    id: UUID
+    at: dt.datetime
+    sealed: bool
+    body: dict[str, Any]
+
+
+class Page(NamedTuple):
+    """Events, and before which position the next ones are (None: there are no more)."""
+
+    events: list[Told]
+    following: int | None
+
+
+REACHED = """
+SELECT last_position(%(tenant)s, %(ledger)s, 'accept') AS accepted,
+       last_position(%(tenant)s, %(ledger)s, 'audit') AS audited
+"""
+PAGE = """
+SELECT position, id, accepted_at, position <= %(audited)s AS sealed, body::text
+  FROM (SELECT * FROM operations
+         WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s
+           AND position BETWEEN %(low)s AND %(high)s OFFSET 0) o
+ WHERE (body->>'action' = %(action)s OR %(action)s IS NULL)
+   AND (body->>'actor' = %(actor)s OR %(actor)s IS NULL)
+ ORDER BY position DESC LIMIT %(many)s
+"""
+
+
+def read_page(connection: Connection, tenant_id: int, wanted: Wanted) -> Page:
+    """One page of the tenant's events; none of a tenant that does not exist."""
+    ledger = event_ledger(connection, tenant_id)
+    if ledger is None:
+        return Page([], None)
+    scope = {"tenant": tenant_id, "ledger": ledger.ledger_id}
+    reached = connection.exec_driver_sql(REACHED, scope).one()
+    low, high = _within(connection, ledger, wanted, reached.accepted)
+    looked_from = max(low, high - LOOK_MAX + 1)
+    asked = {"action": wanted.action, "actor": wanted.actor, "many": wanted.limit + 1}
+    span = {"low": looked_from, "high": high, "audited": reached.audited}
+    rows = connection.exec_driver_sql(PAGE, {**scope, **asked, **span}).all()
+    events = [_told(*row) for row in rows[: wanted.limit]]
+    if len(rows) > wanted.limit:
+        return Page(events, events[-1].position)
+    return Page(events, looked_from if looked_from > low else None)
+
+
+def _within(
+    connection: Connection, ledger: LedgerRef, wanted: Wanted, accepted: int
+) -> tuple[int, int]:
+    """The first and the last position that may be shown."""
+    low, high = 1, accepted
+    if wanted.since is not None:
+        low = position_at(connection, ledger, Range(1, accepted), wanted.since)
+    if wanted.until is not None:
+        high = position_at(connection, ledger, Range(1, accepted), wanted.until) - 1
+    return low, high if wanted.before is None else min(high, wanted.before - 1)
+
+
+def _told(position: int, id_: Any, at: dt.datetime, sealed: bool, body: str) -> Told:
+    id_ = id_ if isinstance(id_, UUID) else UUID(id_)
+    return Told(position, id_, at, sealed, orjson.loads(body))

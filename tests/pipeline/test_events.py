@@ -1,0 +1,188 @@
+"""Events: recorded with what they tell of, sealed as operations are, and proved by verify."""
+
+import threading
+from collections.abc import Iterator
+
+import psycopg2
+import pytest
+from sqlalchemy import text
+
+from models.db import app_engine, set_tenant, tenant_reading, tenant_writing
+from models.ledger import EVENTS, LedgerRef, event_ledger, find_ledger, ledgers_of
+from models.tenant import owner_writing
+from pipeline.events import LOOK_MAX, Event, Page, Wanted, read_page, record
+from pipeline.tenants import create
+from pipeline.verify.finding import first_fault
+from pipeline.verify.verify import verify
+from tests.bank import Bank
+
+_numbers = iter(range(1, 1000))
+
+
+@pytest.fixture
+def tenant_id(env: dict[str, str]) -> Iterator[int]:
+    """A tenant of its own, with one event: that it was created."""
+    with owner_writing() as connection:
+        tenant, _ = create(connection, f"events-{next(_numbers)}", "cli:test")
+    return tenant.tenant_id
+
+
+def events_of(tenant_id: int) -> Bank:
+    """The tenant's log of events."""
+    with tenant_reading(tenant_id) as connection:
+        ledger = event_ledger(connection, tenant_id)
+    assert ledger is not None
+    return Bank(ledger)
+
+
+def tell(tenant_id: int, actor: str = "cli:test", **more: str) -> None:
+    """Record an event in a transaction of its own."""
+    with tenant_writing(tenant_id) as connection:
+        record(connection, tenant_id, Event("ledger.created", actor, **more))
+
+
+def page(tenant_id: int, **wanted: object) -> Page:
+    """The newest events."""
+    with tenant_reading(tenant_id) as connection:
+        return read_page(connection, tenant_id, Wanted(**{"limit": 50, **wanted}))  # type: ignore[arg-type]
+
+
+def test_an_event_passes_the_five_stages_and_is_sealed(tenant_id: int) -> None:
+    """Before audit it is told as not sealed; afterwards as sealed, and verify proves its ledger."""
+    assert [told.sealed for told in page(tenant_id).events] == [False]
+    bank = events_of(tenant_id)
+    bank.work()
+    (told,) = page(tenant_id).events
+    assert told.sealed
+    assert told.body == {
+        "action": "tenant.created",
+        "actor": "cli:test",
+        "outcome": "done",
+        "target": told.body["target"],
+    }
+    assert bank.rows("SELECT code FROM rejections WHERE ledger_id = :ledger") == []
+    assert first_fault(verify(bank.ledger)) is None
+
+
+def test_a_changed_event_is_found(tenant_id: int) -> None:
+    """Whoever gets past the append-only guards changes no event without verify's notice."""
+    bank = events_of(tenant_id)
+    bank.work()
+    with owner_writing() as connection:
+        set_tenant(connection, tenant_id)
+        connection.execute(text("ALTER TABLE operations DISABLE TRIGGER operations_append_only"))
+        connection.execute(
+            text(
+                "UPDATE operations SET body = replace(body::text, 'cli:test', 'cli:mary')::json"
+                " WHERE tenant_id = :tenant"
+            ),
+            {"tenant": tenant_id},
+        )
+        connection.execute(
+            text("ALTER TABLE operations ENABLE ALWAYS TRIGGER operations_append_only")
+        )
+    fault = first_fault(verify(bank.ledger))
+    assert fault is not None
+    assert "1" in str(fault)
+
+
+def test_action_and_event_are_both_there_or_neither(tenant_id: int) -> None:
+    """What fails after its event was recorded takes the event with it, and the other way round."""
+    insert = text("INSERT INTO ledgers (tenant_id, name) VALUES (:tenant, :name)")
+    with pytest.raises(RuntimeError), tenant_writing(tenant_id) as connection:
+        connection.execute(insert, {"tenant": tenant_id, "name": "undone"})
+        record(connection, tenant_id, Event("ledger.created", "cli:test"))
+        raise RuntimeError
+    with pytest.raises(AssertionError), tenant_writing(tenant_id) as connection:
+        connection.execute(insert, {"tenant": tenant_id, "name": "untold"})
+        record(connection, tenant_id, Event("nobody.knows", "cli:test"))
+    with tenant_reading(tenant_id) as connection:
+        assert [ledger.name for ledger in ledgers_of(connection, tenant_id)] == ["main"]
+    assert [told.body["action"] for told in page(tenant_id).events] == ["tenant.created"]
+    tell(tenant_id)  # what the rolled back transactions prepared serves still
+    assert [told.position for told in page(tenant_id).events] == [2, 1]
+
+
+def test_events_of_many_at_once_stand_one_behind_the_other(tenant_id: int) -> None:
+    """Twenty transactions at the same time: twenty positions, no gap."""
+    threads = [threading.Thread(target=tell, args=(tenant_id, f"cli:{n}")) for n in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = page(tenant_id).events
+    assert [told.position for told in found] == list(range(21, 0, -1))
+    assert {told.body["actor"] for told in found} == {"cli:test", *(f"cli:{n}" for n in range(20))}
+
+
+def test_events_are_found_by_action_actor_and_time(tenant_id: int) -> None:
+    """All filters must fit; pages follow each other without gap or repetition."""
+    tell(tenant_id, "cli:ada")
+    tell(tenant_id, "cli:bob", outcome="refused")
+    third = page(tenant_id).events[0]
+    tell(tenant_id, "cli:ada")
+    assert [told.position for told in page(tenant_id, actor="cli:ada").events] == [4, 2]
+    assert [told.position for told in page(tenant_id, action="tenant.created").events] == [1]
+    assert page(tenant_id, action="tenant.created", actor="cli:ada") == Page([], None)
+    assert [told.position for told in page(tenant_id, since=third.at).events] == [4, 3]
+    assert [told.position for told in page(tenant_id, until=third.at).events] == [2, 1]
+    first = page(tenant_id, limit=2, actor="cli:ada")
+    assert first.following is None
+    seen, before = [], None
+    while True:
+        found = page(tenant_id, limit=3, before=before)
+        seen += [told.position for told in found.events]
+        before = found.following
+        if before is None:
+            break
+    assert seen == [4, 3, 2, 1]
+
+
+def test_a_page_looks_at_a_bounded_number_of_events(
+    tenant_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where few fit it ends early, empty if need be, and the next one goes on from there."""
+    assert LOOK_MAX >= 1_000
+    monkeypatch.setattr("pipeline.events.LOOK_MAX", 2)
+    for _ in range(4):
+        tell(tenant_id, "cli:ada")
+    first = page(tenant_id, actor="cli:test")
+    assert first == Page([], 4)
+    second = page(tenant_id, actor="cli:test", before=first.following)
+    assert second == Page([], 2)
+    third = page(tenant_id, actor="cli:test", before=second.following)
+    assert [told.position for told in third.events] == [1]
+    assert third.following is None
+
+
+def test_the_ledger_of_events_has_no_name_for_clients(tenant_id: int) -> None:
+    """It is neither found by its name nor listed, and the application cannot make another such."""
+    with tenant_reading(tenant_id) as connection:
+        assert find_ledger(connection, tenant_id, EVENTS) is None
+        assert EVENTS not in [ledger.name for ledger in ledgers_of(connection, tenant_id)]
+    with (
+        pytest.raises(psycopg2.errors.InsufficientPrivilege),
+        app_engine().raw_connection().cursor() as cursor,  # type: ignore[attr-defined]
+    ):
+        cursor.execute("SELECT set_config('trident.tenant', %s, true)", (str(tenant_id),))
+        cursor.execute(
+            "INSERT INTO ledgers (tenant_id, name) VALUES (%s, 'trident-mine')", (tenant_id,)
+        )
+
+
+def test_a_tenant_sees_no_events_of_another(tenant_id: int) -> None:
+    """The log of events is bound by row-level security as every log is."""
+    with tenant_reading(1) as connection:
+        assert event_ledger(connection, tenant_id) is None
+        assert read_page(connection, tenant_id, Wanted(50)) == Page([], None)
+
+
+def test_a_tenant_that_is_inserted_by_hand_has_events_too(env: dict[str, str]) -> None:
+    """The database makes the ledger, whoever makes the tenant."""
+    with owner_writing() as connection:
+        insert = "INSERT INTO tenants (name) VALUES ('by-hand') RETURNING tenant_id"
+        made = int(connection.execute(text(insert)).scalar_one())
+    bank = events_of(made)
+    assert isinstance(bank.ledger, LedgerRef)
+    tell(made)
+    assert len(page(made).events) == 1
