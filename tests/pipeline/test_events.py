@@ -1,6 +1,7 @@
 """Events: recorded with what they tell of, sealed as operations are, and proved by verify."""
 
 import threading
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -9,7 +10,7 @@ from sqlalchemy.exc import ProgrammingError
 from models.db import set_tenant, tenant_reading, tenant_writing
 from models.ledger import EVENTS, LedgerRef, event_ledger, find_ledger, ledgers_of
 from models.tenant import owner_writing
-from pipeline.events import LOOK_MAX, Event, Page, Wanted, read_page, record
+from pipeline.events import ACTIONS, LOOK_MAX, Event, Page, Wanted, read_page, record
 from pipeline.tenants import create
 from pipeline.verify.finding import first_fault
 from pipeline.verify.verify import verify
@@ -187,3 +188,10 @@ def test_a_tenant_that_is_inserted_by_hand_has_events_too(env: dict[str, str]) -
     assert isinstance(bank.ledger, LedgerRef)
     tell(made)
     assert len(page(made).events) == 1
+
+
+def test_the_docs_name_each_action() -> None:
+    """docs/tenants.md has a line for each, in the same words."""
+    page = (Path(__file__).parents[2] / "docs" / "tenants.md").read_text()
+    for action, sentence in ACTIONS.items():
+        assert f"| `{action}` | {sentence} |" in page
