@@ -76,12 +76,12 @@ def test_a_tenant_shows_and_changes_its_settings(shop: Caller, tenant: TenantSta
 
 
 def test_each_change_is_an_event_that_is_sealed(
-    shop: Caller, tenant: TenantState, bellman: Bellman
+    shop: Caller, tenant: TenantState, asleep: Bellman
 ) -> None:
     """Who, what, before and after; the same again is no event; the bell is rung for it."""
     settle(shop, {"retention_days": 30})
     settle(shop, {"retention_days": 30})
-    rung = [ledger.name for ledger, _ in bellman.rung if ledger.tenant_id == tenant.tenant_id]
+    rung = [ledger.name for ledger, _ in asleep.rung if ledger.tenant_id == tenant.tenant_id]
     assert rung == ["trident-events"]
     seal(tenant)
     newest, created = shop.get("/v1/events").json["data"]  # type: ignore[index]

@@ -28,7 +28,9 @@ def test_what_is_no_origin(origin: str) -> None:
         TenantSettingsSchema().load({"cors_origins": [origin]})
 
 
-@pytest.mark.parametrize("origin", ["https://a.example", "http://localhost:3000", "https://[::1]:8"])
+@pytest.mark.parametrize(
+    "origin", ["https://a.example", "http://localhost:3000", "https://[::1]:8"]
+)
 def test_what_is_an_origin(origin: str) -> None:
     """As browsers send it."""
     assert TenantSettingsSchema().load({"cors_origins": [origin]}) == {"cors_origins": [origin]}
