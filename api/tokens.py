@@ -40,7 +40,9 @@ TENANT_MAX = 2**31 - 1  # a Postgres integer
 TEXT_MAX_LENGTH = 255
 ROLES_MAX = 32
 
-TENANT = text("SELECT EXISTS (SELECT FROM tenants WHERE tenant_id = :tenant)")
+TENANT = text(
+    "SELECT EXISTS (SELECT FROM tenants WHERE tenant_id = :tenant AND deleted_at IS NULL)"
+)
 
 log = structlog.get_logger("trident.auth")
 
@@ -108,7 +110,7 @@ class Tokens:
 
 
 def still_counts(engine: Engine, who: Principal) -> bool:
-    """Is there still the tenant that it speaks for?"""
+    """Is there still the tenant that it speaks for, and not deleted?"""
     with engine.begin() as connection:
         set_tenant(connection, who.tenant_id)
         return bool(connection.execute(TENANT, {"tenant": who.tenant_id}).scalar())

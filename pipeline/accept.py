@@ -29,7 +29,7 @@ from pipeline.receipt import Accepted, Behind, Receipt, Stored, Submission, repl
 
 # Advisory locks come in pairs of integers: (what for, ledger).
 ACCEPT_LOCK = 0
-# What the database answers for the log of a deleted tenant (migration 0021).
+# What the database answers for the log of a deleted tenant (migration 0013).
 TENANT_DELETED = "TRD01"
 
 

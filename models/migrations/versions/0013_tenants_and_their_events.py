@@ -7,8 +7,8 @@ a deleted tenant takes nothing more, whoever submits it. docs/tenants.md.
 
 from alembic import op
 
-revision = "0021"
-down_revision = "0011"
+revision = "0013"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 
