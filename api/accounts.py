@@ -11,7 +11,7 @@ from marshmallow import RAISE
 
 from api import bulk, openapi, queries, shown, things
 from api.answers import answer
-from api.auth import principal, reader
+from api.auth import may
 from api.errors import Rejected
 from api.intake import (
     BULK_MAX_BYTES,
@@ -24,11 +24,12 @@ from api.paging import cursor, page, place_after, text_after
 from api.parameters import BULK_STATUSES, AccountsQuery
 from api.searches import DirectedQuery, listing, wanted_by
 from api.state import state
-from api.things import CHANGE_HEADERS, CHANGE_PROBLEMS, DEFAULT_WAIT_S, LATER, REMARK, Thing
+from api.things import CHANGE_HEADERS, CHANGE_PROBLEMS, DEFAULT_WAIT_S, LATER, Thing
 from api.tokens import Principal
 from api.waiting import wanted_wait_s
 from models.db import tenant_reading
 from models.ledger import LedgerRef
+from pipeline.permissions import action_of
 
 blueprint = Blueprint(
     "Accounts",
@@ -53,6 +54,7 @@ FREEZE = openapi.json_body("Freeze", {"mode": "debits"}, required=False)
         body=openapi.new_accounts_body(),
         headers=CHANGE_HEADERS,
         problems=CHANGE_PROBLEMS,
+        action="operation.open_account",
     )
 )
 def open_(ledger: str) -> Response:
@@ -62,8 +64,8 @@ def open_(ledger: str) -> Response:
     `Prefer: wait=N` says. A JSON array of up to 5,000 accounts, each with an `idempotency_key` of
     its own, opens many: then the answer is 200 with an outcome for each one.
     """
-    who = principal()
-    book = state().books.find(who.tenant_id, ledger)
+    who = may(action_of("open_account"))
+    book = state().books.find(who, ledger)
     body = json_body(BULK_MAX_BYTES)
     if isinstance(body, list):
         return _open_many(who, book, checked_items(body))
@@ -76,12 +78,13 @@ def open_(ledger: str) -> Response:
     **openapi.route(
         {200: ("AccountList", "One page, in the order of the codes.")},
         problems=("invalid_cursor", "unknown_ledger", "invalid_request"),
+        action="accounts.read",
     )
 )
 def show_many(query: dict[str, Any], ledger: str) -> Response:
     """List accounts"""
-    who = reader()
-    book = state().books.find(who.tenant_id, ledger)
+    who = may("accounts.read")
+    book = state().books.find(who, ledger)
     after = text_after("accounts", query.get("after")) or ""
     limit = query["limit"]
     with tenant_reading(who.tenant_id, state().engine) as connection:
@@ -100,12 +103,13 @@ def show_many(query: dict[str, Any], ledger: str) -> Response:
     **openapi.route(
         {200: ("Account", "It, with its balances.")},
         problems=("unknown_ledger", "unknown_account"),
+        action="accounts.read",
     )
 )
 def show(ledger: str, code: str) -> Response:
     """Show an account"""
-    who = reader()
-    return answer(_read(state().books.find(who.tenant_id, ledger), code))
+    who = may("accounts.read")
+    return answer(_read(state().books.find(who, ledger), code))
 
 
 @blueprint.route(
@@ -116,6 +120,7 @@ def show(ledger: str, code: str) -> Response:
     **openapi.route(
         {200: ("AccountPostingList", "One page.")},
         problems=("invalid_cursor", "unknown_ledger", "unknown_account", "invalid_request"),
+        action="accounts.read",
     )
 )
 def show_postings(query: dict[str, Any], ledger: str, code: str) -> Response:
@@ -123,8 +128,8 @@ def show_postings(query: dict[str, Any], ledger: str, code: str) -> Response:
 
     Its statement, newest first, or `order=oldest`: every movement with the balance behind it.
     """
-    who = reader()
-    book = state().books.find(who.tenant_id, ledger)
+    who = may("accounts.read")
+    book = state().books.find(who, ledger)
     wanted = wanted_by(query, place_after("postings", query.get("after")), account=code)
     with tenant_reading(who.tenant_id, state().engine) as connection:
         listed = listing(connection, book, wanted).postings()
@@ -136,11 +141,8 @@ def show_postings(query: dict[str, Any], ledger: str, code: str) -> Response:
     "/<account_code:code>", methods=["PATCH"], parameters=openapi.in_ledger(openapi.CODE)
 )
 @blueprint.doc(
-    **openapi.route(
-        CHANGED,
-        body=openapi.json_body("AccountChange", {"overdraft": 50000}),
-        headers=CHANGE_HEADERS,
-        problems=CHANGE_PROBLEMS,
+    **things.changing(
+        "update_account", CHANGED, openapi.json_body("AccountChange", {"overdraft": 50000})
     )
 )
 def change(ledger: str, code: str) -> Response:
@@ -154,9 +156,7 @@ def change(ledger: str, code: str) -> Response:
 @blueprint.route(
     "/<account_code:code>/freeze", methods=["POST"], parameters=openapi.in_ledger(openapi.CODE)
 )
-@blueprint.doc(
-    **openapi.route(CHANGED, body=FREEZE, headers=CHANGE_HEADERS, problems=CHANGE_PROBLEMS)
-)
+@blueprint.doc(**things.changing("freeze_account", CHANGED, FREEZE))
 def freeze(ledger: str, code: str) -> Response:
     """Freeze an account
 
@@ -169,9 +169,7 @@ def freeze(ledger: str, code: str) -> Response:
 @blueprint.route(
     "/<account_code:code>/unfreeze", methods=["POST"], parameters=openapi.in_ledger(openapi.CODE)
 )
-@blueprint.doc(
-    **openapi.route(CHANGED, body=REMARK, headers=CHANGE_HEADERS, problems=CHANGE_PROBLEMS)
-)
+@blueprint.doc(**things.changing("unfreeze_account", CHANGED))
 def unfreeze(ledger: str, code: str) -> Response:
     """Unfreeze an account
 
@@ -183,9 +181,7 @@ def unfreeze(ledger: str, code: str) -> Response:
 @blueprint.route(
     "/<account_code:code>/close", methods=["POST"], parameters=openapi.in_ledger(openapi.CODE)
 )
-@blueprint.doc(
-    **openapi.route(CHANGED, body=REMARK, headers=CHANGE_HEADERS, problems=CHANGE_PROBLEMS)
-)
+@blueprint.doc(**things.changing("close_account", CHANGED))
 def close(ledger: str, code: str) -> Response:
     """Close an account
 
@@ -197,9 +193,7 @@ def close(ledger: str, code: str) -> Response:
 @blueprint.route(
     "/<account_code:code>/reopen", methods=["POST"], parameters=openapi.in_ledger(openapi.CODE)
 )
-@blueprint.doc(
-    **openapi.route(CHANGED, body=REMARK, headers=CHANGE_HEADERS, problems=CHANGE_PROBLEMS)
-)
+@blueprint.doc(**things.changing("reopen_account", CHANGED))
 def reopen(ledger: str, code: str) -> Response:
     """Reopen an account
 
@@ -210,8 +204,8 @@ def reopen(ledger: str, code: str) -> Response:
 
 def _perform_on(ledger: str, kind: str, code: str, read_body: Callable[[], Any]) -> Response:
     """Put an operation about the account that stands in the address into the log."""
-    who = principal()
-    book = state().books.find(who.tenant_id, ledger)
+    who = may(action_of(kind))
+    book = state().books.find(who, ledger)
     members = read_body()
     things.add_named(members, "account", code, "account")
     return things.perform(who, book, kind, members, _thing)

@@ -10,7 +10,7 @@ from marshmallow import RAISE
 
 from api import openapi, outcomes, queries, things
 from api.answers import answer
-from api.auth import principal, reader
+from api.auth import may
 from api.errors import Problem
 from api.intake import optional_json_body
 from api.paging import cursor, number_after, page
@@ -21,6 +21,7 @@ from api.things import CHANGE_HEADERS, CHANGE_PROBLEMS, LATER, Thing
 from models.db import tenant_reading
 from models.ledger import LedgerRef
 from models.operation import address_of, parse_id
+from pipeline.permissions import action_of
 from pipeline.waiting import Waiting, waiting
 
 blueprint = Blueprint(
@@ -43,6 +44,7 @@ DECIDED = {
     **openapi.route(
         {200: ("WaitingOperationList", "One page, the longest waiting first.")},
         problems=("invalid_cursor", "unknown_ledger", "invalid_request"),
+        action="approvals.read",
     )
 )
 def show_many(query: dict[str, Any], ledger: str) -> Response:
@@ -51,8 +53,8 @@ def show_many(query: dict[str, Any], ledger: str) -> Response:
     `awaits_you` says whether an approval of yours would count: you have the role, did not submit
     it, and have not approved it yet.
     """
-    who = reader()
-    book = state().books.find(who.tenant_id, ledger)
+    who = may("approvals.read")
+    book = state().books.find(who, ledger)
     after, limit = number_after("approvals", query.get("after")) or 0, query["limit"]
     with tenant_reading(who.tenant_id, state().engine) as connection:
         found = waiting(connection, book, after, limit + 1)
@@ -75,6 +77,7 @@ def show_many(query: dict[str, Any], ledger: str) -> Response:
         body=openapi.json_body("ApprovalRemark", {"description": "As agreed"}, required=False),
         headers=CHANGE_HEADERS,
         problems=CHANGE_PROBLEMS,
+        action="operation.approve",
     )
 )
 def approve(ledger: str, operation_id: str) -> Response:
@@ -95,6 +98,7 @@ def approve(ledger: str, operation_id: str) -> Response:
         body=openapi.json_body("Refusal", {"reason": "The invoice is not ours"}, required=False),
         headers=CHANGE_HEADERS,
         problems=CHANGE_PROBLEMS,
+        action="operation.refuse",
     )
 )
 def refuse(ledger: str, operation_id: str) -> Response:
@@ -107,8 +111,8 @@ def refuse(ledger: str, operation_id: str) -> Response:
 
 def _decide(ledger: str, operation_id: str, kind: str) -> Response:
     """Put the yes or no into the log, and answer with the operation that it is about."""
-    who = principal()
-    book = state().books.find(who.tenant_id, ledger)
+    who = may(action_of(kind))
+    book = state().books.find(who, ledger)
     id_ = parse_id(operation_id)
     if id_ is None or address_of(id_).ledger_id != book.ledger_id:
         raise Problem("unknown_operation", "Check the id, and the ledger that it belongs to.")

@@ -1,4 +1,4 @@
-"""Who asks, and whether it may: the principal of a request and the roles that a route takes."""
+"""Who asks, and whether it may: the principal of a request and the action that a route takes."""
 
 from collections.abc import Iterable
 
@@ -7,30 +7,27 @@ from flask import request
 from api.errors import Problem
 from api.state import state
 from api.tokens import Principal
-
-READERS = frozenset({"admin", "operator", "submitter", "approver", "auditor"})
-
-
-def reader() -> Principal:
-    """Who asks, if it may read; raises Problem."""
-    return one_of(READERS)
+from pipeline.permissions import ROLES, SUBMIT, TABLE, allowed, covers, may_submit, roles_for
 
 
-def one_of(roles: Iterable[str]) -> Principal:
-    """Who asks, if it has one of the roles; raises Problem."""
+def may(action: str) -> Principal:
+    """Who asks, if it may do this; raises Problem.
+
+    `operation.*` is what a route takes that takes any kind: it is for those who may submit one.
+    """
     who = principal()
-    demand(who, roles)
+    if action != SUBMIT:
+        demand(who, action)
+    elif not may_submit(who.roles, who.scopes):
+        every = (roles_for(one) for one in TABLE if covers(SUBMIT, one))
+        raise _forbidden(who, action, frozenset[str]().union(*every))
     return who
 
 
-def demand(who: Principal, roles: Iterable[str]) -> None:
-    """Refuse a principal that has none of the roles."""
-    if who.roles.isdisjoint(roles):
-        raise Problem(
-            "forbidden",
-            f"This takes one of the roles {', '.join(sorted(roles))}; the token has"
-            f" {', '.join(sorted(who.roles)) or 'none'}. Ask for a token with such a role.",
-        )
+def demand(who: Principal, action: str) -> None:
+    """Refuse a principal that may not do this."""
+    if not allowed(who.roles, action, who.scopes):
+        raise _forbidden(who, action, roles_for(action))
 
 
 def principal() -> Principal:
@@ -42,3 +39,22 @@ def principal() -> Principal:
             "Send the header `Authorization: Bearer TOKEN`; `trident token` makes a token.",
         )
     return state().tokens.principal(token.strip())
+
+
+def _forbidden(who: Principal, action: str, roles: frozenset[str]) -> Problem:
+    """What it takes, and what the principal has of it."""
+    if not roles.isdisjoint(who.roles):
+        return Problem(
+            "forbidden",
+            f"This takes `{action}`, which the token's scopes leave out: {_named(who.scopes)}.",
+        )
+    return Problem(
+        "forbidden",
+        f"This takes `{action}`, which is for the roles"
+        f" {_named(role for role in ROLES if role in roles)}; the token has"
+        f" {_named(sorted(who.roles))}. Ask for a token with such a role.",
+    )
+
+
+def _named(words: Iterable[str] | None) -> str:
+    return ", ".join(words or ()) or "none"

@@ -5,6 +5,7 @@ import re
 from sqlalchemy import Engine
 
 from api.errors import Problem
+from api.tokens import Principal
 from models.db import tenant_reading
 from models.ledger import LedgerRef, find_ledger
 
@@ -21,13 +22,14 @@ class Books:
         self._engine = engine
         self._known: dict[tuple[int, str], LedgerRef] = {}
 
-    def find(self, tenant_id: int, name: str) -> LedgerRef:
-        """The tenant's ledger of that name; raises Problem."""
+    def find(self, who: Principal, name: str) -> LedgerRef:
+        """The ledger of that name, as far as there is one for who asks; raises Problem."""
+        tenant_id, visible = who.tenant_id, who.sees(name)
         known = self._known.get((tenant_id, name))
-        if known is not None:
+        if known is not None and visible:
             return known
         found = None
-        if NAME_PATTERN.fullmatch(name):
+        if visible and NAME_PATTERN.fullmatch(name):
             with tenant_reading(tenant_id, self._engine) as connection:
                 found = find_ledger(connection, tenant_id, name)
         if found is None:

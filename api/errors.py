@@ -52,7 +52,7 @@ PROBLEMS = {
     "invalid_cursor": ProblemType(400, "This is no cursor of this list."),
     "token_missing": ProblemType(401, "No bearer token came with the request."),
     "token_invalid": ProblemType(401, "The bearer token is not valid."),
-    "forbidden": ProblemType(403, "None of the token's roles may do this."),
+    "forbidden": ProblemType(403, "The token's roles and scopes do not let it do this."),
     "not_found": ProblemType(404, "There is nothing at this address."),
     "unknown_ledger": ProblemType(404, "The tenant has no ledger of this name."),
     "unknown_account": ProblemType(404, "The ledger has no account with this code."),

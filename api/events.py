@@ -8,7 +8,7 @@ from marshmallow import RAISE, fields, validate
 
 from api import openapi
 from api.answers import answer
-from api.auth import one_of
+from api.auth import may
 from api.paging import cursor, number_after, page
 from api.parameters import PageQuery, moment, says
 from api.state import state
@@ -45,15 +45,16 @@ class EventsQuery(PageQuery):
     **openapi.route(
         {200: ("EventList", "One page, newest first.")},
         problems=("invalid_cursor", "invalid_request"),
+        action="events.read",
     )
 )
 def show_many(query: dict[str, Any]) -> Response:
     """List events
 
-    Takes one of the roles `admin` and `auditor`. Each page looks at 20,000 events: where filters
+    Each page looks at 20,000 events: where filters
     fit few of them it holds fewer than `limit`, even none, and still has a next one.
     """
-    who = one_of({"admin", "auditor"})
+    who = may("events.read")
     wanted = Wanted(
         limit=query["limit"],
         before=number_after("events", query.get("after")),

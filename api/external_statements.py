@@ -9,7 +9,7 @@ from marshmallow import RAISE, ValidationError
 
 from api import openapi, openapi_reconciliations, reconciling, shown_reconciliations
 from api.answers import answer
-from api.auth import one_of, reader
+from api.auth import may
 from api.errors import Problem, invalid
 from api.intake import JSON, json_body, raw_body
 from api.paging import cursor, number_after, page
@@ -17,7 +17,6 @@ from api.parameters import PageQuery
 from api.reconciliations import READ_PROBLEMS, WRITE_PROBLEMS, path
 from api.state import state
 from models.db import app_engine, tenant_reading, tenant_writing
-from pipeline.kinds.kind import TELLERS
 from pipeline.reconcile import mappings, statements
 from pipeline.reconcile.readers import mapping as mapping_schema
 from pipeline.reconcile.readers import reading
@@ -45,6 +44,7 @@ MULTIPART_EXTRA_BYTES = 64 * 1024
             "unknown_mapping",
             "reconciliation_busy",
         ),
+        action="reconciliation.write",
     )
 )
 def take_in(query: dict[str, Any], ledger: str, code: str) -> Response:
@@ -53,10 +53,10 @@ def take_in(query: dict[str, Any], ledger: str, code: str) -> Response:
     The file is the body itself, or the part `file` of a multipart body; up to 32 MiB of CSV
     (`mapping` says how to read it), camt.053 or OFX. It is taken whole or refused whole, with the
     line and column or element of each fault. The same file again changes nothing; a line that an
-    earlier statement brought is not taken twice. Takes the role `admin` or `operator`.
+    earlier statement brought is not taken twice.
     """
-    who = one_of(TELLERS)
-    book = state().books.find(who.tenant_id, ledger)
+    who = may("reconciliation.write")
+    book = state().books.find(who, ledger)
     data = _file()
     hash_ = statements.file_hash(data)
     with tenant_reading(who.tenant_id, state().engine) as connection:
@@ -94,7 +94,9 @@ def take_in(query: dict[str, Any], ledger: str, code: str) -> Response:
 @blueprint.arguments(PageQuery, location="query", unknown=RAISE)
 @blueprint.doc(
     **openapi.route(
-        {200: ("ExternalStatementList", "One page.")}, problems=(*READ_PROBLEMS, "invalid_cursor")
+        {200: ("ExternalStatementList", "One page.")},
+        problems=(*READ_PROBLEMS, "invalid_cursor"),
+        action="reconciliation.read",
     )
 )
 def show_many(query: dict[str, Any], ledger: str, code: str) -> Response:
@@ -102,8 +104,8 @@ def show_many(query: dict[str, Any], ledger: str, code: str) -> Response:
 
     In the order in which they were imported.
     """
-    who = reader()
-    book = state().books.find(who.tenant_id, ledger)
+    who = may("reconciliation.read")
+    book = state().books.find(who, ledger)
     after, limit = number_after("statements", query.get("after")) or 0, query["limit"]
     with tenant_reading(who.tenant_id, state().engine) as connection:
         of = reconciling.subject(connection, book, code)
@@ -115,12 +117,16 @@ def show_many(query: dict[str, Any], ledger: str, code: str) -> Response:
 
 @blueprint.route("/csv-mappings", methods=["GET"], parameters=openapi.in_ledger())
 @blueprint.doc(
-    **openapi.route({200: ("CsvMappings", "All of them, by name.")}, problems=("unknown_ledger",))
+    **openapi.route(
+        {200: ("CsvMappings", "All of them, by name.")},
+        problems=("unknown_ledger",),
+        action="reconciliation.read",
+    )
 )
 def show_mappings(ledger: str) -> Response:
     """List CSV mappings"""
-    who = reader()
-    book = state().books.find(who.tenant_id, ledger)
+    who = may("reconciliation.read")
+    book = state().books.find(who, ledger)
     with tenant_reading(who.tenant_id, state().engine) as connection:
         rows = mappings.every(connection, book)
     shown = [shown_reconciliations.mapping(row) for row in rows]
@@ -143,16 +149,16 @@ def show_mappings(ledger: str) -> Response:
             "body_too_large",
             "unsupported_media_type",
         ),
+        action="reconciliation.write",
     )
 )
 def store_mapping(ledger: str, name: str) -> Response:
     """Store a CSV mapping
 
-    Which column is what, and how the bank writes dates and amounts; imports name it. Takes the role
-    `admin` or `operator`.
+    Which column is what, and how the bank writes dates and amounts; imports name it.
     """
-    who = one_of(TELLERS)
-    book = state().books.find(who.tenant_id, ledger)
+    who = may("reconciliation.write")
+    book = state().books.find(who, ledger)
     if not mapping_schema.MAPPING_NAME.fullmatch(name):
         raise Problem(
             "invalid_request",

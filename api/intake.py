@@ -12,6 +12,7 @@ from api.state import state
 from api.tokens import Principal
 from pipeline.idempotency import RESERVED, BadKey, check_key
 from pipeline.kinds import OFFERED
+from pipeline.permissions import action_of
 from pipeline.receipt import Submission
 from pipeline.strict_json import JsonError, canonical, loads
 
@@ -112,10 +113,9 @@ def read(who: Principal, key: str, members: Any) -> Read:
 
 def read_kind(who: Principal, key: str, name: str, members: Any) -> Read:
     """One operation of a known kind; raises Problem."""
-    kind = OFFERED[name]
-    demand(who, kind.roles)
+    demand(who, action_of(name))
     try:
-        body = kind.schema.load(members)
+        body = OFFERED[name].schema.load(members)
     except ValidationError as error:
         raise invalid(error) from None
     tenancy = state().tenancy

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from api import openapi, queries
 from api.answers import answer
-from api.auth import one_of, reader
+from api.auth import may
 from api.errors import Problem, invalid
 from api.intake import json_body
 from api.paging import cursor, page, text_after
@@ -44,18 +44,18 @@ INSERT = text("INSERT INTO ledgers (tenant_id, name) VALUES (:tenant, :name) RET
             "unsupported_media_type",
             "invalid_request",
         ),
+        action="ledgers.create",
     )
 )
 def create() -> Response:
-    """Make a ledger
-
-    Takes the role `admin`.
-    """
-    who = one_of({"admin"})
+    """Make a ledger"""
+    who = may("ledgers.create")
     try:
         name = LedgerRequestSchema().load(json_body())["name"]
     except ValidationError as error:
         raise invalid(error) from None
+    if not who.sees(name):
+        raise Problem("forbidden", "The token is for some ledgers, and this is none of them.")
     try:
         with tenant_writing(who.tenant_id, state().engine) as connection:
             created_at = connection.execute(
@@ -75,14 +75,15 @@ def create() -> Response:
     **openapi.route(
         {200: ("LedgerList", "One page, in the order of the names.")},
         problems=("invalid_cursor", "invalid_request"),
+        action="ledgers.read",
     )
 )
 def show_many(query: dict[str, Any]) -> Response:
     """List ledgers"""
-    who = reader()
+    who = may("ledgers.read")
     after, limit = text_after("ledgers", query.get("after")) or "", query["limit"]
     with tenant_reading(who.tenant_id, state().engine) as connection:
-        rows = queries.ledgers_page(connection, who.tenant_id, after, limit + 1)
+        rows = queries.ledgers_page(connection, who.tenant_id, after, limit + 1, who.ledgers)
     following = cursor("ledgers", rows[limit - 1].name) if len(rows) > limit else None
     return answer(page([_shown(*row) for row in rows[:limit]], following))
 
@@ -90,7 +91,9 @@ def show_many(query: dict[str, Any]) -> Response:
 @blueprint.route("/<ledger>", methods=["GET"], parameters=openapi.in_ledger())
 @blueprint.doc(
     **openapi.route(
-        {200: ("LedgerState", "It, and how far it has come.")}, problems=("unknown_ledger",)
+        {200: ("LedgerState", "It, and how far it has come.")},
+        problems=("unknown_ledger",),
+        action="ledgers.read",
     )
 )
 def show(ledger: str) -> Response:
@@ -100,8 +103,8 @@ def show(ledger: str) -> Response:
     for a stage and how long the first of them has. `index` is how far the index has come by which
     operations are searched: it takes 4,096 at a time, and the rest is searched without it.
     """
-    who = reader()
-    book = state().books.find(who.tenant_id, ledger)
+    who = may("ledgers.read")
+    book = state().books.find(who, ledger)
     with tenant_reading(who.tenant_id, state().engine) as connection:
         reached = queries.progress(connection, book)
         index = queries.index(connection, book)

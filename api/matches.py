@@ -9,7 +9,7 @@ from marshmallow import RAISE, Schema
 
 from api import openapi, openapi_reconciliations, outcomes, reconciling, shown_reconciliations
 from api.answers import answer
-from api.auth import demand, one_of, reader
+from api.auth import demand, may
 from api.errors import Rejected
 from api.intake import Read
 from api.operations import INTAKE_PROBLEMS
@@ -21,8 +21,7 @@ from api.tokens import Principal
 from api.waiting import wanted_wait_s
 from models.db import app_engine, tenant_reading, tenant_writing
 from models.ledger import LedgerRef
-from pipeline.kinds import KINDS
-from pipeline.kinds.kind import TELLERS
+from pipeline.permissions import action_of
 from pipeline.receipt import Submission
 from pipeline.reconcile import bookings, differences, matches
 from pipeline.reconcile.items import RULES, Windows
@@ -55,15 +54,19 @@ BOOKING = {"lines": [18], "against": "income:account-fees"}
 @blueprint.route("/matches", methods=["GET"], parameters=path())
 @blueprint.arguments(PageQuery, location="query", unknown=RAISE)
 @blueprint.doc(
-    **openapi.route({200: ("MatchList", "One page.")}, problems=(*READ_PROBLEMS, "invalid_cursor"))
+    **openapi.route(
+        {200: ("MatchList", "One page.")},
+        problems=(*READ_PROBLEMS, "invalid_cursor"),
+        action="reconciliation.read",
+    )
 )
 def show_matches(query: dict[str, Any], ledger: str, code: str) -> Response:
     """List matches
 
     In the order in which they were made, those that were undone among them.
     """
-    who = reader()
-    book = state().books.find(who.tenant_id, ledger)
+    who = may("reconciliation.read")
+    book = state().books.find(who, ledger)
     after, limit = number_after("matches", query.get("after")) or 0, query["limit"]
     with tenant_reading(who.tenant_id, app_engine()) as connection:
         of = reconciling.subject(connection, book, code)
@@ -78,6 +81,7 @@ def show_matches(query: dict[str, Any], ledger: str, code: str) -> Response:
         {200: ("Matching", "How many matches each rule made, and what is left.")},
         body=openapi.json_body("Windows", {"days": 5}, required=False),
         problems=(*WRITE_PROBLEMS, "reconciliation_busy"),
+        action="reconciliation.write",
     )
 )
 def match_all(ledger: str, code: str) -> Response:
@@ -85,7 +89,7 @@ def match_all(ledger: str, code: str) -> Response:
 
     In this order: `reference` (a reference agrees, and the amount), `reference_sum` (all that bear
     the reference sum to the amount), `amount_and_date`, `sum`. A rule takes only what has no rival;
-    what could be two things is left. Takes the role `admin` or `operator`.
+    what could be two things is left.
     """
     who, book = _writer(ledger)
     windows = Windows(**reconciling.body(reconciling.WindowsSchema, optional=True))
@@ -109,12 +113,13 @@ def match_all(ledger: str, code: str) -> Response:
         {201: ("Match", "It is made.")},
         body=openapi.json_body("MatchRequest", ITEMS),
         problems=ITEM_PROBLEMS,
+        action="reconciliation.write",
     )
 )
 def match(ledger: str, code: str) -> Response:
     """Match by hand
 
-    Lines and postings that sum to the same. Takes the role `admin` or `operator`.
+    Lines and postings that sum to the same.
     """
     return _make(ledger, code, reconciling.MatchRequestSchema, matches.match_by_hand)
 
@@ -125,12 +130,13 @@ def match(ledger: str, code: str) -> Response:
         {201: ("Match", "They are set aside, as a match with the rule `ignored`.")},
         body=openapi.json_body("ExclusionRequest", EXCLUSION),
         problems=ITEM_PROBLEMS,
+        action="reconciliation.write",
     )
 )
 def ignore(ledger: str, code: str) -> Response:
     """Ignore lines or postings
 
-    With a reason; undo the match to take it back. Takes the role `admin` or `operator`.
+    With a reason; undo the match to take it back.
     """
     return _make(ledger, code, reconciling.ExclusionRequestSchema, matches.ignore)
 
@@ -143,13 +149,13 @@ def ignore(ledger: str, code: str) -> Response:
         {200: ("Match", "It is undone; what it held is unmatched.")},
         body=openapi.json_body("UndoRequest", {"reason": "The wrong invoice"}),
         problems=(*WRITE_PROBLEMS, "unknown_match", "already_undone", "reconciliation_busy"),
+        action="reconciliation.write",
     )
 )
 def undo(ledger: str, code: str, number: str) -> Response:
     """Undo a match
 
-    An operation that was booked stays posted; reverse it if it was wrong. Takes the role `admin`
-    or `operator`.
+    An operation that was booked stays posted; reverse it if it was wrong.
     """
     who, book = _writer(ledger)
     reason = reconciling.body(reconciling.UndoRequestSchema)["reason"]
@@ -176,6 +182,7 @@ def undo(ledger: str, code: str, number: str) -> Response:
             *(one for one in INTAKE_PROBLEMS if not one.startswith("idempotency_key_")),
             "idempotency_key_reused",
         ),
+        action="reconciliation.write",
     )
 )
 def book_difference(ledger: str, code: str) -> Response:
@@ -183,7 +190,7 @@ def book_difference(ledger: str, code: str) -> Response:
 
     What the lines are more than the postings becomes a transfer against one account, or a journal,
     and the match of all of them once it is posted. The operation's key is made from the first line:
-    asking again makes no second one. Takes the role `admin` or `operator`.
+    asking again makes no second one.
     """
     who, book = _writer(ledger)
     asked = reconciling.body(reconciling.BookingRequestSchema)
@@ -197,7 +204,7 @@ def book_difference(ledger: str, code: str) -> Response:
             asked.get("description"),
         )
         prepared = differences.prepare(connection, of, wish, by=who.subject)
-    demand(who, KINDS[prepared.kind].roles)
+    demand(who, action_of(prepared.kind))
     principal = state().tenancy.recorded(who.tenant_id, who.stored)
     submission = Submission(prepared.key, prepared.kind, canonical(prepared.body), principal)
     outcome, waited_s = outcomes.hand_in(
@@ -236,5 +243,5 @@ def _make(ledger: str, code: str, schema: type[Schema], maker: Callable[..., int
 
 def _writer(ledger: str) -> tuple[Principal, LedgerRef]:
     """Who asks, if it may reconcile, and the ledger; raises Problem."""
-    who = one_of(TELLERS)
-    return who, state().books.find(who.tenant_id, ledger)
+    who = may("reconciliation.write")
+    return who, state().books.find(who, ledger)

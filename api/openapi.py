@@ -10,6 +10,7 @@ from typing import Any
 from api.errors import PROBLEM_JSON, PROBLEMS
 from api.intake import ITEMS_MAX, JSON, NDJSON
 from pipeline.kinds import OFFERED
+from pipeline.permissions import SUBMIT, TABLE
 
 # What any request may be answered with, whatever its route.
 ALWAYS = ("token_missing", "token_invalid", "forbidden", "internal_error", "database_unavailable")
@@ -73,8 +74,13 @@ def route(
     headers: Iterable[Mapping[str, Any]] = (),
     problems: Iterable[str] = (),
     open_to_all: bool = False,
+    action: str = "",
 ) -> dict[str, Any]:
-    """A route's documentation: `answers` are (component or schema, description) by status."""
+    """A route's documentation: `answers` are (component or schema, description) by status.
+
+    `action` is what a request must be permitted, unless the route is open to all.
+    """
+    assert open_to_all or action == SUBMIT or action in TABLE, f"{action!r} is no permission"
     of_operation = any(header is IDEMPOTENCY_KEY for header in headers)
     responses: dict[str, Any] = {
         str(status): {
@@ -92,6 +98,8 @@ def route(
             "content": {PROBLEM_JSON: {"schema": "Problem"}},
         }
     said: dict[str, Any] = {"responses": responses, "x-problems": every}
+    if action:
+        said["x-permission"] = action
     if headers:
         said["parameters"] = [dict(header) for header in headers]
     if body is not None:

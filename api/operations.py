@@ -8,7 +8,7 @@ from marshmallow import RAISE
 
 from api import bulk, openapi, outcomes, queries, shown
 from api.answers import answer
-from api.auth import principal, reader
+from api.auth import may
 from api.errors import Problem
 from api.intake import header_key, items_body, json_body, read, read_item
 from api.paging import cursor, number_after, page
@@ -55,6 +55,7 @@ INTAKE_PROBLEMS = (
         body=openapi.kind_body(),
         headers=(openapi.IDEMPOTENCY_KEY, openapi.PREFER),
         problems=(*INTAKE_PROBLEMS, "unknown_kind"),
+        action="operation.*",
     )
 )
 def create(ledger: str) -> Response:
@@ -66,8 +67,8 @@ def create(ledger: str) -> Response:
     The same key and the same content give the same operation again, whatever became of it, with
     `Idempotent-Replayed: true`; the same key and another content are refused.
     """
-    who = principal()
-    book = state().books.find(who.tenant_id, ledger)
+    who = may("operation.*")
+    book = state().books.find(who, ledger)
     submission = read(who, header_key(), json_body())
     outcome, waited_s = outcomes.hand_in(book, submission, wanted_wait_s())
     return outcome.response(waited_s)
@@ -88,6 +89,7 @@ def create(ledger: str) -> Response:
             "intake_full",
             "intake_down",
         ),
+        action="operation.*",
     )
 )
 def create_many(ledger: str) -> Response:
@@ -98,8 +100,8 @@ def create_many(ledger: str) -> Response:
     bad item stops no other. They are accepted in their order. A document that cannot be read is
     refused whole, and nothing of it is stored.
     """
-    who = principal()
-    book = state().books.find(who.tenant_id, ledger)
+    who = may("operation.*")
+    book = state().books.find(who, ledger)
     return bulk.response(bulk.hand_in(book, items_body(), lambda item: read_item(who, item)))
 
 
@@ -115,6 +117,7 @@ def create_many(ledger: str) -> Response:
             "invalid_request",
             "filter_unserved",
         ),
+        action="operations.read",
     )
 )
 def show_many(query: dict[str, Any], ledger: str) -> Response:
@@ -125,8 +128,8 @@ def show_many(query: dict[str, Any], ledger: str) -> Response:
     An amount is one that the operation names or posts, whatever its currency. Search sees
     every operation that is accepted, however new.
     """
-    who = reader()
-    book = state().books.find(who.tenant_id, ledger)
+    who = may("operations.read")
+    book = state().books.find(who, ledger)
     wanted = wanted_by(query, number_after("operations", query.get("after")))
     with tenant_reading(who.tenant_id, state().engine) as connection:
         listed = listing(connection, book, wanted).operations()
@@ -144,6 +147,7 @@ def show_many(query: dict[str, Any], ledger: str) -> Response:
     **openapi.route(
         {200: ("Operation", "It, as it is now.")},
         problems=("unknown_ledger", "unknown_operation"),
+        action="operations.read",
     )
 )
 def show(ledger: str, operation_id: str) -> Response:
@@ -151,8 +155,8 @@ def show(ledger: str, operation_id: str) -> Response:
 
     With its timeline (when it passed each stage), its postings, and why it was rejected if it was.
     """
-    who = reader()
-    book = state().books.find(who.tenant_id, ledger)
+    who = may("operations.read")
+    book = state().books.find(who, ledger)
     id_ = parse_id(operation_id)
     if id_ is not None and address_of(id_).ledger_id == book.ledger_id:
         with tenant_reading(who.tenant_id, state().engine) as connection:

@@ -8,7 +8,7 @@ from marshmallow import RAISE
 
 from api import openapi, shown
 from api.answers import answer
-from api.auth import reader
+from api.auth import may
 from api.paging import cursor, page, place_after
 from api.searches import PostingsQuery, listing, wanted_by
 from api.state import state
@@ -28,6 +28,7 @@ blueprint = Blueprint(
     **openapi.route(
         {200: ("LedgerPostingList", "One page.")},
         problems=("invalid_cursor", "unknown_ledger", "unknown_account", "invalid_request"),
+        action="operations.read",
     )
 )
 def show_many(query: dict[str, Any], ledger: str) -> Response:
@@ -36,8 +37,8 @@ def show_many(query: dict[str, Any], ledger: str) -> Response:
     Newest first, or `order=oldest`. A page looks at a bounded number of rows: where few of them
     fit, it may hold fewer than `limit`, even none, while `has_more` says that there is a next one.
     """
-    who = reader()
-    book = state().books.find(who.tenant_id, ledger)
+    who = may("operations.read")
+    book = state().books.find(who, ledger)
     wanted = wanted_by(query, place_after("ledger postings", query.get("after")))
     with tenant_reading(who.tenant_id, state().engine) as connection:
         listed = listing(connection, book, wanted).postings()

@@ -99,6 +99,7 @@ ACCOUNTS_PAGE = ACCOUNT_COLUMNS + " AND code > %(after)s ORDER BY code LIMIT %(m
 LEDGERS_PAGE = """
 SELECT name, created_at FROM ledgers
  WHERE tenant_id = %(tenant)s AND name > %(after)s AND NOT starts_with(name, 'trident-')
+   AND (%(named)s::text[] IS NULL OR name = ANY (%(named)s::text[]))
  ORDER BY name LIMIT %(many)s
 """
 
@@ -186,9 +187,12 @@ def accounts_page(
     return [Account(*row) for row in connection.exec_driver_sql(ACCOUNTS_PAGE, wanted)]
 
 
-def ledgers_page(connection: Connection, tenant_id: int, after: str, many: int) -> Sequence[Any]:
-    """The tenant's ledgers behind a name, in the order of their names."""
-    wanted = {"tenant": tenant_id, "after": after, "many": many}
+def ledgers_page(
+    connection: Connection, tenant_id: int, after: str, many: int, only: Iterable[str] | None = None
+) -> Sequence[Any]:
+    """The tenant's ledgers behind a name, in the order of their names; `only` these if given."""
+    named = None if only is None else list(only)
+    wanted = {"tenant": tenant_id, "after": after, "many": many, "named": named}
     return connection.exec_driver_sql(LEDGERS_PAGE, wanted).all()
 
 

@@ -9,7 +9,7 @@ from marshmallow import RAISE
 
 from api import openapi, openapi_reconciliations, reconciling, shown_reconciliations
 from api.answers import answer
-from api.auth import reader
+from api.auth import may
 from api.paging import cursor, number_after, page
 from api.reconciling import AccountPostingsQuery, LinesQuery, SummaryQuery
 from api.state import state
@@ -45,6 +45,7 @@ def path(*parameters: dict[str, Any]) -> list[dict[str, Any]]:
     **openapi.route(
         {200: ("Reconciliation", "The difference, and all that explains it.")},
         problems=READ_PROBLEMS,
+        action="reconciliation.read",
     )
 )
 def show(query: dict[str, Any], ledger: str, code: str) -> Response:
@@ -55,8 +56,8 @@ def show(query: dict[str, Any], ledger: str, code: str) -> Response:
     ignored postings, less the unmatched and ignored lines, more `in_transit` (matches of which one
     side lies behind the date), less `missing_statements`.
     """
-    who = reader()
-    book = state().books.find(who.tenant_id, ledger)
+    who = may("reconciliation.read")
+    book = state().books.find(who, ledger)
     with tenant_reading(who.tenant_id, app_engine()) as connection:
         of = reconciling.subject(connection, book, code)
         return answer(shown_reconciliations.summary(of, summary(connection, of, query.get("date"))))
@@ -66,7 +67,9 @@ def show(query: dict[str, Any], ledger: str, code: str) -> Response:
 @blueprint.arguments(LinesQuery, location="query", unknown=RAISE)
 @blueprint.doc(
     **openapi.route(
-        {200: ("ExternalLineList", "One page.")}, problems=(*READ_PROBLEMS, "invalid_cursor")
+        {200: ("ExternalLineList", "One page.")},
+        problems=(*READ_PROBLEMS, "invalid_cursor"),
+        action="reconciliation.read",
     )
 )
 def show_lines(query: dict[str, Any], ledger: str, code: str) -> Response:
@@ -75,8 +78,8 @@ def show_lines(query: dict[str, Any], ledger: str, code: str) -> Response:
     With `suggest=true` each unmatched line comes with the postings that it may belong to, the
     likeliest first, and why: `reference_and_amount`, `reference` or `amount`.
     """
-    who = reader()
-    book = state().books.find(who.tenant_id, ledger)
+    who = may("reconciliation.read")
+    book = state().books.find(who, ledger)
     after, limit = number_after("lines", query.get("after")) or 0, query["limit"]
     if query["suggest"]:
         limit = min(limit, SUGGESTED_MAX)
@@ -101,13 +104,15 @@ def show_lines(query: dict[str, Any], ledger: str, code: str) -> Response:
 @blueprint.arguments(AccountPostingsQuery, location="query", unknown=RAISE)
 @blueprint.doc(
     **openapi.route(
-        {200: ("ReconciledPostingList", "One page.")}, problems=(*READ_PROBLEMS, "invalid_cursor")
+        {200: ("ReconciledPostingList", "One page.")},
+        problems=(*READ_PROBLEMS, "invalid_cursor"),
+        action="reconciliation.read",
     )
 )
 def show_postings(query: dict[str, Any], ledger: str, code: str) -> Response:
     """List the account's postings by what they are matched with"""
-    who = reader()
-    book = state().books.find(who.tenant_id, ledger)
+    who = may("reconciliation.read")
+    book = state().books.find(who, ledger)
     after, limit = number_after("reconciled", query.get("after")) or 0, query["limit"]
     days = (query.get("since", dt.date.min), query.get("until", dt.date.max))
     with tenant_reading(who.tenant_id, app_engine()) as connection:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from api import openapi
 from api.answers import answer
-from api.auth import reader
+from api.auth import may
 from api.errors import Problem
 from api.report_queries import BalancesQuery, IncomeQuery, SheetQuery, dates, times
 from api.state import state
@@ -44,7 +44,11 @@ LEDGER = [dict(openapi.LEDGER)]
 @blueprint.route("/balances", methods=["GET"], parameters=LEDGER)
 @blueprint.arguments(BalancesQuery, location="query", unknown=RAISE)
 @blueprint.doc(
-    **openapi.route({200: ("Balances", "Each code before those below it.")}, problems=PROBLEMS)
+    **openapi.route(
+        {200: ("Balances", "Each code before those below it.")},
+        problems=PROBLEMS,
+        action="reports.read",
+    )
 )
 def balances(query: dict[str, Any], ledger: str) -> Response:
     """Show balances by hierarchy
@@ -63,7 +67,9 @@ def balances(query: dict[str, Any], ledger: str) -> Response:
 
 @blueprint.route("/reports/trial-balance", methods=["GET"], parameters=LEDGER)
 @blueprint.arguments(SheetQuery, location="query", unknown=RAISE)
-@blueprint.doc(**openapi.route({200: ("TrialBalance", "It.")}, problems=PROBLEMS))
+@blueprint.doc(
+    **openapi.route({200: ("TrialBalance", "It.")}, problems=PROBLEMS, action="reports.read")
+)
 def trial_balance(query: dict[str, Any], ledger: str) -> Response:
     """Show the trial balance
 
@@ -76,7 +82,9 @@ def trial_balance(query: dict[str, Any], ledger: str) -> Response:
 
 @blueprint.route("/reports/balance-sheet", methods=["GET"], parameters=LEDGER)
 @blueprint.arguments(SheetQuery, location="query", unknown=RAISE)
-@blueprint.doc(**openapi.route({200: ("BalanceSheet", "It.")}, problems=PROBLEMS))
+@blueprint.doc(
+    **openapi.route({200: ("BalanceSheet", "It.")}, problems=PROBLEMS, action="reports.read")
+)
 def balance_sheet(query: dict[str, Any], ledger: str) -> Response:
     """Show the balance sheet
 
@@ -90,7 +98,9 @@ def balance_sheet(query: dict[str, Any], ledger: str) -> Response:
 
 @blueprint.route("/reports/income-statement", methods=["GET"], parameters=LEDGER)
 @blueprint.arguments(IncomeQuery, location="query", unknown=RAISE)
-@blueprint.doc(**openapi.route({200: ("IncomeStatement", "It.")}, problems=PROBLEMS))
+@blueprint.doc(
+    **openapi.route({200: ("IncomeStatement", "It.")}, problems=PROBLEMS, action="reports.read")
+)
 def income_statement(query: dict[str, Any], ledger: str) -> Response:
     """Show the income statement
 
@@ -115,8 +125,8 @@ def income_statement(query: dict[str, Any], ledger: str) -> Response:
 @contextmanager
 def reading(ledger: str) -> Iterator[tuple[Connection, LedgerRef]]:
     """A snapshot of the ledger of that name, for who may read it; raises Problem."""
-    who = reader()
-    book = state().books.find(who.tenant_id, ledger)
+    who = may("reports.read")
+    book = state().books.find(who, ledger)
     try:
         with tenant_reading(who.tenant_id) as connection:
             yield connection, book

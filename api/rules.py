@@ -10,7 +10,7 @@ from flask_smorest import Blueprint
 
 from api import openapi
 from api.answers import answer
-from api.auth import reader
+from api.auth import may
 from api.state import state
 from models.db import tenant_reading
 from models.ledger import LedgerRef
@@ -28,7 +28,11 @@ blueprint = Blueprint(
 
 @blueprint.route("", methods=["GET"], parameters=openapi.in_ledger())
 @blueprint.doc(
-    **openapi.route({200: ("Settings", "All that are in force.")}, problems=("unknown_ledger",))
+    **openapi.route(
+        {200: ("Settings", "All that are in force.")},
+        problems=("unknown_ledger",),
+        action="rules.read",
+    )
 )
 def show(ledger: str) -> Response:
     """Show a ledger's rules
@@ -36,8 +40,8 @@ def show(ledger: str) -> Response:
     As of the last operation that was posted. `position` is that of the operation that changed them
     last, 0 if none has.
     """
-    who = reader()
-    book = state().books.find(who.tenant_id, ledger)
+    who = may("rules.read")
+    book = state().books.find(who, ledger)
     with tenant_reading(who.tenant_id, state().engine) as connection:
         return answer(_shown(book, read_rules(connection, book)))
 

@@ -9,18 +9,19 @@ from sqlalchemy import Connection
 
 from api import openapi, shown_schedules, things
 from api.answers import answer
-from api.auth import principal, reader
+from api.auth import may
 from api.errors import Problem
 from api.intake import json_body, optional_json_body
 from api.paging import PLACE_MAX, cursor, number_after, page
 from api.parameters import PageQuery
 from api.state import state
-from api.things import CHANGE_HEADERS, CHANGE_PROBLEMS, LATER, REMARK, Thing
+from api.things import CHANGE_HEADERS, CHANGE_PROBLEMS, LATER, Thing
 from models.db import tenant_reading
 from models.ledger import LedgerRef
 from models.operation import address_of, parse_id
 from pipeline import schedules
 from pipeline.kinds import OFFERED
+from pipeline.permissions import action_of
 from pipeline.schedules import NUMBER_MAX, Schedule
 
 blueprint = Blueprint(
@@ -52,6 +53,7 @@ SCHEDULE_ID = {
         body=openapi.json_body("NewSchedule", EXAMPLE),
         headers=CHANGE_HEADERS,
         problems=CHANGE_PROBLEMS,
+        action="operation.schedule",
     )
 )
 def make(ledger: str) -> Response:
@@ -60,8 +62,8 @@ def make(ledger: str) -> Response:
     Puts a `schedule` operation into the log and waits until it is posted, 5 seconds or what
     `Prefer: wait=N` says.
     """
-    who = principal()
-    book = state().books.find(who.tenant_id, ledger)
+    who = may(action_of("schedule"))
+    book = state().books.find(who, ledger)
     done = ("posted", "pending")
     return things.perform(who, book, "schedule", json_body(), _thing, makes=True, done=done)
 
@@ -72,12 +74,13 @@ def make(ledger: str) -> Response:
     **openapi.route(
         {200: ("ScheduleStateList", "One page, newest first.")},
         problems=("invalid_cursor", "unknown_ledger", "invalid_request"),
+        action="schedules.read",
     )
 )
 def show_many(query: dict[str, Any], ledger: str) -> Response:
     """List schedules"""
-    who = reader()
-    book = state().books.find(who.tenant_id, ledger)
+    who = may("schedules.read")
+    book = state().books.find(who, ledger)
     before = number_after("schedules", query.get("after"))
     limit = query["limit"]
     with tenant_reading(who.tenant_id, state().engine) as connection:
@@ -93,12 +96,13 @@ def show_many(query: dict[str, Any], ledger: str) -> Response:
     **openapi.route(
         {200: ("ScheduleState", "It, as it is now.")},
         problems=("unknown_ledger", "unknown_schedule"),
+        action="schedules.read",
     )
 )
 def show(ledger: str, schedule_id: str) -> Response:
     """Show a schedule"""
-    who = reader()
-    return answer(_shown(state().books.find(who.tenant_id, ledger), schedule_id))
+    who = may("schedules.read")
+    return answer(_shown(state().books.find(who, ledger), schedule_id))
 
 
 @blueprint.route(
@@ -109,6 +113,7 @@ def show(ledger: str, schedule_id: str) -> Response:
     **openapi.route(
         {200: ("OccurrenceList", "One page, newest first.")},
         problems=("invalid_cursor", "unknown_ledger", "unknown_schedule", "invalid_request"),
+        action="schedules.read",
     )
 )
 def show_occurrences(query: dict[str, Any], ledger: str, schedule_id: str) -> Response:
@@ -116,8 +121,8 @@ def show_occurrences(query: dict[str, Any], ledger: str, schedule_id: str) -> Re
 
     Each time that has come, the refused ones too.
     """
-    who = reader()
-    book = state().books.find(who.tenant_id, ledger)
+    who = may("schedules.read")
+    book = state().books.find(who, ledger)
     before = number_after("occurrences", query.get("after"))
     limit = query["limit"]
     with tenant_reading(who.tenant_id, state().engine) as connection:
@@ -132,9 +137,7 @@ def show_occurrences(query: dict[str, Any], ledger: str, schedule_id: str) -> Re
 @blueprint.route(
     "/<schedule_id>/pause", methods=["POST"], parameters=openapi.in_ledger(SCHEDULE_ID)
 )
-@blueprint.doc(
-    **openapi.route(CHANGED, body=REMARK, headers=CHANGE_HEADERS, problems=CHANGE_PROBLEMS)
-)
+@blueprint.doc(**things.changing("pause_schedule", CHANGED))
 def pause(ledger: str, schedule_id: str) -> Response:
     """Pause a schedule
 
@@ -146,9 +149,7 @@ def pause(ledger: str, schedule_id: str) -> Response:
 @blueprint.route(
     "/<schedule_id>/resume", methods=["POST"], parameters=openapi.in_ledger(SCHEDULE_ID)
 )
-@blueprint.doc(
-    **openapi.route(CHANGED, body=REMARK, headers=CHANGE_HEADERS, problems=CHANGE_PROBLEMS)
-)
+@blueprint.doc(**things.changing("resume_schedule", CHANGED))
 def resume(ledger: str, schedule_id: str) -> Response:
     """Resume a schedule
 
@@ -160,9 +161,7 @@ def resume(ledger: str, schedule_id: str) -> Response:
 @blueprint.route(
     "/<schedule_id>/cancel", methods=["POST"], parameters=openapi.in_ledger(SCHEDULE_ID)
 )
-@blueprint.doc(
-    **openapi.route(CHANGED, body=REMARK, headers=CHANGE_HEADERS, problems=CHANGE_PROBLEMS)
-)
+@blueprint.doc(**things.changing("cancel_schedule", CHANGED))
 def cancel(ledger: str, schedule_id: str) -> Response:
     """Cancel a schedule
 
@@ -173,8 +172,8 @@ def cancel(ledger: str, schedule_id: str) -> Response:
 
 def _perform_on(ledger: str, kind: str, schedule_id: str) -> Response:
     """Put an operation about the schedule that stands in the address into the log."""
-    who = principal()
-    book = state().books.find(who.tenant_id, ledger)
+    who = may(action_of(kind))
+    book = state().books.find(who, ledger)
     members = optional_json_body()
     things.add_named(members, "target", schedule_id, "schedule")
     return things.perform(who, book, kind, members, _thing)

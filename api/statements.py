@@ -41,7 +41,7 @@ log = structlog.get_logger("trident.api")
 
 @blueprint.route("/<account_code:code>/balance", methods=["GET"], parameters=CODE)
 @blueprint.arguments(MomentQuery, location="query", unknown=RAISE)
-@blueprint.doc(**openapi.route({200: ("Balance", "It.")}, problems=PROBLEMS))
+@blueprint.doc(**openapi.route({200: ("Balance", "It.")}, problems=PROBLEMS, action="reports.read"))
 def balance(query: dict[str, Any], ledger: str, code: str) -> Response:
     """Show an account's balance at a moment
 
@@ -58,6 +58,7 @@ def _documented() -> dict[str, Any]:
     said = openapi.route(
         {200: ("Statement", "It; CSV has decimals, and a row for either balance.")},
         problems=(*PROBLEMS, "not_acceptable", "report_too_large"),
+        action="reports.read",
     )
     text = {"schema": {"type": "string"}}
     file = {"schema": {"type": "string", "format": "binary"}}

@@ -8,7 +8,7 @@ from marshmallow import ValidationError
 
 from api import openapi
 from api.answers import answer
-from api.auth import one_of
+from api.auth import may
 from api.errors import Problem, invalid
 from api.intake import json_body
 from api.state import state
@@ -28,14 +28,14 @@ EXAMPLE = {"currencies": ["EUR", "USD"], "retention_days": 3650}
 
 
 @blueprint.route("", methods=["GET"])
-@blueprint.doc(**openapi.route({200: ("Tenant", "It, and its settings.")}))
+@blueprint.doc(**openapi.route({200: ("Tenant", "It, and its settings.")}, action="tenant.read"))
 def show() -> Response:
     """Show the tenant
 
     Takes the role `admin`. `settings` are the tenant's own; `allowed` says how far the installation
     lets them go; `in_force` is the narrower of both, with null where nothing was said.
     """
-    who = one_of({"admin"})
+    who = may("tenant.read")
     with tenant_reading(who.tenant_id, state().engine) as connection:
         return answer(_shown(_known(tenant_state(connection, who.tenant_id))))
 
@@ -46,15 +46,16 @@ def show() -> Response:
         {200: ("Tenant", "It as it is now.")},
         body=openapi.json_body("TenantSettings", EXAMPLE),
         problems=("malformed_body", "body_too_large", "unsupported_media_type", "invalid_request"),
+        action="tenant.settings",
     )
 )
 def settle() -> Response:
     """Change the tenant's settings
 
-    Takes the role `admin`. Members that are not named stay as they are; null takes one away. It
+    Members that are not named stay as they are; null takes one away. It
     holds everywhere within two seconds, for what comes in from then on. A change is an event.
     """
-    who = one_of({"admin"})
+    who = may("tenant.settings")
     changes = json_body()
     try:
         with tenant_writing(who.tenant_id, state().engine) as connection:

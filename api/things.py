@@ -13,6 +13,7 @@ from api.operations import INTAKE_PROBLEMS
 from api.tokens import Principal
 from api.waiting import wanted_wait_s
 from models.ledger import LedgerRef
+from pipeline.permissions import action_of
 
 # Such an operation is over in 20 ms; five seconds outlast a restart of the workers.
 DEFAULT_WAIT_S = 5
@@ -20,6 +21,17 @@ CHANGE_PROBLEMS = (*INTAKE_PROBLEMS, "operation_rejected")
 CHANGE_HEADERS = (openapi.IDEMPOTENCY_KEY, openapi.PREFER)
 LATER = ("Operation", "It takes longer: the operation is in the log and not final yet.")
 REMARK = openapi.json_body("Remark", {"description": "Asked for by the owner"}, required=False)
+
+
+def changing(kind: str, changed: Any, body: Any = REMARK) -> dict[str, Any]:
+    """The documentation of a route that changes one thing by an operation of this kind."""
+    return openapi.route(
+        changed,
+        body=body,
+        headers=CHANGE_HEADERS,
+        problems=CHANGE_PROBLEMS,
+        action=action_of(kind),
+    )
 
 
 class Thing(NamedTuple):

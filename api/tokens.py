@@ -39,6 +39,8 @@ RECHECK_S = 2.0
 TENANT_MAX = 2**31 - 1  # a Postgres integer
 TEXT_MAX_LENGTH = 255
 ROLES_MAX = 32
+# Every action there is, and more ledgers than a person lists by hand.
+NAMES_MAX = 256
 
 TENANT = text(
     "SELECT EXISTS (SELECT FROM tenants WHERE tenant_id = :tenant AND deleted_at IS NULL)"
@@ -48,12 +50,22 @@ log = structlog.get_logger("trident.auth")
 
 
 class Principal(NamedTuple):
-    """Who asks. `stored` is what the log keeps about it with each operation."""
+    """Who asks. `stored` is what the log keeps about it with each operation.
+
+    `scopes` narrow what its roles permit, and `ledgers` are the names of those that there are for
+    it; None leaves both as they are.
+    """
 
     subject: str
     tenant_id: int
     roles: frozenset[str]
     stored: bytes
+    scopes: tuple[str, ...] | None = None
+    ledgers: frozenset[str] | None = None
+
+    def sees(self, ledger: str) -> bool:
+        """Whether there is a ledger of this name for it."""
+        return self.ledgers is None or ledger in self.ledgers
 
 
 class BadClaimsError(Exception):
@@ -178,11 +190,27 @@ def _read(claims: dict[str, Any]) -> Principal:
     kept: dict[str, Any] = {"sub": claims["sub"], "roles": sorted(set(roles))}
     if "limits" in claims:
         kept["limits"] = _limits(claims["limits"])
-    return Principal(claims["sub"], tenant_id, frozenset(roles), canonical(kept))
+    narrowed = {
+        name: _names(name, claims[name]) for name in ("scopes", "ledgers") if name in claims
+    }
+    return Principal(
+        claims["sub"],
+        tenant_id,
+        frozenset(roles),
+        canonical(kept | narrowed),
+        tuple(narrowed["scopes"]) if "scopes" in narrowed else None,
+        frozenset(narrowed["ledgers"]) if "ledgers" in narrowed else None,
+    )
 
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and 1 <= len(value) <= TEXT_MAX_LENGTH and value.isprintable()
+
+
+def _names(claim: str, names: Any) -> list[str]:
+    if not isinstance(names, list) or len(names) > NAMES_MAX or not all(map(_is_text, names)):
+        raise BadClaimsError(f"Its {claim} are not a list of names.")
+    return sorted(set(names))
 
 
 def _limits(limits: Any) -> dict[str, int]:

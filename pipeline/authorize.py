@@ -6,6 +6,7 @@ import orjson
 
 from pipeline.kinds import kind_of
 from pipeline.kinds.kind import Body, nothing_inside
+from pipeline.permissions import action_of, permits
 from pipeline.principal import read_principal, refuse_over_limit
 from pipeline.refusal import Refusal, refuse
 from pipeline.stage import Operation, Refused
@@ -48,8 +49,9 @@ def permission_of(name: str, body: Body, principal: str) -> Refusal | None:
 
 
 def refuse_role(name: str, principal: str) -> Refusal | None:
-    """Whether none of the principal's roles may submit this kind."""
-    roles = read_principal(principal).get("roles", ())
-    if kind_of(name).roles.isdisjoint(roles):
-        return refuse("not_permitted", kind=name, roles=list(roles))
-    return None
+    """Whether the principal's roles, or its scopes, do not let it submit this kind."""
+    if permits(principal, action_of(name)):
+        return None
+    return refuse(
+        "not_permitted", kind=name, roles=list(read_principal(principal).get("roles", ()))
+    )

@@ -17,9 +17,10 @@ RECORDER = "recorder"
 # A process meets few principals, again and again.
 @lru_cache(maxsize=1024)
 def read_principal(text: str) -> dict[str, Any]:
-    """`sub`, `roles`, and `limits` by currency if it has any.
+    """`sub`, `roles`, and `limits` by currency, `scopes` and `ledgers` if it has any.
 
-    A currency that `limits` does not name is one that the principal may not move.
+    A currency that `limits` does not name is one that the principal may not move; `scopes` narrow
+    what its roles permit, and `ledgers` are the names of those that it may see.
     """
     principal: dict[str, Any] = orjson.loads(text)
     return principal

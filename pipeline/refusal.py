@@ -27,7 +27,7 @@ CODES = {
     "leg_comes_to_nothing": "A leg's part of the total rounds to zero, or nothing is left for it.",
     "unbalanced_journal": "The legs of a currency do not sum to zero.",
     # authorize: may this principal do this
-    "not_permitted": "None of the principal's roles may submit this kind of operation.",
+    "not_permitted": "The principal's roles and scopes do not permit this kind of operation.",
     "limit_exceeded": "The amount is above the principal's limit for one operation.",
     # any stage: of what a group holds
     "group_failed": "An operation of the group was refused, so none of them takes effect.",

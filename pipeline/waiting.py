@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from models.ledger import LedgerRef
 from pipeline.kinds.approvals import may_approve, refuse_amounts, rule_over
 from pipeline.kinds.kind import Body
+from pipeline.permissions import action_of, permits
 from pipeline.principal import actor_of, person_of
 from pipeline.rules import read_rules
 from pipeline.settings import Approval
@@ -60,7 +61,8 @@ class Waiting(NamedTuple):
         """Whether an approval of this principal would count."""
         ruled_out = {person_of(actor) for actor in (self.submitted_by, *self.approved_by)}
         return (
-            person_of(actor_of(principal)) not in ruled_out
+            permits(principal, action_of("approve"))
+            and person_of(actor_of(principal)) not in ruled_out
             and may_approve(self.rule, principal)
             and refuse_amounts(principal, self.kind, self.body) is None
         )

@@ -20,7 +20,7 @@ from models import migrate, settings, signing_key, token
 from models.db import STAGE_TIMEOUT_MS, make_engine
 from models.keks import KeksError, source_of
 from models.key_ring import KeyRing, ring_of
-from pipeline.kinds import OFFERED
+from pipeline.permissions import ROLES
 
 FLOWER_USER = "trident"
 # TRIDENT_TOKEN is for the person at this machine, who has the keys that it rests on anyway: it
@@ -174,8 +174,7 @@ def _environment(
 
 def _token(app_url: str, ring: KeyRing) -> str:
     """A token with every role in the default tenant."""
-    roles = sorted(frozenset[str]().union(*(kind.roles for kind in OFFERED.values())))
-    claims = token.claims_of("local", DEFAULT_TENANT_ID, roles, TOKEN_LIFETIME)
+    claims = token.claims_of("local", DEFAULT_TENANT_ID, ROLES, TOKEN_LIFETIME)
     engine = make_engine(app_url, statement_timeout_ms=STAGE_TIMEOUT_MS)
     try:
         return token.signed(claims, signing_key.SigningKeys(engine), ring)

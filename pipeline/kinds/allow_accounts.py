@@ -5,7 +5,7 @@ refused, it is not opened. The longest pattern that fits decides.
 """
 
 from pipeline.kinds import fields, rule_fields
-from pipeline.kinds.kind import ADMINS, Body, Kind
+from pipeline.kinds.kind import Body, Kind
 from pipeline.kinds.open_account import stored_overdraft
 from pipeline.ledger import TYPES, Books, Effect, Entry
 from pipeline.refusal import refuse
@@ -41,7 +41,6 @@ def apply(books: Books, entry: Entry) -> Effect:
 
 KIND = Kind(
     name="allow_accounts",
-    roles=ADMINS,
     posts=False,
     schema=Schema(),
     example={

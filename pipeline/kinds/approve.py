@@ -10,7 +10,7 @@ The postings are dated as the approval is, so it names the date that the operati
 import pipeline.kinds as every_kind
 from pipeline.decide import decide, find_waiting, go_on
 from pipeline.kinds import fields
-from pipeline.kinds.approvals import ROLES, may_approve, refuse_amounts, rule_over
+from pipeline.kinds.approvals import may_approve, refuse_amounts, rule_over
 from pipeline.kinds.capture import targets
 from pipeline.kinds.kind import Kind
 from pipeline.ledger import Books, Effect, Entry, Target
@@ -81,7 +81,6 @@ def _apply_it(books: Books, entry: Entry, waiting: Target) -> Effect:
 
 KIND = Kind(
     name="approve",
-    roles=frozenset(ROLES),
     posts=True,
     schema=Schema(),
     example={"kind": "approve", "target": "op_0000002000g00b0w41q7v5n3xe"},

@@ -2,7 +2,7 @@
 
 from pipeline.decide import decide, find_pending
 from pipeline.kinds.capture import targets
-from pipeline.kinds.kind import SUBMITTERS, Kind
+from pipeline.kinds.kind import Kind
 from pipeline.kinds.schedule import Named
 from pipeline.ledger import Books, Effect, Entry
 from pipeline.refusal import Refusal
@@ -19,7 +19,6 @@ def apply(books: Books, entry: Entry) -> Effect:
 
 KIND = Kind(
     name="cancel_schedule",
-    roles=SUBMITTERS,
     posts=True,
     schema=Named(),
     example={"kind": "cancel_schedule", "target": "op_0000002000g00915mvntypkzh9"},

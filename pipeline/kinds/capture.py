@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.decide import decide, find_pending, itself
 from pipeline.enter import enter
 from pipeline.kinds import fields, transfer
-from pipeline.kinds.kind import SUBMITTERS, Body, Kind
+from pipeline.kinds.kind import Body, Kind
 from pipeline.ledger import Books, Effect, Entry, Leg, Target
 from pipeline.principal import refuse_over_limit
 from pipeline.refusal import Refusal, refuse
@@ -65,7 +65,6 @@ def legs_of(hold: Entry, amount: int) -> tuple[Leg, Leg]:
 
 KIND = Kind(
     name="capture",
-    roles=SUBMITTERS,
     posts=True,
     schema=Schema(),
     example={

@@ -11,7 +11,6 @@ from marshmallow import Schema as MarshmallowSchema
 
 from pipeline.kinds.kind import Kind
 from pipeline.ledger import Books, Effect, Entry
-from pipeline.principal import RECORDER
 from pipeline.strict_json import canonical
 
 OUTCOMES = ("done", "refused")
@@ -46,7 +45,6 @@ def apply(_books: Books, _entry: Entry) -> Effect:
 
 KIND = Kind(
     name="event",
-    roles=frozenset({RECORDER}),
     posts=False,
     schema=Schema(),
     example={

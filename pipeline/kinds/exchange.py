@@ -15,7 +15,7 @@ from marshmallow import fields as marshmallow_fields
 from pipeline.enter import enter
 from pipeline.kinds import fields, share, transfer
 from pipeline.kinds.condition import SidesSchema
-from pipeline.kinds.kind import SUBMITTERS, Body, Kind
+from pipeline.kinds.kind import Body, Kind
 from pipeline.ledger import AMOUNT_MAX, Books, Effect, Entry, Leg
 from pipeline.money import currency_exponent, divide_half_even
 from pipeline.refusal import Refusal, refuse
@@ -153,7 +153,6 @@ def apply(books: Books, entry: Entry) -> Effect:
 
 KIND = Kind(
     name="exchange",
-    roles=SUBMITTERS,
     posts=True,
     schema=Schema(),
     example={

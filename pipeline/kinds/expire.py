@@ -11,7 +11,6 @@ from pipeline.kinds.capture import targets
 from pipeline.kinds.kind import Kind
 from pipeline.kinds.release import give_back
 from pipeline.ledger import Books, Effect, Entry
-from pipeline.principal import SCHEDULER
 from pipeline.refusal import Refusal, refuse
 
 
@@ -39,7 +38,6 @@ def apply(books: Books, entry: Entry) -> Effect:
 
 KIND = Kind(
     name="expire",
-    roles=frozenset({SCHEDULER}),
     posts=True,
     schema=Schema(),
     example={"kind": "expire", "target": "op_0000002000g0090mp30k5s3khq", "number": 0},

@@ -4,7 +4,7 @@ Freezing what is frozen in another mode changes the mode.
 """
 
 from pipeline.kinds import fields
-from pipeline.kinds.kind import TELLERS, Kind
+from pipeline.kinds.kind import Kind
 from pipeline.kinds.status import Schema as StatusSchema
 from pipeline.kinds.status import find_open, named_account
 from pipeline.ledger import Books, Effect, Entry
@@ -35,7 +35,6 @@ def apply(books: Books, entry: Entry) -> Effect:
 
 KIND = Kind(
     name="freeze_account",
-    roles=TELLERS,
     posts=False,
     schema=Schema(),
     example={"kind": "freeze_account", "account": "customers:42", "mode": "debits"},

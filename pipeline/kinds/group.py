@@ -17,7 +17,7 @@ from models.operation import parse_id
 from pipeline.decide import itself, position_of, posted_as
 from pipeline.kinds import fields
 from pipeline.kinds.inner import InnerField, named
-from pipeline.kinds.kind import SUBMITTERS, Body, Kind, no_one
+from pipeline.kinds.kind import Body, Kind, no_one
 from pipeline.ledger import Books, Effect, Entry, Posting, inner
 from pipeline.principal import read_principal, refuse_over_limit
 from pipeline.refusal import Refusal, refuse
@@ -153,7 +153,6 @@ EXAMPLE: dict[str, Any] = {
 
 KIND = Kind(
     name="group",
-    roles=SUBMITTERS,
     posts=None,
     schema=Schema(),
     example=EXAMPLE,

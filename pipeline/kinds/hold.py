@@ -14,7 +14,7 @@ from marshmallow import fields as marshmallow_fields
 from pipeline.decide import begin
 from pipeline.enter import enter
 from pipeline.kinds import fields, transfer
-from pipeline.kinds.kind import SUBMITTERS, Body, Kind
+from pipeline.kinds.kind import Body, Kind
 from pipeline.ledger import Books, Effect, Entry
 from pipeline.refusal import Refusal, refuse
 from pipeline.times import parse_time
@@ -67,7 +67,6 @@ def apply(books: Books, entry: Entry) -> Effect:
 
 KIND = Kind(
     name="hold",
-    roles=SUBMITTERS,
     posts=True,
     schema=Schema(),
     example={

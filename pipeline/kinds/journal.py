@@ -13,7 +13,7 @@ from marshmallow import fields as marshmallow_fields
 from pipeline.enter import enter
 from pipeline.kinds import fields
 from pipeline.kinds.condition import ConditionSchema
-from pipeline.kinds.kind import SUBMITTERS, Body, Kind
+from pipeline.kinds.kind import Body, Kind
 from pipeline.kinds.share import WHOLE, apportion, parse, share
 from pipeline.ledger import Books, Effect, Entry, Leg
 from pipeline.refusal import Refusal, refuse
@@ -191,7 +191,6 @@ def apply(books: Books, entry: Entry) -> Effect:
 
 KIND = Kind(
     name="journal",
-    roles=SUBMITTERS,
     posts=True,
     schema=Schema(),
     example={

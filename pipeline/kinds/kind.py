@@ -10,9 +10,6 @@ from pipeline.ledger import Books, Effect, Entry
 from pipeline.refusal import Refusal
 
 Body = dict[str, Any]
-TELLERS = frozenset({"admin", "operator"})
-SUBMITTERS = TELLERS | {"submitter"}
-ADMINS = frozenset({"admin"})
 
 
 def nothing_more(_body: Body) -> Refusal | None:
@@ -57,7 +54,6 @@ class Kind:
     """
 
     name: str
-    roles: frozenset[str]
     posts: bool | None
     schema: Schema
     example: Body

@@ -15,7 +15,6 @@ from pipeline.kinds.capture import targets
 from pipeline.kinds.kind import Kind
 from pipeline.kinds.schedule import go_on
 from pipeline.ledger import Books, Effect, Entry, Target
-from pipeline.principal import SCHEDULER
 from pipeline.refusal import Refusal, refuse
 
 
@@ -61,7 +60,6 @@ def _occur(books: Books, entry: Entry, schedule: Target, due: dt.datetime) -> Ef
 
 KIND = Kind(
     name="occur",
-    roles=frozenset({SCHEDULER}),
     posts=True,
     schema=Schema(),
     example={

@@ -1,7 +1,7 @@
 """open_account: a new account with a code of its own. It has no postings: its balance is zero."""
 
 from pipeline.kinds import fields
-from pipeline.kinds.kind import TELLERS, Body, Kind
+from pipeline.kinds.kind import Body, Kind
 from pipeline.ledger import TYPES, Books, Effect, Entry
 from pipeline.refusal import refuse
 
@@ -51,7 +51,6 @@ def apply(books: Books, entry: Entry) -> Effect:
 
 KIND = Kind(
     name="open_account",
-    roles=TELLERS,
     posts=False,
     schema=Schema(),
     example={

@@ -2,7 +2,7 @@
 
 from pipeline.decide import decide, find_pending, wait
 from pipeline.kinds.capture import targets
-from pipeline.kinds.kind import SUBMITTERS, Kind
+from pipeline.kinds.kind import Kind
 from pipeline.kinds.schedule import Named
 from pipeline.ledger import Books, Effect, Entry
 from pipeline.refusal import Refusal, refuse
@@ -23,7 +23,6 @@ def apply(books: Books, entry: Entry) -> Effect:
 
 KIND = Kind(
     name="pause_schedule",
-    roles=SUBMITTERS,
     posts=True,
     schema=Named(),
     example={"kind": "pause_schedule", "target": "op_0000002000g00915mvntypkzh9"},

@@ -5,9 +5,9 @@ Those may say so who may approve it, and who submitted it.
 
 from pipeline.decide import decide, find_waiting
 from pipeline.kinds import fields
-from pipeline.kinds.approvals import ROLES, may_approve, rule_over
+from pipeline.kinds.approvals import may_approve, rule_over
 from pipeline.kinds.capture import targets
-from pipeline.kinds.kind import SUBMITTERS, Kind
+from pipeline.kinds.kind import Kind
 from pipeline.ledger import Books, Effect, Entry
 from pipeline.principal import actor_of, read_principal
 from pipeline.refusal import Refusal, refuse
@@ -37,7 +37,6 @@ def apply(books: Books, entry: Entry) -> Effect:
 
 KIND = Kind(
     name="refuse",
-    roles=SUBMITTERS | set(ROLES),
     posts=True,
     schema=Schema(),
     example={

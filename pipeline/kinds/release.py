@@ -4,7 +4,7 @@ from pipeline.decide import decide, find_pending, itself
 from pipeline.enter import enter
 from pipeline.kinds import fields
 from pipeline.kinds.capture import legs_of, remaining_of, targets
-from pipeline.kinds.kind import SUBMITTERS, Kind
+from pipeline.kinds.kind import Kind
 from pipeline.ledger import Books, Effect, Entry, Target
 from pipeline.refusal import Refusal
 
@@ -31,7 +31,6 @@ def give_back(books: Books, entry: Entry, hold: Target, effect: str) -> Effect:
 
 KIND = Kind(
     name="release",
-    roles=SUBMITTERS,
     posts=True,
     schema=Schema(),
     example={

@@ -2,7 +2,7 @@
 
 from marshmallow import Schema
 
-from pipeline.kinds.kind import ADMINS, Kind
+from pipeline.kinds.kind import Kind
 from pipeline.ledger import Books, Effect, Entry
 from pipeline.refusal import refuse
 from pipeline.settings import with_rule
@@ -20,7 +20,6 @@ def removing_kind(name: str, part: str, member: str, shown: str, schema: Schema)
 
     return Kind(
         name=name,
-        roles=ADMINS,
         posts=False,
         schema=schema,
         example={"kind": name, member: shown},

@@ -1,6 +1,6 @@
 """reopen_account: a closed account takes postings again, as it was when it was closed."""
 
-from pipeline.kinds.kind import TELLERS, Kind
+from pipeline.kinds.kind import Kind
 from pipeline.kinds.status import Schema, named_account
 from pipeline.ledger import Books, Effect, Entry
 from pipeline.refusal import refuse
@@ -21,7 +21,6 @@ def apply(books: Books, entry: Entry) -> Effect:
 
 KIND = Kind(
     name="reopen_account",
-    roles=TELLERS,
     posts=False,
     schema=Schema(),
     example={"kind": "reopen_account", "account": "customers:43"},

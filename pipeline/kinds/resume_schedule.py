@@ -5,7 +5,7 @@ What it missed while it was paused is not made up for. If no time is left it end
 
 from pipeline.decide import decide, find_pending
 from pipeline.kinds.capture import targets
-from pipeline.kinds.kind import SUBMITTERS, Kind
+from pipeline.kinds.kind import Kind
 from pipeline.kinds.schedule import Named, go_on
 from pipeline.ledger import Books, Effect, Entry
 from pipeline.refusal import Refusal, refuse
@@ -27,7 +27,6 @@ def apply(books: Books, entry: Entry) -> Effect:
 
 KIND = Kind(
     name="resume_schedule",
-    roles=SUBMITTERS,
     posts=True,
     schema=Named(),
     example={"kind": "resume_schedule", "target": "op_0000002000g00915mvntypkzh9"},

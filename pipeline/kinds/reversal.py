@@ -14,7 +14,7 @@ from pipeline.enter import enter
 from pipeline.kinds import fields, transfer
 from pipeline.kinds.capture import targets
 from pipeline.kinds.inner import contains
-from pipeline.kinds.kind import SUBMITTERS, Kind
+from pipeline.kinds.kind import Kind
 from pipeline.ledger import Books, Effect, Entry, Leg, Target
 from pipeline.principal import refuse_over_limit
 from pipeline.refusal import Refusal, refuse
@@ -98,7 +98,6 @@ def opposite(legs: Sequence[Leg], amount: int | None) -> list[Leg]:
 
 KIND = Kind(
     name="reversal",
-    roles=SUBMITTERS,
     posts=True,
     schema=Schema(),
     example={

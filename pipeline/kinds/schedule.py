@@ -15,7 +15,7 @@ from marshmallow import fields as marshmallow_fields
 from pipeline.decide import begin, find_target, wait
 from pipeline.kinds import fields
 from pipeline.kinds.inner import InnerField, named
-from pipeline.kinds.kind import SUBMITTERS, Body, Kind
+from pipeline.kinds.kind import Body, Kind
 from pipeline.ledger import Books, Effect, Entry, Target, inner
 from pipeline.recurrence import RULE_MAX_LENGTH, BadRule, next_time, parse_rule
 from pipeline.refusal import Refusal, refuse
@@ -162,7 +162,6 @@ def apply(books: Books, entry: Entry) -> Effect:
 
 KIND = Kind(
     name="schedule",
-    roles=SUBMITTERS,
     posts=True,
     schema=Schema(),
     example={

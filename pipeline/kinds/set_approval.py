@@ -5,7 +5,7 @@ What waits already goes on waiting for as many people as it did.
 
 from pipeline.kinds import fields, rule_fields
 from pipeline.kinds.approvals import APPROVER, ROLES
-from pipeline.kinds.kind import ADMINS, Kind
+from pipeline.kinds.kind import Kind
 from pipeline.kinds.transfer import currencies
 from pipeline.ledger import Books, Effect, Entry
 from pipeline.refusal import refuse
@@ -52,7 +52,6 @@ def apply(books: Books, entry: Entry) -> Effect:
 
 KIND = Kind(
     name="set_approval",
-    roles=ADMINS,
     posts=False,
     schema=Schema(),
     example={

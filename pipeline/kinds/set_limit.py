@@ -6,7 +6,7 @@ change makes a new limit, of which nothing is used.
 
 from pipeline.kinds import fields, rule_fields
 from pipeline.kinds.counted import counts
-from pipeline.kinds.kind import ADMINS, Kind
+from pipeline.kinds.kind import Kind
 from pipeline.kinds.transfer import currencies
 from pipeline.ledger import Books, Effect, Entry
 from pipeline.limits import PERIODS
@@ -50,7 +50,6 @@ def apply(books: Books, entry: Entry) -> Effect:
 
 KIND = Kind(
     name="set_limit",
-    roles=ADMINS,
     posts=False,
     schema=Schema(),
     example={

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from pipeline.kinds import fields
-from pipeline.kinds.kind import TELLERS, Body, Kind
+from pipeline.kinds.kind import Body, Kind
 from pipeline.ledger import Account, Books, Effect, Entry
 from pipeline.refusal import Refusal, refuse
 
@@ -47,7 +47,6 @@ def status_kind(
 
     return Kind(
         name=name,
-        roles=TELLERS,
         posts=False,
         schema=Schema(),
         example={"kind": name, "account": example},

@@ -12,7 +12,7 @@ from marshmallow import fields as marshmallow_fields
 from pipeline.enter import enter
 from pipeline.kinds import fee, fields
 from pipeline.kinds.condition import SidesSchema
-from pipeline.kinds.kind import SUBMITTERS, Body, Kind
+from pipeline.kinds.kind import Body, Kind
 from pipeline.ledger import Books, Effect, Entry, Leg
 from pipeline.refusal import Refusal, refuse
 from pipeline.require import Requirement
@@ -87,7 +87,6 @@ def apply(books: Books, entry: Entry) -> Effect:
 
 KIND = Kind(
     name="transfer",
-    roles=SUBMITTERS,
     posts=True,
     schema=Schema(),
     example={

@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import ValidationError, validates_schema
 
 from pipeline.kinds import fields
-from pipeline.kinds.kind import TELLERS, Kind
+from pipeline.kinds.kind import Kind
 from pipeline.kinds.open_account import NAME_MAX_LENGTH, stored_overdraft
 from pipeline.kinds.status import find_open, named_account
 from pipeline.ledger import Books, Effect, Entry
@@ -46,7 +46,6 @@ def apply(books: Books, entry: Entry) -> Effect:
 
 KIND = Kind(
     name="update_account",
-    roles=TELLERS,
     posts=False,
     schema=Schema(),
     example={"kind": "update_account", "account": "customers:42", "overdraft": 50000},
