@@ -12,6 +12,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("cli.demo:demo", "Post a small company's month and show what came out."),
     "token": ("cli.token:token", "Print an access token for the API."),
     "keys": ("cli.keys:keys", "Rotate and list keys."),
+    "permissions": ("cli.permissions:permissions", "Show which role may do what."),
     "accounts": ("cli.accounts:accounts", "Open accounts from a CSV file."),
     "import": ("cli.import_:import_", "Hand a file of operations to a ledger."),
     "balances": ("cli.balances:balances", "Show balances, now or at any date."),

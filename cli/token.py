@@ -9,15 +9,20 @@ from cli.importing import user_name
 from models.tenant import tenant_id_of
 from models.token import mint
 from pipeline import money
+from pipeline.permissions import ROLES
 
-ROLES = ("admin", "operator", "submitter", "approver", "auditor")
+EACH_ROLE = "\n".join(f"{role:9}  {what}" for role, what in ROLES.items())
 
 
-@click.command(cls=DataCommand)
+@click.command(
+    cls=DataCommand,
+    help=f"Print an access token for the API.\n\n\b\n{EACH_ROLE}\n\n"
+    "`trident permissions` shows them in full.",
+)
 @click.option(
     "--role",
     "roles",
-    type=click.Choice(ROLES),
+    type=click.Choice(tuple(ROLES)),
     multiple=True,
     default=("admin",),
     show_default=True,
@@ -45,15 +50,6 @@ def token(
     minutes: int,
     limits: tuple[str, ...],
 ) -> None:
-    """Print an access token for the API.
-
-    \b
-    admin      everything
-    operator   accounts, transfers and journals
-    submitter  transfers and journals
-    approver   approves what others have submitted
-    auditor    reads, and changes nothing
-    """
     lifetime = dt.timedelta(hours=hours, minutes=minutes) or dt.timedelta(hours=1)
     tenant_id = tenant_id_of(tenant)
     click.echo(mint(subject or user_name(), tenant_id, roles, lifetime, read_limits(limits)))
