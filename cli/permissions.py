@@ -12,14 +12,16 @@ COLUMNS = ("action", *ROLES, "what")
 INTRODUCTION = """\
 # Permissions
 
-This page is printed from the code by `trident permissions --format markdown`. A principal has one or more
-roles, and may do what one of them permits. What is not in the table is refused, to everybody. It is asked at
-the API for each request, and again by authorize for the principal that was recorded with an operation.
+This page is printed from the code by `trident permissions --format markdown`. A principal has
+roles, and may do what one of them permits. What is not in the table is refused, to everybody. The
+API asks it for each request, and authorize again for the principal that was recorded with an
+operation.
 
-A token may carry `scopes` as well, a list of actions or of beginnings such as `reports.*`: then it may do only
-what is both in the table and among them. Where it carries `ledgers`, there are no others for it: they are 404.
-A route that takes operations of every kind takes the permission of each one's kind. The OpenAPI document names
-each route's in `x-permission`.
+A token may carry `scopes` as well, a list of actions or of beginnings such as `reports.*`: then it
+may do only what is both permitted to its roles and among them. Where it carries `ledgers`, there
+are no others for it: they are 404. A route that takes operations of every kind takes the
+permission of the one that is sent; what a group or a schedule holds needs its own as well. The
+OpenAPI document names the permission of each route in `x-permission`.
 """
 
 

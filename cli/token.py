@@ -9,7 +9,7 @@ from cli.importing import user_name
 from models.tenant import tenant_id_of
 from models.token import mint
 from pipeline import money
-from pipeline.permissions import ROLES
+from pipeline.permissions import ROLES, is_scope
 
 EACH_ROLE = "\n".join(f"{role:9}  {what}" for role, what in ROLES.items())
 
@@ -42,6 +42,21 @@ EACH_ROLE = "\n".join(f"{role:9}  {what}" for role, what in ROLES.items())
     help="The most that one operation may move, such as USD:10000.00; may be repeated. Currencies"
     " without a limit may then not be moved at all.",
 )
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    metavar="ACTION",
+    help="What it is for, such as accounts.read or operation.*, of what the roles permit; may be"
+    " repeated.",
+)
+@click.option(
+    "--ledger",
+    "ledgers",
+    multiple=True,
+    metavar="NAME",
+    help="The ledgers that it is for; may be repeated.  [default: all]",
+)
 def token(
     roles: tuple[str, ...],
     subject: str | None,
@@ -49,10 +64,25 @@ def token(
     hours: int,
     minutes: int,
     limits: tuple[str, ...],
+    scopes: tuple[str, ...],
+    ledgers: tuple[str, ...],
 ) -> None:
     lifetime = dt.timedelta(hours=hours, minutes=minutes) or dt.timedelta(hours=1)
     tenant_id = tenant_id_of(tenant)
-    click.echo(mint(subject or user_name(), tenant_id, roles, lifetime, read_limits(limits)))
+    for scope in scopes:
+        if not is_scope(scope):
+            raise Unfulfillable(f"--scope {scope}: `trident permissions` lists what there is.")
+    click.echo(
+        mint(
+            subject or user_name(),
+            tenant_id,
+            roles,
+            lifetime,
+            read_limits(limits),
+            scopes=scopes or None,
+            ledgers=ledgers or None,
+        )
+    )
 
 
 def read_limits(limits: tuple[str, ...]) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """Access tokens: what `trident token` prints and the API reads. JWTs (RFC 7519), signed EdDSA.
 
-The claims are those that flask-jwt-extended expects, and ours: `tenant` (its number), `roles`, and
-`limits` where one operation may move only so much.
+The claims are those that flask-jwt-extended expects, and ours: `tenant` (its number), `roles`,
+and `limits`, `scopes` and `ledgers` where it is for less than they permit.
 """
 
 import datetime as dt
@@ -29,14 +29,22 @@ def mint(
     roles: Iterable[str],
     lifetime: dt.timedelta,
     limits: Mapping[str, int] | None = None,
+    *,
+    scopes: Iterable[str] | None = None,
+    ledgers: Iterable[str] | None = None,
 ) -> str:
     """A signed access token for `subject`, valid from now for `lifetime`.
 
     `limits` are minor units by currency: the most that one operation may move. A currency that
-    they do not name may not be moved at all; no limits, no bound. Raises SettingsError where the
+    they do not name may not be moved at all; no limits, no bound. `scopes` narrow what the roles
+    permit, and `ledgers` are the names of those that it is for. Raises SettingsError where the
     key that signs it cannot be had.
     """
     claims = claims_of(subject, tenant_id, roles, lifetime, limits)
+    if scopes is not None:
+        claims["scopes"] = list(scopes)
+    if ledgers is not None:
+        claims["ledgers"] = list(ledgers)
     return signed(claims, signing_keys(app_engine()), key_ring())
 
 

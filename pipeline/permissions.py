@@ -132,8 +132,12 @@ def permits(principal: str, action: str) -> bool:
 
 @lru_cache(maxsize=1024)  # A process meets few principals, again and again.
 def may_submit(roles: frozenset[str], scopes: tuple[str, ...] | None = None) -> bool:
-    """Whether there is any kind of operation that they may submit."""
-    return any(allowed(roles, action, scopes) for action in TABLE if covers(SUBMIT, action))
+    """Whether there is any kind of operation that a client may submit with them."""
+    return any(
+        allowed(roles, action, scopes)
+        for action, row in TABLE.items()
+        if covers(SUBMIT, action) and row.roles != TRIDENT
+    )
 
 
 def roles_for(action: str) -> frozenset[str]:
@@ -145,6 +149,11 @@ def roles_for(action: str) -> frozenset[str]:
 def action_of(kind: str) -> str:
     """The action of submitting an operation of this kind."""
     return f"operation.{kind}"
+
+
+def is_scope(text: str) -> bool:
+    """Whether it is an action of the table, or the beginning of some."""
+    return any(covers(text, action) for action in TABLE)
 
 
 def covers(scope: str, action: str) -> bool:

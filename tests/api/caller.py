@@ -20,9 +20,11 @@ WORLD = {"type": "asset", "currency": "EUR", "overdraft": "unlimited"}
 _keys = itertools.count(1)
 
 
-def token(roles: Iterable[str] = ROLES, tenant_id: int = 1, subject: str = "tests") -> str:
-    """An access token."""
-    return mint(subject, tenant_id, roles, dt.timedelta(minutes=15))
+def token(
+    roles: Iterable[str] = ROLES, tenant_id: int = 1, subject: str = "tests", **narrowed: Any
+) -> str:
+    """An access token; `narrowed` to scopes or ledgers."""
+    return mint(subject, tenant_id, roles, dt.timedelta(minutes=15), **narrowed)
 
 
 def new_key() -> str:
