@@ -204,7 +204,7 @@ def book_difference(ledger: str, code: str) -> Response:
             asked.get("description"),
         )
         prepared = differences.prepare(connection, of, wish, by=who.subject)
-    demand(who, action_of(prepared.kind))
+        demand(who, action_of(prepared.kind))
     principal = state().tenancy.recorded(who.tenant_id, who.stored)
     submission = Submission(prepared.key, prepared.kind, canonical(prepared.body), principal)
     outcome, waited_s = outcomes.hand_in(

@@ -248,6 +248,17 @@ def test_reading_takes_a_reader_and_writing_an_operator(desk: Any) -> None:
     assert problem(submitter.call("PUT", "csv-mappings/x", MAPPING)) == (403, "forbidden")
 
 
+def test_a_booking_takes_the_permission_of_its_kind(desk: Any, ledger: LedgerRef) -> None:
+    """Who may reconcile and not transfer books nothing, and nothing is left on its way."""
+    take_in(desk, export("2026-10-31,-4.90,,Account fee,c"))
+    many, wish = operations_of(ledger), {"lines": [1], "against": "fees"}
+    narrow = desk.with_roles("operator", scopes=["reconciliation.*", "operation.journal"])
+    assert problem(narrow.post(f"{HERE}/bookings", wish)) == (403, "forbidden")
+    assert operations_of(ledger) == many
+    assert narrow.get(HERE).json["bookings_on_their_way"] == 0
+    assert desk.post(f"{HERE}/bookings", {**wish, "against": "income"}).status_code == 201
+
+
 def test_a_stranger_sees_nothing(desk: Any, stranger: Caller) -> None:
     """Another tenant has neither the ledger nor its reconciliation."""
     for path in (HERE, f"{HERE}/lines", f"{HERE}/matches", "csv-mappings"):
