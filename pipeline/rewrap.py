@@ -15,6 +15,7 @@ from sqlalchemy.sql import ColumnElement, TableClause
 from models.key_ring import KeyRing, UnknownKekError, Wrapped
 from models.sealed import TamperedError
 from models.signing_key import private_key_aad
+from pipeline.privacy.data_keys import data_key_aad
 
 # Rows are locked while they are wrapped anew: some 10 ms of work here, a few seconds with AWS KMS.
 BATCH_ROWS = 100
@@ -34,7 +35,10 @@ class WrappedColumn(NamedTuple):
     aad: Callable[..., bytes]
 
 
-COLUMNS = (WrappedColumn("signing_keys", ("kid",), "private_key", "kek", private_key_aad),)
+COLUMNS = (
+    WrappedColumn("signing_keys", ("kid",), "private_key", "kek", private_key_aad),
+    WrappedColumn("data_keys", ("tenant_id", "subject"), "wrapped", "kek", data_key_aad),
+)
 
 
 @dataclass
@@ -75,7 +79,8 @@ def in_use(engine: Engine) -> Counter[str]:
     with engine.connect() as connection:
         for one in COLUMNS:
             kek = column(one.kek, String)
-            query = select(kek.label("kek"), func.count()).select_from(_table(one)).group_by(kek)
+            query = select(kek.label("kek"), func.count()).select_from(_table(one))
+            query = query.where(kek.is_not(None)).group_by(kek)
             for name, count in connection.execute(query):
                 counted[name] += count
     return counted
