@@ -133,13 +133,15 @@ def load_targets(
     """The operations that these name, those that they name in turn, and so on.
 
     As they were before the first positions, by ledger. Of what was approved, what was posted too.
+    What was rejected did nothing, so what it named is nobody's business: a chain of operations
+    each of which names the one before ends at the first that was refused.
     """
     wanted = _unknown_targets(books, entries)
     while wanted:
         found = _read_targets(cursor, tenant_id, wanted, firsts)
         for ledger_id, target in found:
             books[ledger_id].targets[target.entry.position] = target
-        wanted = _unknown_targets(books, [target.entry for _, target in found])
+        wanted = _unknown_targets(books, [t.entry for _, t in found if not t.rejected])
         for ledger_id, target in found:
             last = target.last
             if last is not None and last.effect == "approve" and last.terminal:

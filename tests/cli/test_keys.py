@@ -19,6 +19,8 @@ from models.token import claims_of, signed
 from pipeline import rewrap
 from tests.cli.conftest import Trident
 
+SIGNING = next(one for one in rewrap.COLUMNS if one.table == "signing_keys")
+
 
 @pytest.fixture
 def file(env: dict[str, str]) -> Iterator[Path]:
@@ -147,17 +149,15 @@ def test_batches_meet_every_row_once(
     file.write_text(entry("kek-next") + file.read_text())
     with owner.connect() as connection:
         count = connection.execute(text("SELECT count(*) FROM signing_keys")).scalar_one()
-    (one,) = rewrap.COLUMNS
     with ThreadPoolExecutor(2) as both:
-        made = list(both.map(lambda _: rewrap.rewrap(owner, key_ring(), one), range(2)))
+        made = list(both.map(lambda _: rewrap.rewrap(owner, key_ring(), SIGNING), range(2)))
     assert sum(each.done for each in made) == count
     assert not any(each.stuck for each in made)
     assert wrappings(owner) == {"kek-next"}
 
 
 def _row(kid: str) -> dict[str, object]:
-    (one,) = rewrap.COLUMNS
-    kek, data = key_ring().wrap(new_key(), one.aad(kid))
+    kek, data = key_ring().wrap(new_key(), SIGNING.aad(kid))
     return {"kid": kid, "public": new_key(), "private": data, "kek": kek}
 
 

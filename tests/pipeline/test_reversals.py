@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 
+from models.db import tenant_reading
 from models.operation import show_id
+from pipeline.ledger import Books, Entry
+from pipeline.load import load_targets
 from pipeline.receipt import Accepted
 from pipeline.strict_json import canonical
 from tests.bank import Bank, transfer
@@ -139,3 +142,27 @@ def test_a_limited_token_gives_back_no_more_with_many_legs(shop: Bank) -> None:
 def _worked(shop: Bank, accepted: Accepted) -> Accepted:
     shop.work()
     return accepted
+
+
+def test_a_chain_of_refusals_is_not_followed(shop: Bank) -> None:
+    """However many reversals name each other: of what was refused nobody asks what it named."""
+    link = shop.transfer("customer", "merchant", 1)
+    for _ in range(5):
+        link = _worked(shop, reverse(shop, link))
+    last = reverse(shop, link)
+    entry = Entry(
+        shop.ledger.ledger_id,
+        last.position,
+        "reversal",
+        {"target": show_id(link.id)},
+        last.accepted_at,
+        "{}",
+    )
+    books = {shop.ledger.ledger_id: Books()}
+    with tenant_reading(shop.ledger.tenant_id) as connection:
+        cursor = connection.connection.cursor()
+        firsts = {shop.ledger.ledger_id: last.position}
+        load_targets(cursor, shop.ledger.tenant_id, books, [entry], firsts)
+    assert set(books[shop.ledger.ledger_id].targets) == {link.position}
+    assert shop.rejection(_worked(shop, last)) == "target_rejected"
+    proves(shop)
