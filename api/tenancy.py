@@ -75,4 +75,4 @@ class Tenancy:
 @lru_cache(maxsize=1024)
 def _limited(stored: bytes, limits: tuple[tuple[str, int], ...]) -> bytes:
     principal = orjson.loads(stored)
-    return stored if principal.get("limits") else canonical({**principal, "limits": dict(limits)})
+    return stored if "limits" in principal else canonical({**principal, "limits": dict(limits)})

@@ -78,7 +78,7 @@ def token(
             tenant_id,
             roles,
             lifetime,
-            read_limits(limits),
+            read_limits(limits) or None,
             scopes=scopes or None,
             ledgers=ledgers or None,
         )

@@ -69,7 +69,7 @@ def claims_of(
         "type": "access",
         "fresh": False,
     }
-    if limits:
+    if limits is not None:
         claims["limits"] = dict(limits)
     return claims
 

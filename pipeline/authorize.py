@@ -28,7 +28,7 @@ def permission(operation: Operation) -> Refusal | None:
     """
     principal = read_principal(operation.principal)
     kind = kind_of(operation.kind)
-    if kind.inner is not nothing_inside or principal.get("limits"):
+    if kind.inner is not nothing_inside or "limits" in principal:
         return permission_of(operation.kind, orjson.loads(operation.body), operation.principal)
     return refuse_role(operation.kind, operation.principal)
 

@@ -43,6 +43,6 @@ def person_of(actor: str) -> str:
 def refuse_over_limit(text: str, currency: str, amount: int) -> Refusal | None:
     """Whether the amount is above what the principal's token let one operation move."""
     limits = read_principal(text).get("limits")
-    if not limits or amount <= limits.get(currency, 0):
+    if limits is None or amount <= limits.get(currency, 0):
         return None
     return refuse("limit_exceeded", currency=currency, amount=amount, limit=limits.get(currency))

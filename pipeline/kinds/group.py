@@ -120,7 +120,7 @@ def _add_credits(taken: dict[str, int], postings: Iterable[Posting]) -> None:
 
 def _refuse_sums(entry: Entry, taken: dict[str, int]) -> Refusal | None:
     """What members took of their targets, which authorize cannot see, counts with what it saw."""
-    if not taken or not read_principal(entry.principal).get("limits"):
+    if not taken or read_principal(entry.principal).get("limits") is None:
         return None
     seen = amounts(entry.body)
     for currency, amount in taken.items():

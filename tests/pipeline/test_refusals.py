@@ -201,6 +201,8 @@ AUTHORIZE: list[tuple[dict[str, Any], str, dict[str, Any], str | None]] = [
         "limit_exceeded",
     ),
     ({"roles": ["submitter"], "limits": {"EUR": 100}}, "transfer", transfer("a", "b", 100), None),
+    # A currency that the limits do not name may not be moved, so none may be where they name none.
+    ({"roles": ["submitter"], "limits": {}}, "transfer", transfer("a", "b", 1), "limit_exceeded"),
     (
         {"roles": ["submitter"], "limits": {"USD": 100}},
         "transfer",
