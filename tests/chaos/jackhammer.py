@@ -133,7 +133,7 @@ def make_tenants(installation: Installation) -> tuple[list[Tenant], dict[str, Le
             timeout=ANSWER_S,
         )
         answer.raise_for_status()
-        select = "SELECT ledger_id FROM ledgers WHERE tenant_id = %s"
+        select = "SELECT ledger_id FROM ledgers WHERE tenant_id = %s AND name = 'main'"
         ((ledger_id,),) = installation.as_superuser(select, tenant_id)
         tenants.append(made)
         ledgers[name] = LedgerRef(tenant_id, ledger_id, "main")

@@ -19,7 +19,7 @@ from pipeline.permissions import (
     may_submit,
     permits,
 )
-from pipeline.principal import SCHEDULER
+from pipeline.principal import RECORDER, SCHEDULER
 from pipeline.settings import Approval
 from pipeline.strict_json import canonical
 
@@ -55,8 +55,9 @@ def test_a_role_submits_these_kinds_and_no_others() -> None:
         assert {kind for kind in KINDS if allowed([role], action_of(kind))} == kinds
         assert may_submit(frozenset({role})) is bool(kinds)
     internal = set(KINDS) - set(OFFERED)
-    assert {kind for kind in KINDS if allowed([SCHEDULER], action_of(kind))} == internal
-    assert SCHEDULER not in ROLES
+    ours = [SCHEDULER, RECORDER]
+    assert {kind for kind in KINDS if allowed(ours, action_of(kind))} == internal
+    assert not set(ours) & set(ROLES)
 
 
 def test_every_role_reads_the_books() -> None:
@@ -77,7 +78,7 @@ def test_an_owner_may_do_what_an_admin_may_and_more() -> None:
     assert not [a for a in TABLE if allowed(["admin"], a) and not allowed(["owner"], a)]
 
 
-@pytest.mark.parametrize("role", [*ROLES, SCHEDULER])
+@pytest.mark.parametrize("role", [*ROLES, SCHEDULER, RECORDER])
 @pytest.mark.parametrize(
     "action",
     ["", "*", ".*", "operation", "operation.", SUBMIT, "operation.bribe", "Operation.transfer"],
