@@ -1,0 +1,123 @@
+"""What the catalog says is in the database, and rows of any table that stand there for a moment."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from sqlalchemy import Connection, Engine, text
+
+# Whose rows are planted, and who looks for them. Rows are planted for a transaction that is rolled
+# back, so that these tenants need not be there.
+FIRST, SECOND = 900_001, 900_002
+ROLES = ("trident_app", "trident_sweeper")
+
+# Tables of no tenant that a running process may reach, and why that is right.
+OF_NO_TENANT = {
+    "signing_keys": "every process verifies tokens of every tenant with the same public keys",
+}
+# Functions that run with their owner's rights, and why they must; each is also held to fix its
+# search_path.
+DEFINERS: dict[str, str] = {}
+# Unique indexes that do not begin with the tenant, and why another tenant's conflict tells nothing.
+UNIQUE_OVER_ALL = {
+    "attempts_pkey": "the database counts it; nobody looks an attempt up by it",
+    "tenants_name_key": "only the owner names tenants",
+    "signing_keys_pkey": "of no tenant",
+}
+
+
+class Table(NamedTuple):
+    """A relation that holds rows, and the privileges that a role has on it."""
+
+    name: str
+    has_tenant: bool
+    privileges: frozenset[str]
+
+
+def tables(connection: Connection, role: str) -> list[Table]:
+    """Tables and partitions that the role may do anything with, to any column of them."""
+    found = connection.execute(
+        text(
+            "SELECT c.relname, EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid"
+            " AND a.attname = 'tenant_id' AND NOT a.attisdropped),"
+            " (SELECT array_agg(p) FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'REFERENCES']) p"
+            " WHERE has_any_column_privilege(:role, c.oid, p))::text[]"
+            " || (SELECT array_agg(p) FROM unnest(ARRAY['DELETE', 'TRUNCATE', 'TRIGGER',"
+            " 'MAINTAIN']) p WHERE has_table_privilege(:role, c.oid, p))::text[]"
+            " FROM pg_class c WHERE c.relkind IN ('r', 'p', 'f')"
+            " AND c.relnamespace = 'public'::regnamespace ORDER BY 1"
+        ),
+        {"role": role},
+    )
+    every = [Table(name, has, frozenset(may or ())) for name, has, may in found]
+    return [table for table in every if table.privileges]
+
+
+@contextmanager
+def planted(owner: Engine, table: str) -> Iterator[Connection]:
+    """The owner's transaction, rolled back at the end, in which a row of FIRST's is in the table.
+
+    All that could refuse an empty row is dropped within it, so that any table takes one: only
+    privileges and policies are left to refuse anything.
+    """
+    with owner.connect() as connection:
+        transaction = connection.begin()
+        try:
+            _disarm(connection, table)
+            connection.execute(text(f"GRANT {ROLES[0]} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE"))
+            say_tenant(connection, str(FIRST))
+            name = f'"{table}"'
+            connection.execute(
+                text(f"INSERT INTO {name} (tenant_id) VALUES ({FIRST})")
+            )
+            yield connection
+        finally:
+            transaction.rollback()
+
+
+def as_application(connection: Connection, tenant: str) -> None:
+    """From here on the application's role, in a tenant's name."""
+    connection.execute(text(f"SET LOCAL ROLE {ROLES[0]}"))
+    say_tenant(connection, tenant)
+
+
+def say_tenant(connection: Connection, tenant: str) -> None:
+    """Whose transaction it is from here on."""
+    connection.execute(text("SELECT set_config('trident.tenant', :tenant, true)"), {"tenant": tenant})
+
+
+def columns(connection: Connection, table: str) -> list[str]:
+    """The names of a table's columns."""
+    found = connection.execute(
+        text(
+            "SELECT attname FROM pg_attribute WHERE attrelid = CAST(:table AS regclass)"
+            " AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
+        ),
+        {"table": f'"{table}"'},
+    )
+    return list(found.scalars())
+
+
+def _disarm(connection: Connection, table: str) -> None:
+    """Drop the table's constraints, identities and NOT NULLs, and disable its triggers."""
+    name = f'"{table}"'
+    connection.execute(text(f"ALTER TABLE {name} DISABLE TRIGGER USER"))
+    constraints = connection.execute(
+        text(
+            "SELECT conname FROM pg_constraint WHERE conrelid = CAST(:table AS regclass)"
+            " AND contype IN ('p', 'u', 'c', 'f', 'x') ORDER BY contype = 'p'"
+        ),
+        {"table": name},
+    ).scalars()
+    for constraint in list(constraints):
+        connection.execute(text(f'ALTER TABLE {name} DROP CONSTRAINT "{constraint}" CASCADE'))
+    filled = connection.execute(
+        text(
+            "SELECT attname FROM pg_attribute WHERE attrelid = CAST(:table AS regclass)"
+            " AND attnum > 0 AND NOT attisdropped AND attnotnull"
+        ),
+        {"table": name},
+    ).scalars()
+    for column in list(filled):
+        connection.execute(text(f'ALTER TABLE {name} ALTER "{column}" DROP IDENTITY IF EXISTS'))
+        connection.execute(text(f'ALTER TABLE {name} ALTER "{column}" DROP NOT NULL'))
