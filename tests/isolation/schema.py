@@ -23,6 +23,7 @@ UNIQUE_OVER_ALL = {
     "attempts_pkey": "the database counts it; nobody looks an attempt up by it",
     "tenants_name_key": "only the owner names tenants",
     "signing_keys_pkey": "of no tenant",
+    "signing_keys_public_key_key": "of no tenant",
 }
 
 
@@ -64,12 +65,12 @@ def planted(owner: Engine, table: str) -> Iterator[Connection]:
         transaction = connection.begin()
         try:
             _disarm(connection, table)
-            connection.execute(text(f"GRANT {ROLES[0]} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE"))
+            connection.execute(
+                text(f"GRANT {ROLES[0]} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE")
+            )
             say_tenant(connection, str(FIRST))
             name = f'"{table}"'
-            connection.execute(
-                text(f"INSERT INTO {name} (tenant_id) VALUES ({FIRST})")
-            )
+            connection.execute(text(f"INSERT INTO {name} (tenant_id) VALUES ({FIRST})"))
             yield connection
         finally:
             transaction.rollback()
@@ -83,7 +84,9 @@ def as_application(connection: Connection, tenant: str) -> None:
 
 def say_tenant(connection: Connection, tenant: str) -> None:
     """Whose transaction it is from here on."""
-    connection.execute(text("SELECT set_config('trident.tenant', :tenant, true)"), {"tenant": tenant})
+    connection.execute(
+        text("SELECT set_config('trident.tenant', :tenant, true)"), {"tenant": tenant}
+    )
 
 
 def columns(connection: Connection, table: str) -> list[str]:
