@@ -17,6 +17,7 @@ from pipeline.drain import drain
 from pipeline.stage import STAGES
 from tests.api.caller import Caller, token
 from tests.api.proxy import Proxy, proxied
+from tests.api.twins import Twins
 from tests.api.writing import Rung
 from tests.bank import new_ledger
 
@@ -108,17 +109,36 @@ def api(app: Flask, ledger: LedgerRef, bellman: Bellman) -> Caller:
     return Caller(app, ledger.name)
 
 
-@pytest.fixture(scope="package")
-def other_tenant(environment: dict[str, str]) -> int:
-    """The number of a second tenant."""
+def _new_tenant(environment: dict[str, str], name: str) -> int:
     owner = db.make_engine(
         environment["TRIDENT_OWNER_DATABASE_URL"], statement_timeout_ms=5_000, trusted=True
     )
     with owner.begin() as connection:
-        insert = "INSERT INTO tenants (name) VALUES ('other') RETURNING tenant_id"
-        number = connection.execute(text(insert)).scalar_one()
+        insert = "INSERT INTO tenants (name) VALUES (:name) RETURNING tenant_id"
+        number = connection.execute(text(insert), {"name": name}).scalar_one()
     owner.dispose()
     return int(number)
+
+
+@pytest.fixture(scope="package")
+def other_tenant(environment: dict[str, str]) -> int:
+    """The number of a second tenant."""
+    return _new_tenant(environment, "other")
+
+
+@pytest.fixture(scope="package")
+def twin_tenant(environment: dict[str, str]) -> int:
+    """The number of the tenant that does what the first one does."""
+    return _new_tenant(environment, "twin")
+
+
+@pytest.fixture
+def twins(app: Flask, ledger: LedgerRef, bellman: Bellman, twin_tenant: int) -> Iterator[Twins]:
+    """A caller of two tenants at once, each with an empty ledger of the same name."""
+    made = Twins(app, ledger.name, twin_tenant)
+    assert made.second.post("/v1/ledgers", {"name": ledger.name}).status_code == 201
+    yield made
+    made.check()
 
 
 @pytest.fixture

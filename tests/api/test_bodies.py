@@ -5,6 +5,13 @@ import pytest
 from models.ledger import LedgerRef
 from tests.api.caller import Caller, operations_of, problem, transfer
 from tests.api.conftest import Bellman
+from tests.api.twins import Twins
+
+
+@pytest.fixture
+def api(twins: Twins) -> Twins:
+    """Each case is tried by two tenants at once, with the same keys and the same bodies."""
+    return twins
 
 
 def test_spelling_is_not_content(api: Caller, asleep: Bellman) -> None:

@@ -1,4 +1,4 @@
-"""The cases of idempotency, D1 to D16 and D23: each test names its case.
+"""The cases of idempotency, D1 to D16 and D23, each by two tenants at once: a test names its case.
 
 Those about what stands in a body, D17 to D22, are in test_bodies.py.
 """
@@ -23,10 +23,17 @@ from tests.api.caller import WORLD, Caller, new_key, operations_of, problem, tok
 from tests.api.conftest import Bellman
 from tests.api.proxy import end_connections
 from tests.api.server import serving
+from tests.api.twins import Twins
 from tests.bank import Bank
 
 PARALLEL = 20
 MANY = 150
+
+
+@pytest.fixture
+def api(twins: Twins) -> Twins:
+    """Each case is tried by two tenants at once, with the same keys and the same bodies."""
+    return twins
 
 
 def test_without_a_key_nothing_is_stored(api: Caller, ledger: LedgerRef) -> None:
