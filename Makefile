@@ -3,7 +3,7 @@
 #   make demo    post a small company's month on embedded servers, show the result, and stop
 #   make run     start everything and leave it running until Ctrl-C
 #   make test    the whole test suite; it starts the servers that it needs
-#   make check   style, types and the direction of imports
+#   make check   style, types, the direction of imports, faults that are known (bandit, pip-audit)
 #   make bench   what it costs, and what others cost (BENCH_ARGS: scenarios and sizes, or --help)
 #   make chaos   simulations, planted bugs and faults of every kind under load: for minutes
 #   make lock    resolve the dependencies anew
@@ -21,6 +21,7 @@ BENCH := $(VENV)/.bench-$(HERE)
 # Tests mostly wait for processes, so two at a time take two thirds of the time; each one more has
 # servers of its own.
 TEST_PROCESSES := 4
+PRODUCTION := api cli models pipeline tasks celeryconfig.py
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --extra build
 
@@ -40,6 +41,8 @@ check: $(DEV)
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy .
 	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive $(PRODUCTION)
+	@$(BIN)/python -m tests.advisories
 
 bench: $(BENCH)
 	@$(BIN)/python -m bench $(BENCH_ARGS)

@@ -73,8 +73,8 @@ def tenant_state(
 
 def all_tenants(connection: Connection) -> list[TenantState]:
     """Those that the connection's role sees, by name: its owner sees all."""
-    rows = connection.execute(text(f"SELECT {COLUMNS} FROM tenants ORDER BY name"))  # noqa: S608
-    return [_state(*row) for row in rows]
+    statement = f"SELECT {COLUMNS} FROM tenants ORDER BY name"  # noqa: S608 - ours
+    return [_state(*row) for row in connection.execute(text(statement))]
 
 
 @contextmanager
