@@ -9,6 +9,7 @@ from api.books import NAME_PATTERN
 from api.paging import LIMIT_DEFAULT, LIMIT_MAX
 from models.ledger import RESERVED
 from pipeline.kinds.fields import check_code
+from pipeline.reports.moment import read_time
 
 # What an item's status says; the problem in `error` says the rest.
 BULK_STATUSES = (
@@ -31,16 +32,18 @@ def says(description: str, **more: Any) -> dict[str, Any]:
 
 
 class Moment(fields.Field[dt.datetime]):
-    """An ISO 8601 date or time; without an offset it is UTC."""
+    """An ISO 8601 date or time, in UTC; without an offset it is UTC.
+
+    Postgres takes offsets of less than 16 hours only, ISO 8601 those of a whole day.
+    """
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dt.datetime:
         try:
-            moment = dt.datetime.fromisoformat(value)
+            return read_time(value)
         except (TypeError, ValueError):
             raise ValidationError(
                 "A time is written 2026-11-22T09:30:00Z (a + in a URL is written %2B)."
             ) from None
-        return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 
 def moment(description: str) -> Moment:

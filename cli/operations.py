@@ -27,6 +27,7 @@ from models.operation import show_id
 from pipeline import money
 from pipeline.kinds import KINDS, OF_BOOKS
 from pipeline.ledger import AMOUNT_MAX
+from pipeline.reports.moment import read_time
 from pipeline.search.found import STATUSES, Found, read_found
 from pipeline.search.listing import Listing, UnknownAccountError
 from pipeline.search.wanted import (
@@ -69,12 +70,11 @@ class Moment(click.ParamType[dt.datetime]):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> dt.datetime:
         try:
-            moment = dt.datetime.fromisoformat(value)
+            return read_time(value)
         except ValueError:
             self.fail(
                 f"{value!r} is no time: write 2026-11-22 or 2026-11-22T09:30:00Z.", param, ctx
             )
-        return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 
 def filter_options(function: Function) -> Function:
