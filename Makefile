@@ -4,6 +4,7 @@
 #   make run     start everything and leave it running until Ctrl-C
 #   make test    the whole test suite; it starts the servers that it needs
 #   make check   style, types, the direction of imports, faults that are known (bandit, pip-audit)
+#   make fuzz    hundreds of requests for each route, made of the OpenAPI document: for minutes
 #   make bench   what it costs, and what others cost (BENCH_ARGS: scenarios and sizes, or --help)
 #   make chaos   simulations, planted bugs and faults of every kind under load: for minutes
 #   make lock    resolve the dependencies anew
@@ -21,11 +22,14 @@ BENCH := $(VENV)/.bench-$(HERE)
 # Tests mostly wait for processes, so two at a time take two thirds of the time; each one more has
 # servers of its own.
 TEST_PROCESSES := 4
+# Requests of each route, fitting and not; another seed makes others.
+FUZZ_EXAMPLES := 200
+FUZZ_SEED := 1
 PRODUCTION := api cli models pipeline tasks celeryconfig.py
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate --extra build
 
-.PHONY: demo run test check bench chaos lock clean
+.PHONY: demo run test check fuzz bench chaos lock clean
 
 demo: $(RUNTIME)
 	@$(BIN)/trident demo
@@ -43,6 +47,10 @@ check: $(DEV)
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive $(PRODUCTION)
 	@$(BIN)/python -m tests.advisories
+
+fuzz: $(DEV)
+	@TRIDENT_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) TRIDENT_FUZZ_SEED=$(FUZZ_SEED) \
+		$(BIN)/python -m pytest -q tests/api/test_fuzz.py
 
 bench: $(BENCH)
 	@$(BIN)/python -m bench $(BENCH_ARGS)

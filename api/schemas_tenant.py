@@ -11,6 +11,12 @@ from pipeline.kinds.event import OUTCOMES
 class TenantSettingsInForceSchema(TenantSettingsSchema):
     """What is in force for a tenant: the narrower of its own settings and what is allowed."""
 
+    # Of two lists with nothing in common none is left.
+    currencies = fields.List(
+        fields.String(), allow_none=True, metadata=says("Operations may name these alone.")
+    )
+    cors_origins = fields.List(fields.String(), metadata=says("Whose pages may call the API."))
+
 
 class TenantSchema(Schema):
     """An organisation that shares the installation with others."""
