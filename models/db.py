@@ -94,14 +94,21 @@ def check_role(connection: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT rolsuper OR rolbypassrls, rolname,"
-            " EXISTS (SELECT FROM pg_class WHERE relowner = r.oid AND relkind = 'r')"
+            " EXISTS (SELECT FROM pg_class WHERE relowner = r.oid AND relkind = 'r'),"
+            " current_database(), has_database_privilege(current_database(), 'TEMPORARY')"
             " FROM pg_roles r WHERE rolname = current_user"
         )
-        unbound, name, owns = cursor.fetchone()
+        unbound, name, owns, database, shadows = cursor.fetchone()
     if unbound or owns:
         raise UnsafeServer(
             f"Role {name} is a superuser, bypasses row-level security or owns tables. Let"
             " TRIDENT_DATABASE_URL name trident_app, and TRIDENT_OWNER_DATABASE_URL the owner."
+        )
+    # A migration took that away; a dump that is restored into another database gives it back.
+    if shadows:
+        raise UnsafeServer(
+            f"Role {name} may make temporary tables in {database}, and could hide the real ones"
+            f" behind them. As its owner: REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC"
         )
 
 

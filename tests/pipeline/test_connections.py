@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import psycopg2
 import pytest
+from sqlalchemy import text
 
 from models.db import (
     INTAKE_TIMEOUT_MS,
@@ -31,6 +32,24 @@ def test_the_owner_is_refused_as_the_application(env: dict[str, str]) -> None:
     engine = make_engine(env["TRIDENT_OWNER_DATABASE_URL"], statement_timeout_ms=5000)
     with pytest.raises(UnsafeServer, match="trident_owner is a superuser, bypasses"):
         engine.connect()
+    engine.dispose()
+
+
+def test_a_role_that_could_hide_tables_is_refused(env: dict[str, str]) -> None:
+    """As where a dump was restored into a database whose rights nobody took away."""
+    owner = make_engine(env["TRIDENT_OWNER_DATABASE_URL"], statement_timeout_ms=5000, trusted=True)
+    engine = make_engine(env["TRIDENT_DATABASE_URL"], statement_timeout_ms=5000)
+    with owner.connect() as connection:
+        connection.execute(text("GRANT TEMPORARY ON DATABASE trident TO PUBLIC"))
+        connection.commit()
+        try:
+            with pytest.raises(UnsafeServer, match="REVOKE TEMPORARY ON DATABASE trident"):
+                engine.connect()
+        finally:
+            connection.execute(text("REVOKE TEMPORARY ON DATABASE trident FROM PUBLIC"))
+            connection.commit()
+    engine.connect().close()
+    owner.dispose()
     engine.dispose()
 
 
