@@ -1,0 +1,1 @@
+"""People, their passwords and second factors, and their sessions."""
