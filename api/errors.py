@@ -2,6 +2,7 @@
 
 Problem ──────── ours: a code of PROBLEMS, or of pipeline.refusal.CODES for a rejected operation
 ReconcileError ─ of pipeline.reconcile, whose codes are problems too
+IdentityError ── of pipeline.identity, likewise
 HTTPException ── Flask's and werkzeug's own (404, 405, 413, ...), given the same shape
 database gone ── 503 database_unavailable
 anything else ── 500 internal_error: logged with its traceback, answered without
@@ -20,6 +21,8 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from api.answers import dump
 from pipeline.accept import TENANT_DELETED
+from pipeline.identity.errors import CODES as IDENTITY_CODES
+from pipeline.identity.errors import IdentityError
 from pipeline.reconcile.errors import CODES as RECONCILE_CODES
 from pipeline.reconcile.errors import ReconcileError, Unreadable
 
@@ -100,6 +103,27 @@ RECONCILE_STATUSES = {
 }
 PROBLEMS |= {
     code: ProblemType(status, RECONCILE_CODES[code]) for code, status in RECONCILE_STATUSES.items()
+}
+IDENTITY_STATUSES = {
+    "sign_in_refused": 401,
+    "session_ended": 401,
+    "ticket_invalid": 401,
+    "owners_only": 403,
+    "own_roles": 403,
+    "unknown_person": 404,
+    "unknown_session": 404,
+    "refresh_raced": 409,
+    "person_exists": 409,
+    "last_owner": 409,
+    "not_active": 409,
+    "second_factor_on": 409,
+    "second_factor_off": 409,
+    "weak_password": 422,
+    "code_wrong": 422,
+    "sign_in_busy": 503,
+}
+PROBLEMS |= {
+    code: ProblemType(status, IDENTITY_CODES[code]) for code, status in IDENTITY_STATUSES.items()
 }
 TRANSIENT = 503
 # Flask's own errors that have a code of ours; the others are named after their status.
@@ -215,6 +239,9 @@ def register(app: Flask) -> None:
     """Let every error of the app leave as a problem."""
     app.register_error_handler(Problem, Problem.response)
     app.register_error_handler(ReconcileError, lambda error: from_reconcile(error).response())
+    app.register_error_handler(
+        IdentityError, lambda error: Problem(error.code, str(error)).response()
+    )
     app.register_error_handler(HTTPException, _from_http)
     for gone in DATABASE_ERRORS:
         app.register_error_handler(gone, _from_database)

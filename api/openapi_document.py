@@ -19,6 +19,7 @@ from api import (
     schemas_tried,
 )
 from api.converters import AccountCode
+from api.identity import schemas as schemas_identity
 from api.openapi import IDEMPOTENCY_KEY
 from models.tenant_settings import TenantSettingsSchema
 from pipeline.kinds import OFFERED
@@ -86,6 +87,7 @@ def _add_answers(api: Api) -> None:
         schemas_schedules.OccurrenceSchema,
         schemas_rules.WaitingOperationSchema,
         schemas_tenant.EventSchema,
+        schemas_identity.PersonSchema,
         *openapi_reconciliations.LISTS,
     )
     shapes: tuple[type[Schema], ...] = (
@@ -100,6 +102,8 @@ def _add_answers(api: Api) -> None:
         schemas_rules.SettingsSchema,
         TenantSettingsSchema,
         schemas_tenant.TenantSchema,
+        *schemas_identity.BODIES,
+        *schemas_identity.ANSWERS,
         *schemas_reports.SHAPES,
         *openapi_reconciliations.SHAPES,
         *lists,

@@ -22,6 +22,7 @@ from models.db import set_tenant
 from models.settings import SettingsError
 from models.signing_key import signing_keys
 from models.token import ACCESS, ALGORITHM, AUDIENCE, ISSUER
+from pipeline.identity import sessions
 from pipeline.strict_json import canonical
 
 # Claims that a token must bring itself: the library fills in `type` and `jti` where they are
@@ -37,6 +38,7 @@ REMEMBERED_MAX = 10_000
 # look every two seconds costs a request nothing.
 RECHECK_S = 2.0
 TENANT_MAX = 2**31 - 1  # a Postgres integer
+VERSION_MAX = 2**31 - 1
 TEXT_MAX_LENGTH = 255
 ROLES_MAX = 32
 # Every action there is, and more ledgers than a person lists by hand.
@@ -53,7 +55,8 @@ class Principal(NamedTuple):
     """Who asks. `stored` is what the log keeps about it with each operation.
 
     `scopes` narrow what its roles permit, and `ledgers` are the names of those that there are for
-    it; None leaves both as they are.
+    it; None leaves both as they are. `session` is that of a person who signed in, and `version`
+    what the person was then.
     """
 
     subject: str
@@ -62,6 +65,8 @@ class Principal(NamedTuple):
     stored: bytes
     scopes: tuple[str, ...] | None = None
     ledgers: frozenset[str] | None = None
+    session: str | None = None
+    version: int = 0
 
     def sees(self, ledger: str) -> bool:
         """Whether there is a ledger of this name for it."""
@@ -108,6 +113,12 @@ class Tokens:
                 raise
         return known.principal
 
+    def look_again(self, subject: str) -> None:
+        """Something has just been changed of this one: its next request is looked at anew."""
+        for known in list(self._known.values()):
+            if known.principal.subject == subject:
+                known.look_at = float("-inf")
+
     def _look(self, known: _Verified) -> None:
         """Does it still count? While one request asks, the others go by the answer before."""
         before, known.look_at = known.look_at, time.monotonic() + RECHECK_S
@@ -122,10 +133,14 @@ class Tokens:
 
 
 def still_counts(engine: Engine, who: Principal) -> bool:
-    """Is there still the tenant that it speaks for, and not deleted?"""
+    """Is there still the tenant that it speaks for, not deleted, and the session, not ended?"""
     with engine.begin() as connection:
         set_tenant(connection, who.tenant_id)
-        return bool(connection.execute(TENANT, {"tenant": who.tenant_id}).scalar())
+        if not connection.execute(TENANT, {"tenant": who.tenant_id}).scalar():
+            return False
+        return who.session is None or sessions.counts(
+            connection, who.tenant_id, who.session, who.version
+        )
 
 
 def set_up(app: Flask, engine: Engine) -> None:
@@ -200,7 +215,18 @@ def _read(claims: dict[str, Any]) -> Principal:
         canonical(kept | narrowed),
         tuple(narrowed["scopes"]) if "scopes" in narrowed else None,
         frozenset(narrowed["ledgers"]) if "ledgers" in narrowed else None,
+        *_session(claims),
     )
+
+
+def _session(claims: dict[str, Any]) -> tuple[str | None, int]:
+    """The session that it is of, and what the person was when it was given out."""
+    if "sid" not in claims:
+        return None, 0
+    session, version = claims["sid"], claims.get("version")
+    if not _is_text(session) or type(version) is not int or not 0 < version <= VERSION_MAX:
+        raise BadClaimsError("Its session is none.")
+    return session, version
 
 
 def _is_text(value: Any) -> bool:

@@ -19,6 +19,7 @@ from models.signing_key import SigningKeys, signing_keys
 ALGORITHM = "EdDSA"
 # Says in the header what the token is for (RFC 9068), so that another kind never passes for it.
 ACCESS = "at+jwt"
+REFRESH = "rt+jwt"
 ISSUER = "trident"
 AUDIENCE = "trident"
 
@@ -74,7 +75,7 @@ def claims_of(
     return claims
 
 
-def signed(claims: Mapping[str, Any], keys: SigningKeys, ring: KeyRing) -> str:
-    """An access token of these claims; raises SettingsError."""
+def signed(claims: Mapping[str, Any], keys: SigningKeys, ring: KeyRing, typ: str = ACCESS) -> str:
+    """A token of these claims; raises SettingsError."""
     kid, private_key = keys.signing(ring)
-    return jwt.encode(dict(claims), private_key, ALGORITHM, headers={"kid": kid, "typ": ACCESS})
+    return jwt.encode(dict(claims), private_key, ALGORITHM, headers={"kid": kid, "typ": typ})

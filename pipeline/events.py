@@ -34,6 +34,18 @@ ACTIONS = {
     "tenant.settings_changed": "Settings of the tenant were changed; `detail` has both.",
     "tenant.allowed_changed": "What the installation allows it was changed; `detail` has both.",
     "ledger.created": "A ledger was made.",
+    "person.invited": "Somebody was invited, or invited again.",
+    "person.accepted": "An invitation was accepted, and a password chosen.",
+    "person.signed_in": "Somebody signed in, or was refused; `detail` has the reason.",
+    "person.signed_out": "Somebody ended the session that they were in.",
+    "person.changed": "Somebody was given other roles, disabled or enabled; `detail` has both.",
+    "person.password_changed": "Somebody changed their password; their other sessions ended.",
+    "person.reset_offered": "Somebody was given a way to choose a new password.",
+    "person.password_reset": "A new password was chosen that way; all sessions ended.",
+    "person.second_factor_on": "A second factor is asked for from now on.",
+    "person.second_factor_off": "The second factor was taken away.",
+    "session.revoked": "A session was ended by somebody.",
+    "session.reused": "A used refresh token was brought again, which ended the session.",
 }
 # However far the ledger of events lags, what is done is told: the end of any log.
 ANY_LAG = 2**40

@@ -18,6 +18,8 @@ MAX_CHARACTERS = 128
 SCORE_MIN = 3
 # zxcvbn takes time that grows with the square of the length: 20 ms for so many characters.
 JUDGED_CHARACTERS = 64
+# A name of two letters stands in many a good password.
+KNOWN_MIN = 4
 # RFC 9106's second recommendation: 64 MiB, three passes, four lanes; 0.1 to 0.25 s of a core.
 PROFILE = RFC_9106_LOW_MEMORY
 # So many are hashed at a time in one process: 128 MiB, and two cores are not exceeded.
@@ -64,7 +66,7 @@ def check(password: str, *known: str) -> None:
             f"A password has {MIN_CHARACTERS} to {MAX_CHARACTERS} characters;"
             f" this one has {len(chosen)}."
         )
-    if any(word and word.casefold() in chosen.casefold() for word in known):
+    if any(len(word) >= KNOWN_MIN and word.casefold() in chosen.casefold() for word in known):
         raise WeakPasswordError("A password does not contain its owner's e-mail address or name.")
     words = [part for word in known for part in word.casefold().replace("@", ".").split(".")]
     if zxcvbn(chosen[:JUDGED_CHARACTERS], [*words, *known, "trident"])["score"] < SCORE_MIN:

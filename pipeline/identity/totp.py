@@ -15,7 +15,7 @@ STEP_S = 30
 DRIFT_STEPS = 1
 # Each works once; ten last until somebody comes to a device again.
 RECOVERY_CODES = 10
-# 50 bits: with the lock-out nobody guesses one, and it can be typed.
+# 56 bits: with the lock-out nobody guesses one, and it can be typed.
 RECOVERY_BYTES = 7
 
 

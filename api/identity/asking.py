@@ -1,0 +1,57 @@
+"""What the routes of people share: their bodies, who asks, and what is done after a commit."""
+
+from typing import Any
+
+from flask import request
+from marshmallow import Schema, ValidationError
+
+from api.errors import Problem, invalid
+from api.intake import json_body
+from api.state import state
+from api.tokens import Principal
+from pipeline.events import Recorded
+from pipeline.identity.people import Actor
+
+# A password of 128 characters, an e-mail address, a name and a few roles come to less.
+BODY_MAX_BYTES = 8 * 1024
+BODY_PROBLEMS = ("malformed_body", "body_too_large", "unsupported_media_type", "invalid_request")
+PERSON = "person:"
+
+
+def body(shape: Schema) -> dict[str, Any]:
+    """The request's members; raises Problem."""
+    try:
+        loaded: dict[str, Any] = shape.load(json_body(BODY_MAX_BYTES))
+    except ValidationError as error:
+        raise invalid(error) from None
+    return loaded
+
+
+def person_of(who: Principal) -> str:
+    """The id of the person who asks; raises Problem."""
+    if not who.subject.startswith(PERSON):
+        raise Problem("unknown_person", f"The token is of {who.subject}, which is no person.")
+    return who.subject.removeprefix(PERSON)
+
+
+def actor_of(who: Principal) -> Actor:
+    """Who acts."""
+    return Actor(who.subject, who.roles, who.scopes)
+
+
+def address() -> str:
+    """From where the request came."""
+    return request.remote_addr or "unknown"
+
+
+def agent() -> str:
+    """With what program, as it says itself."""
+    return request.environ.get("HTTP_USER_AGENT", "")
+
+
+def committed(recorded: Recorded | None, *subjects: str) -> None:
+    """An event was committed: ring for it. Of whose tokens it changed, none is taken on trust."""
+    for subject in subjects:
+        state().tokens.look_again(subject)
+    if recorded is not None:
+        state().ring(*recorded)

@@ -1,0 +1,177 @@
+"""People of the tenant, as its admins see and change them."""
+
+from typing import Any
+
+from flask import Response
+from flask_smorest import Blueprint
+from marshmallow import RAISE
+
+from api import openapi
+from api.answers import answer
+from api.auth import may
+from api.identity.asking import BODY_PROBLEMS, actor_of, body, committed
+from api.identity.schemas import NewPersonSchema, PersonChangeSchema
+from api.paging import cursor, page, text_after
+from api.parameters import PageQuery
+from api.state import state
+from models.db import tenant_writing
+from models.key_ring import key_ring
+from pipeline.identity import changes, people, second_factor, tickets
+from pipeline.identity.people import Person, found, guard_owner
+
+blueprint = Blueprint(
+    "People",
+    __name__,
+    url_prefix="/v1/people",
+    description="Who may sign in, and what each may do.",
+)
+
+PERSON_ID = {
+    "in": "path",
+    "name": "person_id",
+    "description": "The person's id.",
+    "example": "pe_00000000000000000000",
+}
+EXAMPLE = {"email": "grace@example.com", "roles": ["operator"], "name": "Grace Hopper"}
+
+
+@blueprint.route("", methods=["GET"])
+@blueprint.arguments(PageQuery, location="query", unknown=RAISE)
+@blueprint.doc(
+    **openapi.route(
+        {200: ("PersonList", "One page, by their ids.")},
+        problems=("invalid_cursor", "invalid_request"),
+        action="people.read",
+    )
+)
+def show_many(query: dict[str, Any]) -> Response:
+    """List people"""
+    who = may("people.read")
+    after, limit = text_after("people", query.get("after")), query["limit"]
+    with tenant_writing(who.tenant_id, state().engine) as connection:
+        listed = people.page(connection, key_ring(), who.tenant_id, after, limit + 1)
+    following = cursor("people", listed[limit - 1].person_id) if len(listed) > limit else None
+    return answer(page([shown(one) for one in listed[:limit]], following))
+
+
+@blueprint.route("", methods=["POST"])
+@blueprint.doc(
+    **openapi.route(
+        {201: ("Invited", "Who was invited, and the token for them.")},
+        body=openapi.json_body("NewPerson", EXAMPLE),
+        problems=(*BODY_PROBLEMS, "person_exists", "owners_only"),
+        action="people.write",
+    )
+)
+def invite() -> Response:
+    """Invite somebody
+
+    `invitation_token` is shown this once and lasts a week: who has it chooses the password.
+    """
+    who = may("people.write")
+    given = body(NewPersonSchema())
+    with tenant_writing(who.tenant_id, state().engine) as connection:
+        actor, ring = actor_of(who), key_ring()
+        person = people.invite(connection, ring, who.tenant_id, actor, **given)
+        made = tickets.offer(connection, ring, who.tenant_id, actor, person.person_id)
+    committed(made.recorded)
+    return answer(shown(person) | {"invitation_token": made.token}, 201)
+
+
+@blueprint.route("/<person_id>", methods=["GET"])
+@blueprint.doc(
+    **openapi.route({200: ("Person", "It.")}, problems=("unknown_person",), action="people.read"),
+    parameters=[PERSON_ID],
+)
+def show(person_id: str) -> Response:
+    """Show a person"""
+    who = may("people.read")
+    with tenant_writing(who.tenant_id, state().engine) as connection:
+        return answer(shown(found(connection, key_ring(), who.tenant_id, person_id)))
+
+
+@blueprint.route("/<person_id>", methods=["PATCH"])
+@blueprint.doc(
+    **openapi.route(
+        {200: ("Person", "It as it is now.")},
+        body=openapi.json_body("PersonChange", {"roles": ["auditor"]}),
+        problems=(*BODY_PROBLEMS, "unknown_person", "owners_only", "own_roles", "last_owner"),
+        action="people.write",
+    ),
+    parameters=[PERSON_ID],
+)
+def change(person_id: str) -> Response:
+    """Change what a person may do
+
+    Their access tokens are refused at once, everywhere within two seconds, and a refresh gives one
+    with the new roles. Disabling ends their sessions.
+    """
+    may("people.write")
+    given = body(PersonChangeSchema())
+    active = given["status"] == "active" if "status" in given else None
+    return _changed(person_id, given.get("roles"), active)
+
+
+@blueprint.route("/<person_id>", methods=["DELETE"])
+@blueprint.doc(
+    **openapi.route(
+        {200: ("Person", "It as it is now.")},
+        problems=("unknown_person", "owners_only", "last_owner"),
+        action="people.write",
+    ),
+    parameters=[PERSON_ID],
+)
+def disable(person_id: str) -> Response:
+    """Disable a person
+
+    All their sessions end. What they did stays, and so do they: PATCH enables them again.
+    """
+    may("people.write")
+    return _changed(person_id, None, active=False)
+
+
+@blueprint.route("/<person_id>/totp", methods=["DELETE"])
+@blueprint.doc(
+    **openapi.route(
+        {200: ("Person", "It as it is now.")},
+        problems=("unknown_person", "owners_only", "second_factor_off"),
+        action="people.write",
+    ),
+    parameters=[PERSON_ID],
+)
+def stop_second_factor(person_id: str) -> Response:
+    """Take away a person's second factor
+
+    For whoever lost the device and the recovery codes.
+    """
+    who = may("people.write")
+    with tenant_writing(who.tenant_id, state().engine) as connection:
+        person = found(connection, key_ring(), who.tenant_id, person_id, lock=True)
+        guard_owner(actor_of(who), person)
+        recorded = second_factor.stop(connection, who.tenant_id, who.subject, person)
+    committed(recorded)
+    return answer(shown(person._replace(second_factor=False)))
+
+
+def shown(person: Person) -> dict[str, Any]:
+    """As clients see it."""
+    return {
+        "object": "person",
+        "id": person.person_id,
+        "email": person.email,
+        "name": person.name,
+        "roles": list(person.roles),
+        "status": person.status,
+        "second_factor": person.second_factor,
+        "created_at": person.created_at,
+    }
+
+
+def _changed(person_id: str, roles: list[str] | None, active: bool | None) -> Response:
+    who = may("people.write")
+    with tenant_writing(who.tenant_id, state().engine) as connection:
+        person, recorded = changes.change(
+            connection, key_ring(), who.tenant_id, actor_of(who), person_id, roles, active
+        )
+    committed(recorded, person.subject)
+    return answer(shown(person))

@@ -1,0 +1,70 @@
+"""What somebody may do, changed: other roles, disabled, enabled."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, text
+
+from models.key_ring import KeyRing
+from pipeline.events import Event, Recorded, record
+from pipeline.identity.errors import IdentityError
+from pipeline.identity.people import OWNER, Actor, Person, checked_roles, found, guard_owner
+from pipeline.identity.sessions import revoke_all
+
+# In the order of their ids, so that two who disable each other wait in turn.
+OWNERS = text("""
+    SELECT person_id FROM people
+     WHERE tenant_id = :tenant AND status = 'active' AND 'owner' = ANY (roles)
+     ORDER BY person_id FOR UPDATE
+""")
+CHANGE = text("""
+    UPDATE people SET roles = :roles, status = :status, version = version + 1
+     WHERE tenant_id = :tenant AND person_id = :person
+""")
+
+
+def change(
+    connection: Connection,
+    ring: KeyRing,
+    tenant_id: int,
+    actor: Actor,
+    person_id: str,
+    roles: Iterable[str] | None = None,
+    active: bool | None = None,
+) -> tuple[Person, Recorded | None]:
+    """Give other roles, or disable and enable; tokens from before do not count any more.
+
+    Raises IdentityError. No event where it was so already.
+    """
+    owners = connection.execute(OWNERS, {"tenant": tenant_id}).scalars().all()
+    before = found(connection, ring, tenant_id, person_id, lock=True)
+    guard_owner(actor, before)
+    after = before.roles if roles is None else tuple(checked_roles(actor, roles))
+    status = before.status if active is None else _status(before, active)
+    if (after, status) == (before.roles, before.status):
+        return before, None
+    if actor.subject == before.subject and not set(after) <= set(before.roles):
+        raise IdentityError("own_roles", "Nobody gives roles to themselves; ask another admin.")
+    stays = status == "active" and OWNER in after
+    if list(owners) == [person_id] and not stays:
+        raise IdentityError(
+            "last_owner", "This is the tenant's only active owner. Make another one first."
+        )
+    named = {"tenant": tenant_id, "person": person_id}
+    connection.execute(CHANGE, {**named, "roles": list(after), "status": status})
+    if status == "disabled":
+        revoke_all(connection, tenant_id, person_id, "disabled")
+    detail = {
+        "before": {"roles": list(before.roles), "status": before.status},
+        "after": {"roles": list(after), "status": status},
+    }
+    event = Event("person.changed", actor.subject, target=before.subject, detail=detail)
+    now = before._replace(roles=after, status=status, version=before.version + 1)
+    return now, record(connection, tenant_id, event)
+
+
+def _status(before: Person, active: bool) -> str:
+    if before.status == "erased":
+        raise IdentityError("unknown_person", f"{before.person_id} was erased.")
+    if not active:
+        return "disabled"
+    return "active" if before.accepted else "invited"

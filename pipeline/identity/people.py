@@ -1,0 +1,213 @@
+"""People of a tenant: who there is, what each may do, and what lets them choose a password.
+
+All of it within the tenant's transaction (models/db.py), with its event as the last thing in it.
+"""
+
+import datetime as dt
+import hashlib
+import hmac
+import secrets
+import unicodedata
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Row, text
+
+from models import sealed
+from models.key_ring import KeyRing
+from pipeline.identity.errors import IdentityError
+from pipeline.permissions import ROLES, allowed
+from pipeline.privacy.data_keys import DataKey, ErasedError, key_of
+
+ID_BYTES = 10
+# Whose key the hashes of e-mail addresses are made with: one for each tenant.
+EMAILS = "trident:people"
+OWNER = "owner"
+
+COLUMNS = """person_id, email, name, roles, status, version, created_at,
+       totp_secret IS NOT NULL AS second_factor, password_hash IS NOT NULL AS accepted"""
+INSERT = text("""
+    INSERT INTO people (tenant_id, person_id, email, email_hash, name, roles)
+    VALUES (:tenant, :person, :email, :hash, :name, :roles)
+    ON CONFLICT (tenant_id, email_hash) DO NOTHING
+""")
+ONE = text(f"SELECT {COLUMNS} FROM people WHERE tenant_id = :tenant AND person_id = :person")  # noqa: S608 - ours
+ONE_LOCKED = text(f"{ONE.text} FOR UPDATE")
+PAGE = text(f"""
+    SELECT {COLUMNS} FROM people WHERE tenant_id = :tenant AND person_id > :after
+     ORDER BY person_id LIMIT :many
+""")  # noqa: S608 - ours
+BY_EMAIL = text("SELECT person_id FROM people WHERE tenant_id = :tenant AND email_hash = :hash")
+RENAME = text("UPDATE people SET name = :name WHERE tenant_id = :tenant AND person_id = :person")
+
+
+class Actor(NamedTuple):
+    """Who acts, and what it may do."""
+
+    subject: str
+    roles: frozenset[str]
+    scopes: tuple[str, ...] | None = None
+
+
+class Person(NamedTuple):
+    """Somebody. `email` and `name` are None once they are erased."""
+
+    person_id: str
+    email: str | None
+    name: str | None
+    roles: tuple[str, ...]
+    status: str
+    version: int
+    created_at: dt.datetime
+    second_factor: bool
+    accepted: bool
+
+    @property
+    def subject(self) -> str:
+        """As tokens, events and data keys name them."""
+        return subject_of(self.person_id)
+
+
+def subject_of(person_id: str) -> str:
+    """`person:pe_…`"""
+    return f"person:{person_id}"
+
+
+def new_id(prefix: str) -> str:
+    """An id by chance: `pe_` of a person, `se_` of a session."""
+    return f"{prefix}_{secrets.token_hex(ID_BYTES)}"
+
+
+def email_hash(connection: Connection, ring: KeyRing, tenant_id: int, email: str) -> bytes:
+    """What a person is found by: nobody who has only the database can try addresses on it."""
+    key = key_of(connection, ring, tenant_id, EMAILS, make=True).key
+    plain = unicodedata.normalize("NFC", email.strip()).casefold()
+    return hmac.digest(key, plain.encode(), hashlib.sha256)
+
+
+def seal(key: DataKey, tenant_id: int, place: str, row: str, value: str | bytes) -> bytes:
+    """A value sealed for its `table.column` and row, under its person's key."""
+    plain = value.encode() if isinstance(value, str) else value
+    return sealed.seal(key.key, plain, _aad(key, tenant_id, place, row))
+
+
+def unseal(key: DataKey, tenant_id: int, place: str, row: str, value: bytes) -> bytes:
+    """What was sealed; raises TamperedError."""
+    return sealed.open_sealed(key.key, bytes(value), _aad(key, tenant_id, place, row))
+
+
+def invite(
+    connection: Connection,
+    ring: KeyRing,
+    tenant_id: int,
+    actor: Actor,
+    email: str,
+    roles: Iterable[str],
+    name: str | None = None,
+) -> Person:
+    """Somebody new, who cannot do anything until they choose a password (tickets.py)."""
+    given = checked_roles(actor, roles)
+    person_id = new_id("pe")
+    found_by = email_hash(connection, ring, tenant_id, email)
+    key = key_of(connection, ring, tenant_id, subject_of(person_id), make=True)
+    made = connection.execute(
+        INSERT,
+        {
+            "tenant": tenant_id,
+            "person": person_id,
+            "email": seal(key, tenant_id, "people.email", person_id, email.strip()),
+            "hash": found_by,
+            "name": None if name is None else seal(key, tenant_id, "people.name", person_id, name),
+            "roles": given,
+        },
+    ).rowcount
+    if not made:
+        raise IdentityError("person_exists", "Somebody of the tenant has this e-mail address.")
+    return found(connection, ring, tenant_id, person_id)
+
+
+def found(
+    connection: Connection, ring: KeyRing, tenant_id: int, person_id: str, *, lock: bool = False
+) -> Person:
+    """The person; `lock`: nobody changes it until the transaction ends. Raises IdentityError."""
+    named = {"tenant": tenant_id, "person": person_id}
+    row = connection.execute(ONE_LOCKED if lock else ONE, named).one_or_none()
+    if row is None:
+        raise IdentityError("unknown_person", f"The tenant has no person {person_id}.")
+    return _person(connection, ring, tenant_id, row)
+
+
+def by_email(connection: Connection, ring: KeyRing, tenant_id: int, email: str) -> str | None:
+    """The id of whoever has this e-mail address."""
+    hashed = email_hash(connection, ring, tenant_id, email)
+    found: str | None = connection.execute(BY_EMAIL, {"tenant": tenant_id, "hash": hashed}).scalar()
+    return found
+
+
+def page(
+    connection: Connection, ring: KeyRing, tenant_id: int, after: str | None, many: int
+) -> list[Person]:
+    """So many people, by their ids."""
+    asked = {"tenant": tenant_id, "after": after or "", "many": many}
+    rows = connection.execute(PAGE, asked).all()
+    return [_person(connection, ring, tenant_id, row) for row in rows]
+
+
+def rename(
+    connection: Connection, ring: KeyRing, tenant_id: int, person_id: str, name: str
+) -> Person:
+    """Let somebody be called otherwise."""
+    before = found(connection, ring, tenant_id, person_id, lock=True)
+    key = key_of(connection, ring, tenant_id, before.subject)
+    value = seal(key, tenant_id, "people.name", person_id, name)
+    connection.execute(RENAME, {"tenant": tenant_id, "person": person_id, "name": value})
+    return before._replace(name=name)
+
+
+def guard_owner(actor: Actor, person: Person) -> None:
+    """Only an owner does anything to an owner: who resets their password could be them."""
+    if OWNER in person.roles:
+        _demand_owner(actor)
+
+
+def checked_roles(actor: Actor, roles: Iterable[str]) -> list[str]:
+    """The roles, if the actor may give them; raises IdentityError."""
+    given = [role for role in ROLES if role in set(roles)]
+    if OWNER in given:
+        _demand_owner(actor)
+    return given
+
+
+def _demand_owner(actor: Actor) -> None:
+    if not allowed(actor.roles, "people.owners", actor.scopes):
+        raise IdentityError(
+            "owners_only", "This takes `people.owners`: owners alone make, change and reset owners."
+        )
+
+
+def _person(connection: Connection, ring: KeyRing, tenant_id: int, row: Row[Any]) -> Person:
+    email = name = None
+    try:
+        key = key_of(connection, ring, tenant_id, subject_of(row.person_id))
+    except ErasedError:
+        pass
+    else:
+        email = unseal(key, tenant_id, "people.email", row.person_id, row.email).decode()
+        if row.name is not None:
+            name = unseal(key, tenant_id, "people.name", row.person_id, row.name).decode()
+    return Person(
+        row.person_id,
+        email,
+        name,
+        tuple(row.roles),
+        row.status,
+        row.version,
+        row.created_at,
+        row.second_factor,
+        row.accepted,
+    )
+
+
+def _aad(key: DataKey, tenant_id: int, place: str, row: str) -> bytes:
+    table, _, column = place.partition(".")
+    return sealed.aad(tenant_id, table, column, row, key.version)

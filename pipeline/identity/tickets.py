@@ -1,0 +1,146 @@
+"""Tickets: invitations and resets. Whoever brings one chooses a password, once.
+
+A ticket is `TENANT.SECRET`: the tenant's number, because nothing is seen before it is known whose
+rows are looked at, and 256 bits by chance, of which only the hash is kept.
+"""
+
+import datetime as dt
+import hashlib
+import re
+import secrets
+from typing import NamedTuple
+
+from sqlalchemy import Connection, text
+
+from models.key_ring import KeyRing
+from pipeline.events import Event, Recorded, record
+from pipeline.identity import people, sessions
+from pipeline.identity.errors import IdentityError
+from pipeline.identity.people import Actor, Person, found, guard_owner
+
+SECRET_BYTES = 32
+SHAPE = re.compile(r"(\d{1,9})\.[A-Za-z0-9_-]{43}", re.ASCII)
+# An invitation outlives a holiday; a reset is asked for by somebody who is waiting for it.
+LIVES = {"invitation": dt.timedelta(days=7), "reset": dt.timedelta(hours=1)}
+# What a person is while a ticket of this purpose counts.
+STATUS = {"invitation": "invited", "reset": "active"}
+
+VOID = text("""
+    UPDATE tickets SET used_at = clock_timestamp()
+     WHERE tenant_id = :tenant AND person_id = :person AND used_at IS NULL
+""")
+INSERT = text("""
+    INSERT INTO tickets (tenant_id, token_hash, person_id, purpose, made_by, expires_at)
+    VALUES (:tenant, :hash, :person, :purpose, :actor, clock_timestamp() + :lives)
+""")
+LOOK = text("""
+    SELECT person_id, purpose FROM tickets
+     WHERE tenant_id = :tenant AND token_hash = :hash AND purpose = :purpose
+       AND used_at IS NULL AND expires_at > clock_timestamp()
+""")
+USE = text("""
+    UPDATE tickets SET used_at = clock_timestamp()
+     WHERE tenant_id = :tenant AND token_hash = :hash
+       AND used_at IS NULL AND expires_at > clock_timestamp()
+""")
+CHOOSE = text("""
+    UPDATE people SET password_hash = :password, status = 'active', failures = 0,
+           locked_until = NULL, version = version + 1
+     WHERE tenant_id = :tenant AND person_id = :person
+""")
+
+
+class Ticket(NamedTuple):
+    """One that was brought."""
+
+    tenant_id: int
+    hash: bytes
+    purpose: str
+
+
+class Offered(NamedTuple):
+    """One that was made: what to hand over, once, and the event to ring for."""
+
+    token: str
+    purpose: str
+    recorded: Recorded
+
+
+def read(shown: str, purpose: str) -> Ticket:
+    """What somebody brought; raises IdentityError."""
+    shape = SHAPE.fullmatch(shown)
+    if shape is None or not int(shape[1]):
+        raise _refused()
+    return Ticket(int(shape[1]), hashlib.sha256(shown.encode()).digest(), purpose)
+
+
+def offer(
+    connection: Connection,
+    ring: KeyRing,
+    tenant_id: int,
+    actor: Actor,
+    person_id: str,
+) -> Offered:
+    """A ticket for somebody; those from before do not count any more. Raises IdentityError.
+
+    It is an invitation for who is invited, and a reset for who is active.
+    """
+    person = found(connection, ring, tenant_id, person_id, lock=True)
+    guard_owner(actor, person)
+    fits = [one for one, status in STATUS.items() if status == person.status]
+    if not fits:
+        raise IdentityError("not_active", f"The person is {person.status}.")
+    secret = f"{tenant_id}.{secrets.token_urlsafe(SECRET_BYTES)}"
+    named = {"tenant": tenant_id, "person": person_id}
+    connection.execute(VOID, named)
+    made = {"purpose": fits[0], "actor": actor.subject, "lives": LIVES[fits[0]]}
+    hashed = hashlib.sha256(secret.encode()).digest()
+    connection.execute(INSERT, {**named, **made, "hash": hashed})
+    action = "person.invited" if fits[0] == "invitation" else "person.reset_offered"
+    detail = {"roles": list(person.roles)}
+    event = Event(action, actor.subject, target=person.subject, detail=detail)
+    return Offered(secret, fits[0], record(connection, tenant_id, event))
+
+
+def whose(connection: Connection, ring: KeyRing, ticket: Ticket) -> Person:
+    """Who may choose a password with it; raises IdentityError."""
+    asked = {"tenant": ticket.tenant_id, "hash": ticket.hash, "purpose": ticket.purpose}
+    row = connection.execute(LOOK, asked).one_or_none()
+    if row is None:
+        raise _refused()
+    person = found(connection, ring, ticket.tenant_id, row.person_id)
+    if person.status != STATUS[row.purpose]:
+        raise _refused()
+    return person
+
+
+def use(
+    connection: Connection,
+    ring: KeyRing,
+    ticket: Ticket,
+    password_hash: str,
+    name: str | None = None,
+) -> tuple[Person, Recorded]:
+    """Let its holder have this password, and end all sessions; raises IdentityError."""
+    person = whose(connection, ring, ticket)
+    person = found(connection, ring, ticket.tenant_id, person.person_id, lock=True)
+    used = connection.execute(USE, {"tenant": ticket.tenant_id, "hash": ticket.hash}).rowcount
+    if not used or person.status != STATUS[ticket.purpose]:
+        raise _refused()
+    named = {"tenant": ticket.tenant_id, "person": person.person_id}
+    connection.execute(CHOOSE, {**named, "password": password_hash})
+    sessions.revoke_all(connection, ticket.tenant_id, person.person_id, "password")
+    if name is not None:
+        people.rename(connection, ring, ticket.tenant_id, person.person_id, name)
+    invited = ticket.purpose == "invitation"
+    action = "person.accepted" if invited else "person.password_reset"
+    recorded = record(
+        connection, ticket.tenant_id, Event(action, person.subject, target=person.subject)
+    )
+    return found(connection, ring, ticket.tenant_id, person.person_id), recorded
+
+
+def _refused() -> IdentityError:
+    return IdentityError(
+        "ticket_invalid", "It is wrong, used or too old. Ask an admin of the tenant for another."
+    )

@@ -1,0 +1,97 @@
+"""A tenant of its own for each test, with an owner, in the app that tests/api makes."""
+
+from collections.abc import Iterator
+from itertools import count
+from typing import Any, NamedTuple
+
+import pytest
+from flask import Flask
+from sqlalchemy import text
+
+from models.db import intake_engine, tenant_reading, tenant_writing
+from models.key_ring import key_ring
+from models.ledger import event_ledger
+from models.tenant import owner_writing
+from pipeline import tenants
+from pipeline.events import Wanted, read_page
+from pipeline.identity import lockout, people, tickets
+from pipeline.identity.people import Actor
+from tests.api.caller import Caller, token
+from tests.api.conftest import _bellman, app, asleep, bellman, environment, work  # noqa: F401
+
+GOOD = "mandolin harbor 49 quilts"
+OTHER = "viaduct nutmeg 71 lantern"
+CLI = Actor("cli:test", frozenset({"owner"}))
+
+_numbers = count(1)
+
+
+class House(NamedTuple):
+    """A tenant, and what is done in it over HTTP."""
+
+    app: Flask
+    tenant_id: int
+    name: str
+
+    def caller(self, bearer: str = "") -> Caller:
+        """Somebody with this token, or with none."""
+        return Caller(self.app, "main", bearer)
+
+    def admin(self, *roles: str) -> Caller:
+        """Somebody with a token of the command line."""
+        return self.caller(token(roles or ("owner",), self.tenant_id, "cli:ada"))
+
+    def person(self, *roles: str, email: str = "", password: str = GOOD) -> str:
+        """Somebody who was invited and has accepted; their id."""
+        address = email or f"p{next(_numbers)}@example.com"
+        with tenant_writing(self.tenant_id) as connection:
+            ring = key_ring()
+            made = people.invite(connection, ring, self.tenant_id, CLI, address, roles)
+            offered = tickets.offer(connection, ring, self.tenant_id, CLI, made.person_id)
+        brought = {"invitation_token": offered.token, "password": password}
+        accepted = self.caller().post("/v1/invitations/accept", brought)
+        assert accepted.status_code == 200, accepted.text
+        return made.person_id
+
+    def try_in(self, email: str, password: str = GOOD, **more: Any) -> Any:
+        """A try to sign in."""
+        asked = {"tenant": self.name, "email": email, "password": password, **more}
+        return self.caller().post("/v1/sessions", asked)
+
+    def sign_in(self, email: str, password: str = GOOD, **more: Any) -> dict[str, Any]:
+        """The tokens of a new session."""
+        answer = self.try_in(email, password, **more)
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json)
+
+    def refresh(self, refresh_token: str) -> Any:
+        """A try to go on."""
+        return self.caller().post("/v1/sessions/refresh", {"refresh_token": refresh_token})
+
+    def told(self, action: str) -> list[dict[str, Any]]:
+        """The bodies of the events of this action, newest first."""
+        with tenant_reading(self.tenant_id) as connection:
+            found = read_page(connection, self.tenant_id, Wanted(100, action=action))
+        return [one.body for one in found.events]
+
+    def run(self, statement: str, **values: Any) -> Any:
+        """A statement as the application's role."""
+        with tenant_writing(self.tenant_id) as connection:
+            return connection.execute(text(statement), values)
+
+    def seal(self) -> None:
+        """Let the stages work the tenant's events."""
+        with tenant_reading(self.tenant_id) as connection:
+            ledger = event_ledger(connection, self.tenant_id)
+        assert ledger is not None
+        work(ledger)
+
+
+@pytest.fixture
+def house(app: Flask) -> Iterator[House]:  # noqa: F811 - the fixture
+    """A tenant of its own; no address is locked."""
+    with owner_writing() as connection:
+        made = tenants.create(connection, f"house-{next(_numbers)}", "cli:test")[0]
+    with tenant_writing(lockout.INSTALLATION, intake_engine()) as connection:
+        connection.execute(text("DELETE FROM sign_in_addresses"))
+    yield House(app, made.tenant_id, made.name)

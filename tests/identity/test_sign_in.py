@@ -1,0 +1,202 @@
+"""Signing in: who is let in, and that nobody learns why they are not."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import pytest
+
+from api.identity import sessions as routes
+from pipeline.identity import lockout, passwords, totp
+from pipeline.identity.errors import IdentityError
+from pipeline.identity.own_password import check_for
+from tests.api.caller import problem
+from tests.identity.conftest import GOOD, House
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refusals do not wait; what they do before stays."""
+    monkeypatch.setattr(routes, "REFUSED_AFTER_S", 0.0)
+
+
+def test_a_person_signs_in(house: House) -> None:
+    """The access token is of them, with their roles, and the event tells of the session."""
+    person = house.person("auditor", email="Ada@Example.com")
+    tokens = house.sign_in(" ada@example.COM")
+    assert tokens["token_type"] == "Bearer"
+    assert tokens["expires_in"] == 900
+    me = house.caller(tokens["access_token"]).get("/v1/people/me")
+    assert me.status_code == 200
+    assert (me.json or {})["id"] == person
+    assert (me.json or {})["email"] == "Ada@Example.com"
+    (told,) = house.told("person.signed_in")
+    assert told["outcome"] == "done"
+    assert told["actor"] == f"person:{person}"
+    assert told["target"] == f"session:{tokens['session']}"
+
+
+def test_every_refusal_is_the_same(house: House, quick: None) -> None:
+    """Unknown tenant, unknown e-mail, wrong password, disabled, locked, invited: one answer."""
+    house.person(email="ada@example.com")
+    disabled = house.person(email="bob@example.com")
+    locked = house.person(email="eve@example.com")
+    off = house.admin().call("DELETE", f"/v1/people/{disabled}")
+    assert off.status_code == 200, off.text
+    house.run(
+        "UPDATE people SET locked_until = now() + interval '1 hour' WHERE person_id = :p", p=locked
+    )
+    invited = {"email": "ivy@example.com", "roles": ["reader"]}
+    assert house.admin().post("/v1/people", invited).status_code == 201
+    answers = [
+        house._replace(name="nobody-here").try_in("ada@example.com"),
+        house.try_in("nobody@example.com"),
+        house.try_in("ada@example.com", "a wrong password 12"),
+        house.try_in("bob@example.com"),
+        house.try_in("eve@example.com"),
+        house.try_in("ivy@example.com"),
+        house.try_in("ada@example.com", "x" * 500),
+    ]
+    seen = set()
+    for answer in answers:
+        assert problem(answer) == (401, "sign_in_refused")
+        body = {name: value for name, value in answer.json.items() if name != "request_id"}
+        seen.add(str(body) + str({k for k, _ in answer.headers}))
+    assert len(seen) == 1
+    reasons = [told["detail"]["reason"] for told in house.told("person.signed_in")]
+    assert sorted(set(reasons)) == ["locked_or_disabled", "password", "unknown"]
+
+
+def test_every_refusal_takes_the_same_time(house: House) -> None:
+    """None is answered before the others could be, and each verifies a hash."""
+    house.person(email="ada@example.com")
+    took = []
+    for name, email in [("nobody-here", "ada@example.com"), (house.name, "no@example.com")] * 3:
+        began = time.monotonic()
+        answer = house._replace(name=name).try_in(email, "wrong wrong wrong")
+        took.append(time.monotonic() - began)
+        assert answer.status_code == 401
+    assert min(took) >= routes.REFUSED_AFTER_S
+
+
+def test_parallel_tries_are_counted_one_by_one(house: House, quick: None) -> None:
+    """Of twelve at once only five are looked at, and the right password is refused until later."""
+    person = house.person(email="ada@example.com")
+    wrong = "a wrong password 12"
+    with ThreadPoolExecutor(12) as threads:
+        tries = [threads.submit(house.try_in, "ada@example.com", wrong) for _ in range(12)]
+        assert {one.result().status_code for one in tries} == {401}
+    where = "FROM people WHERE person_id = :p"
+    failures, left = house.run(
+        f"SELECT failures, extract(epoch FROM locked_until - now()) {where}", p=person
+    ).one()
+    assert failures == lockout.PERSON_FREE
+    assert 0 < left <= lockout.FIRST_DELAY_S
+    reasons = [told["detail"]["reason"] for told in house.told("person.signed_in")]
+    assert reasons.count("password") == lockout.PERSON_FREE
+    assert problem(house.try_in("ada@example.com")) == (401, "sign_in_refused")
+    house.run("UPDATE people SET locked_until = now() WHERE person_id = :p", p=person)
+    house.sign_in("ada@example.com")
+    assert house.run(f"SELECT failures, locked_until {where}", p=person).one() == (0, None)
+
+
+def test_the_delay_grows_to_its_bound(house: House, quick: None) -> None:
+    """Each failure after the free ones takes twice the delay of the one before."""
+    person = house.person(email="ada@example.com")
+    delays = []
+    for failures in (4, 5, 6, 30, 10_000):
+        house.run(
+            "UPDATE people SET failures = :n, locked_until = NULL WHERE person_id = :p",
+            n=failures,
+            p=person,
+        )
+        house.try_in("ada@example.com", "a wrong password 12")
+        query = "SELECT extract(epoch FROM locked_until - now()) FROM people WHERE person_id = :p"
+        delays.append(round(float(house.run(query, p=person).scalar_one())))
+    assert all(one <= other for one, other in pairwise(delays))
+    assert delays[0] in (29, 30)
+    assert delays[1] in (59, 60)
+    assert delays[-1] in (899, 900)
+
+
+def test_an_address_is_locked_too(
+    house: House, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It tries others' passwords, at whichever tenants; an account of its own does not help it."""
+    monkeypatch.setattr(lockout, "ADDRESS_FREE", 4)
+    house.person(email="ada@example.com")
+    for number in range(3):
+        assert house.try_in(f"p{number}@example.com").status_code == 401
+        house.sign_in("ada@example.com")
+    assert house._replace(name="nobody-here").try_in("ada@example.com").status_code == 401
+    assert problem(house.try_in("ada@example.com")) == (401, "sign_in_refused")
+
+
+def test_too_many_at_once_are_told_to_come_back(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They hold neither threads nor memory: 503, whoever they are."""
+    monkeypatch.setattr(passwords._places, "acquire", lambda blocking: False)
+    assert problem(house.try_in("ada@example.com")) == (503, "sign_in_busy")
+
+
+@pytest.mark.parametrize(
+    "weak",
+    [
+        "xK4 quilts!",
+        "password1234",
+        "qwertyuiop12",
+        "aaaaaaaaaaaaaaaa",
+        "ada@example.com 7",
+        "Ada Lovelace 1815",
+        "x",
+        "mandolin harbor 49 quilts " * 6,
+    ],
+)
+def test_a_weak_password_is_refused(weak: str) -> None:
+    """Common, guessable, too short or long, or what everybody knows of its owner."""
+    with pytest.raises(IdentityError) as refused:
+        check_for(weak, "ada@example.com", "Ada Lovelace")
+    assert refused.value.code == "weak_password"
+
+
+def test_a_password_is_the_same_however_it_is_typed(house: House) -> None:
+    """Composed and decomposed letters are one (NFC)."""
+    house.person(email="ada@example.com", password="caf\u00e9 mandolin 49 quilts")
+    house.sign_in("ada@example.com", "cafe\u0301 mandolin 49 quilts")
+
+
+def test_a_hash_of_other_parameters_is_made_anew(house: House) -> None:
+    """When its owner signs in next, who alone can tell the password."""
+    person = house.person(email="ada@example.com")
+    weaker = passwords.PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(GOOD)
+    house.run("UPDATE people SET password_hash = :h WHERE person_id = :p", h=weaker, p=person)
+    house.sign_in("ada@example.com")
+    query = "SELECT password_hash FROM people WHERE person_id = :p"
+    kept = house.run(query, p=person).scalar_one()
+    assert kept != weaker
+    assert not passwords.outdated(kept)
+    house.sign_in("ada@example.com")
+
+
+def test_no_secret_stands_in_the_database(house: House) -> None:
+    """Neither the e-mail address nor a name nor an address in any column of any row."""
+    house.person(email="canary@example.com")
+    house.sign_in("canary@example.com")
+    for table in ("people", "sessions", "tickets", "data_keys"):
+        for row in house.run(f"SELECT t::text FROM {table} t").scalars():
+            for canary in ("canary", "127.0.0.1"):
+                assert canary not in row
+                assert canary.encode().hex() not in row
+
+
+@pytest.mark.parametrize(
+    ("time_s", "code"),
+    [(59, "287082"), (1111111109, "081804"), (1234567890, "005924"), (20000000000, "353130")],
+)
+def test_codes_are_those_of_the_standard(time_s: int, code: str) -> None:
+    """RFC 6238, appendix B, in six digits."""
+    secret = b"12345678901234567890"
+    assert totp.code_at(secret, time_s // totp.STEP_S) == code
+    assert totp.step_of(secret, code, time_s + totp.STEP_S) == time_s // totp.STEP_S
+    assert totp.step_of(secret, code, time_s + 2 * totp.STEP_S) is None
