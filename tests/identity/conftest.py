@@ -1,6 +1,5 @@
 """A tenant of its own for each test, with an owner, in the app that tests/api makes."""
 
-from collections.abc import Iterator
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -88,10 +87,10 @@ class House(NamedTuple):
 
 
 @pytest.fixture
-def house(app: Flask) -> Iterator[House]:  # noqa: F811 - the fixture
+def house(app: Flask) -> House:  # noqa: F811 - the fixture
     """A tenant of its own; no address is locked."""
     with owner_writing() as connection:
         made = tenants.create(connection, f"house-{next(_numbers)}", "cli:test")[0]
     with tenant_writing(lockout.INSTALLATION, intake_engine()) as connection:
         connection.execute(text("DELETE FROM sign_in_addresses"))
-    yield House(app, made.tenant_id, made.name)
+    return House(app, made.tenant_id, made.name)

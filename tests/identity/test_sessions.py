@@ -1,0 +1,290 @@
+"""Sessions: one successor for each refresh token, and an end that holds at once."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event as Signal
+from typing import Any
+
+import jwt
+import pytest
+import redis
+from sqlalchemy import text
+from structlog.testing import capture_logs
+
+from api import tokens as tokens_module
+from api.errors import Problem
+from api.state import NAME
+from models.db import app_engine, intake_engine, tenant_writing
+from models.key_ring import key_ring
+from models.signing_key import signing_keys
+from models.token import ACCESS, REFRESH
+from pipeline.identity import sessions
+from pipeline.identity.errors import IdentityError
+from tests.api.caller import problem, token
+from tests.identity.conftest import House
+
+
+@pytest.fixture
+def person(house: House) -> str:
+    """Somebody who may sign in."""
+    return house.person("operator", email="ada@example.com")
+
+
+@pytest.fixture
+def tokens(house: House, person: str) -> dict[str, Any]:
+    """Their session's first tokens."""
+    return house.sign_in("ada@example.com")
+
+
+def me(house: House, access: str) -> int:
+    """What a request with the token is answered with."""
+    return house.caller(access).get("/v1/people/me").status_code
+
+
+def test_a_session_goes_on_and_on(house: House, tokens: dict[str, Any]) -> None:
+    """Each refresh gives tokens that work; the access tokens before stay until they expire."""
+    seen = tokens
+    for _ in range(3):
+        answer = house.refresh(seen["refresh_token"])
+        assert answer.status_code == 200, answer.text
+        seen = answer.json
+        assert seen["session"] == tokens["session"]
+        assert me(house, seen["access_token"]) == 200
+    assert me(house, tokens["access_token"]) == 200
+
+
+def test_a_used_refresh_token_kills_the_session(house: House, tokens: dict[str, Any]) -> None:
+    """Thief and owner are both out, an alert is raised and an event recorded, once."""
+    newer = house.refresh(tokens["refresh_token"]).json
+    with capture_logs() as logs:
+        assert problem(house.refresh(tokens["refresh_token"])) == (401, "session_ended")
+    assert [one["event"] for one in logs if one["event"] == "refresh_token_reused"]
+    assert me(house, newer["access_token"]) == 401
+    assert problem(house.refresh(newer["refresh_token"])) == (401, "session_ended")
+    assert problem(house.refresh(tokens["refresh_token"])) == (401, "session_ended")
+    (told,) = house.told("session.reused")
+    assert told["outcome"] == "refused"
+    assert told["target"] == f"session:{tokens['session']}"
+
+
+def test_parallel_refreshes_have_one_successor(house: House, tokens: dict[str, Any]) -> None:
+    """One of eight wins; whoever saw the token unused is told so, and whoever came later kills."""
+    with ThreadPoolExecutor(8) as threads:
+        tries = [threads.submit(house.refresh, tokens["refresh_token"]) for _ in range(8)]
+        answers = [one.result() for one in tries]
+    won = [answer for answer in answers if answer.status_code == 200]
+    assert len(won) == 1
+    assert {problem(answer) for answer in answers if answer.status_code != 200} <= {
+        (409, "refresh_raced"),
+        (401, "session_ended"),
+    }
+
+
+def test_a_race_kills_nothing(house: House, tokens: dict[str, Any]) -> None:
+    """A request that saw the token unused before the winner committed is answered 409."""
+    tenant, session = house.tenant_id, tokens["session"]
+    rotated, go_on = Signal(), Signal()
+
+    def win() -> int:
+        with tenant_writing(tenant, app_engine()) as connection:
+            made = sessions.refresh(connection, tenant, session, 1)
+            rotated.set()
+            go_on.wait(10)
+            assert isinstance(made, sessions.Granted)
+            return made.generation
+
+    with ThreadPoolExecutor(2) as threads:
+        winner = threads.submit(win)
+        assert rotated.wait(10)
+        loser = threads.submit(house.refresh, tokens["refresh_token"])
+        _wait_for_lock(tenant)
+        go_on.set()
+        assert winner.result() == 2
+        assert problem(loser.result()) == (409, "refresh_raced")
+    assert me(house, tokens["access_token"]) == 200
+    assert house.told("session.reused") == []
+
+
+def _wait_for_lock(tenant: int) -> None:
+    deadline = time.monotonic() + 10
+    query = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    while time.monotonic() < deadline:
+        with tenant_writing(tenant, app_engine()) as connection:
+            if connection.execute(query).scalar():
+                return
+        time.sleep(0.02)
+    raise AssertionError("nobody waits for the session")
+
+
+def test_tokens_of_the_wrong_kind(house: House, tokens: dict[str, Any]) -> None:
+    """A refresh token is no access token, nor the other way round, nor relabelled."""
+    assert me(house, tokens["refresh_token"]) == 401
+    assert problem(house.refresh(tokens["access_token"])) == (401, "session_ended")
+    kid, key = signing_keys(intake_engine()).signing(key_ring())
+    for kind, typ, endpoint in [("refresh", ACCESS, me), ("access", REFRESH, None)]:
+        claims = jwt.decode(tokens["refresh_token"], options={"verify_signature": False})
+        claims |= {"type": kind, "version": 1}
+        forged = jwt.encode(claims, key, "EdDSA", headers={"kid": kid, "typ": typ})
+        if endpoint is not None:
+            assert endpoint(house, forged) == 401
+        else:
+            assert problem(house.refresh(forged)) == (401, "session_ended")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"tenant": 0},
+        {"tenant": "1"},
+        {"tenant": 2**40},
+        {"gen": 0},
+        {"gen": 1.0},
+        {"gen": True},
+        {"gen": 7},
+        {"sid": 7},
+        {"sid": "se_x"},
+        {"exp": 1},
+        {"aud": "x"},
+        {"iss": "x"},
+    ],
+)
+def test_a_refresh_token_that_says_nonsense(
+    house: House, tokens: dict[str, Any], changed: dict[str, Any]
+) -> None:
+    """Correctly signed or not: 401, and the session goes on."""
+    kid, key = signing_keys(intake_engine()).signing(key_ring())
+    claims = jwt.decode(tokens["refresh_token"], options={"verify_signature": False}) | changed
+    forged = jwt.encode(claims, key, "EdDSA", headers={"kid": kid, "typ": REFRESH})
+    assert problem(house.refresh(forged)) == (401, "session_ended")
+    assert house.refresh(tokens["refresh_token"]).status_code == 200
+
+
+@pytest.mark.parametrize("forged", ["", "x", "a.b.c", "eyJhbGciOiJub25lIn0.e30.", "\u00e9" * 20])
+def test_what_is_no_token_at_all(house: House, forged: str) -> None:
+    """401, or 422 where there is nothing."""
+    assert house.refresh(forged).status_code == (401 if forged else 422)
+
+
+def test_signing_out_ends_it_at_once(house: House, tokens: dict[str, Any]) -> None:
+    """In the process that was asked, the next request is refused; and so is the refresh token."""
+    here = house.caller(tokens["access_token"])
+    assert here.call("DELETE", "/v1/sessions/current").status_code == 200
+    assert me(house, tokens["access_token"]) == 401
+    assert problem(house.refresh(tokens["refresh_token"])) == (401, "session_ended")
+    assert len(house.told("person.signed_out")) == 1
+    house.sign_in("ada@example.com")
+
+
+def test_flushing_the_broker_changes_nothing(
+    house: House, tokens: dict[str, Any], environment: dict[str, str]
+) -> None:
+    """Sessions live in Postgres: what was revoked stays so, what lives goes on."""
+    other = house.sign_in("ada@example.com")
+    house.caller(other["access_token"]).call("DELETE", "/v1/sessions/current")
+    redis.Redis.from_url(environment["TRIDENT_BROKER_URL"]).flushall()
+    assert me(house, other["access_token"]) == 401
+    assert problem(house.refresh(other["refresh_token"])) == (401, "session_ended")
+    assert me(house, tokens["access_token"]) == 200
+    assert house.refresh(tokens["refresh_token"]).status_code == 200
+
+
+def test_another_process_learns_of_it_within_two_seconds(
+    house: House, tokens: dict[str, Any]
+) -> None:
+    """It asks the session again no later than that."""
+    other = tokens_module.Tokens(intake_engine())
+    with house.app.app_context():
+        assert other.principal(tokens["access_token"]).session == tokens["session"]
+        house.caller(tokens["access_token"]).call("DELETE", "/v1/sessions/current")
+        time.sleep(tokens_module.RECHECK_S)
+        with pytest.raises(Problem, match="token_invalid"):
+            other.principal(tokens["access_token"])
+
+
+def test_people_see_and_end_their_sessions(house: House, tokens: dict[str, Any]) -> None:
+    """All of them, with where they began; ending one leaves the others."""
+    other = house.sign_in("ada@example.com")
+    here = house.caller(tokens["access_token"])
+    listed: Any = here.get("/v1/sessions", headers={"User-Agent": "x"}).json
+    assert [one["id"] for one in listed["data"]] == [other["session"], tokens["session"]]
+    assert [one["current"] for one in listed["data"]] == [False, True]
+    assert listed["data"][0]["address"] == "127.0.0.1"
+    assert here.call("DELETE", f"/v1/sessions/{other['session']}").status_code == 200
+    assert me(house, other["access_token"]) == 401
+    assert me(house, tokens["access_token"]) == 200
+    again = here.call("DELETE", f"/v1/sessions/{other['session']}")
+    assert problem(again) == (404, "unknown_session")
+
+
+def test_only_admins_end_the_sessions_of_others(
+    house: House, person: str, tokens: dict[str, Any]
+) -> None:
+    """To anybody else they are not there; the tenant next door sees none of them."""
+    path = f"/v1/sessions/{tokens['session']}"
+    house.person("operator", email="bob@example.com")
+    bob = house.caller(house.sign_in("bob@example.com")["access_token"])
+    assert problem(bob.call("DELETE", path)) == (404, "unknown_session")
+    assert problem(bob.get(f"/v1/sessions?person={person}")) == (403, "forbidden")
+    stranger = house.caller(token(("owner",), 1))
+    assert problem(stranger.call("DELETE", path)) == (404, "unknown_session")
+    assert problem(stranger.get(f"/v1/sessions?person={person}")) == (404, "unknown_person")
+    assert me(house, tokens["access_token"]) == 200
+    admin = house.admin("admin")
+    assert len(admin.get(f"/v1/sessions?person={person}").json["data"]) == 1  # type: ignore[index]
+    assert admin.call("DELETE", path).status_code == 200
+    assert me(house, tokens["access_token"]) == 401
+    (told,) = house.told("session.revoked")
+    assert told["actor"] == "cli:ada"
+
+
+def test_a_session_ends_by_itself(house: House, person: str, tokens: dict[str, Any]) -> None:
+    """When it was not refreshed for a week, and after a month in any case."""
+    end = "UPDATE sessions SET expires_at = now() + interval '1 second' WHERE session_id = :s"
+    house.run(end, s=tokens["session"])
+    newer = house.refresh(tokens["refresh_token"]).json
+    week = "SELECT expires_at - now() BETWEEN interval '6 days' AND interval '7 days' FROM sessions"
+    assert house.run(week).scalar_one()
+    house.run("UPDATE sessions SET expires_at = now() WHERE session_id = :s", s=tokens["session"])
+    assert problem(house.refresh(newer["refresh_token"])) == (401, "session_ended")
+    house.app.extensions[NAME].tokens.look_again(f"person:{person}")
+    assert me(house, newer["access_token"]) == 401
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("revoked_at = NULL, why = NULL", "is revoked"),
+        ("generation = generation + 1", "is revoked"),
+    ],
+)
+def test_a_revoked_session_never_comes_back(
+    house: House, tokens: dict[str, Any], change: str, told: str
+) -> None:
+    """The database refuses it, whatever the code above it does."""
+    house.caller(tokens["access_token"]).call("DELETE", "/v1/sessions/current")
+    with pytest.raises(Exception, match=told):
+        house.run(f"UPDATE sessions SET {change}")
+
+
+def test_a_generation_follows_the_one_before(house: House, tokens: dict[str, Any]) -> None:
+    """The database refuses to go back, or to skip one."""
+    for change in ("generation - 1", "generation + 2"):
+        with pytest.raises(Exception, match="does not follow"):
+            house.run(f"UPDATE sessions SET generation = {change}")
+
+
+def test_nobody_refreshes_who_was_disabled(
+    house: House, person: str, tokens: dict[str, Any]
+) -> None:
+    """Also after they are enabled again: the session ended."""
+    admin = house.admin()
+    for status in ("disabled", "active"):
+        changed = admin.call("PATCH", f"/v1/people/{person}", {"status": status})
+        assert changed.status_code == 200, changed.text
+        assert me(house, tokens["access_token"]) == 401
+        assert problem(house.refresh(tokens["refresh_token"])) == (401, "session_ended")
+    with (
+        tenant_writing(house.tenant_id) as connection,
+        pytest.raises(IdentityError, match="Sign in again"),
+    ):
+        sessions.refresh(connection, house.tenant_id, tokens["session"], 1)
