@@ -78,10 +78,9 @@ def invite() -> Response:
     return answer(shown(person) | {"invitation_token": made.token}, 201)
 
 
-@blueprint.route("/<person_id>", methods=["GET"])
+@blueprint.route("/<person_id>", methods=["GET"], parameters=[PERSON_ID])
 @blueprint.doc(
-    **openapi.route({200: ("Person", "It.")}, problems=("unknown_person",), action="people.read"),
-    parameters=[PERSON_ID],
+    **openapi.route({200: ("Person", "It.")}, problems=("unknown_person",), action="people.read")
 )
 def show(person_id: str) -> Response:
     """Show a person"""
@@ -90,15 +89,14 @@ def show(person_id: str) -> Response:
         return answer(shown(found(connection, key_ring(), who.tenant_id, person_id)))
 
 
-@blueprint.route("/<person_id>", methods=["PATCH"])
+@blueprint.route("/<person_id>", methods=["PATCH"], parameters=[PERSON_ID])
 @blueprint.doc(
     **openapi.route(
         {200: ("Person", "It as it is now.")},
         body=openapi.json_body("PersonChange", {"roles": ["auditor"]}),
         problems=(*BODY_PROBLEMS, "unknown_person", "owners_only", "own_roles", "last_owner"),
         action="people.write",
-    ),
-    parameters=[PERSON_ID],
+    )
 )
 def change(person_id: str) -> Response:
     """Change what a person may do
@@ -112,14 +110,13 @@ def change(person_id: str) -> Response:
     return _changed(person_id, given.get("roles"), active)
 
 
-@blueprint.route("/<person_id>", methods=["DELETE"])
+@blueprint.route("/<person_id>", methods=["DELETE"], parameters=[PERSON_ID])
 @blueprint.doc(
     **openapi.route(
         {200: ("Person", "It as it is now.")},
         problems=("unknown_person", "owners_only", "last_owner"),
         action="people.write",
-    ),
-    parameters=[PERSON_ID],
+    )
 )
 def disable(person_id: str) -> Response:
     """Disable a person
@@ -130,14 +127,13 @@ def disable(person_id: str) -> Response:
     return _changed(person_id, None, active=False)
 
 
-@blueprint.route("/<person_id>/totp", methods=["DELETE"])
+@blueprint.route("/<person_id>/totp", methods=["DELETE"], parameters=[PERSON_ID])
 @blueprint.doc(
     **openapi.route(
         {200: ("Person", "It as it is now.")},
         problems=("unknown_person", "owners_only", "second_factor_off"),
         action="people.write",
-    ),
-    parameters=[PERSON_ID],
+    )
 )
 def stop_second_factor(person_id: str) -> Response:
     """Take away a person's second factor

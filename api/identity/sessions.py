@@ -177,12 +177,11 @@ def end_current() -> Response:
     return _end(who.tenant_id, who.subject, who.session, "signed_out")
 
 
-@blueprint.route("/<session_id>", methods=["DELETE"])
+@blueprint.route("/<session_id>", methods=["DELETE"], parameters=[SESSION_ID])
 @blueprint.doc(
     **openapi.route(
         {200: ("Ended", "It has ended.")}, problems=("unknown_session",), action="own.write"
-    ),
-    parameters=[SESSION_ID],
+    )
 )
 def end(session_id: str) -> Response:
     """End a session

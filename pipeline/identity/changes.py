@@ -42,7 +42,8 @@ def change(
     status = before.status if active is None else _status(before, active)
     if (after, status) == (before.roles, before.status):
         return before, None
-    if actor.subject == before.subject and not set(after) <= set(before.roles):
+    raised = OWNER not in before.roles and not set(after) <= set(before.roles)
+    if raised and actor.subject == before.subject:
         raise IdentityError("own_roles", "Nobody gives roles to themselves; ask another admin.")
     stays = status == "active" and OWNER in after
     if list(owners) == [person_id] and not stays:

@@ -8,13 +8,13 @@ import datetime as dt
 from typing import Any, NamedTuple
 
 import structlog
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from models.key_ring import KeyRing
 from pipeline.events import Event, Recorded, record
 from pipeline.identity.errors import IdentityError
 from pipeline.identity.people import new_id, seal, subject_of, unseal
-from pipeline.privacy.data_keys import ErasedError, key_of
+from pipeline.privacy.data_keys import DataKey, ErasedError, key_of
 
 # A week without a visit ends it, and a month in any case: then the password is asked for again.
 IDLE = dt.timedelta(days=7)
@@ -185,19 +185,24 @@ def living(connection: Connection, ring: KeyRing, tenant_id: int, person_id: str
     try:
         key = key_of(connection, ring, tenant_id, subject_of(person_id))
     except ErasedError:
-        return [Session(*row[:4], None, None) for row in rows]
-
-    def opened(row: Any, column: str) -> str:
-        place = f"sessions.{column}"
-        return unseal(key, tenant_id, place, row.session_id, getattr(row, column)).decode()
-
-    return [Session(*row[:4], opened(row, "address"), opened(row, "agent")) for row in rows]
+        key = None
+    return [_session(tenant_id, key, row) for row in rows]
 
 
 def counts(connection: Connection, tenant_id: int, session_id: str, version: int) -> bool:
     """Whether an access token of it still does: nobody ended it or changed what its person is."""
     asked = {"tenant": tenant_id, "session": session_id, "version": version}
     return bool(connection.execute(COUNTS, asked).scalar())
+
+
+def _session(tenant_id: int, key: DataKey | None, row: Row[Any]) -> Session:
+    def opened(column: str, value: bytes) -> str | None:
+        if key is None:
+            return None
+        return unseal(key, tenant_id, f"sessions.{column}", row.session_id, value).decode()
+
+    address, agent = opened("address", row.address), opened("agent", row.agent)
+    return Session(row[0], row[1], row[2], row[3], address, agent)
 
 
 def _kill(connection: Connection, tenant_id: int, session_id: str) -> Recorded | None:

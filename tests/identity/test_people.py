@@ -11,6 +11,7 @@ from models.db import tenant_writing
 from pipeline.identity import totp
 from pipeline.privacy.data_keys import destroy
 from tests.api.caller import problem, token
+from tests.api.conftest import Bellman
 from tests.identity.conftest import GOOD, OTHER, House
 
 NEW = {"email": "grace@example.com", "roles": ["operator"], "name": "Grace Hopper"}
@@ -278,7 +279,7 @@ def test_people_name_themselves(house: House) -> None:
     assert problem(house.admin().get("/v1/people/me")) == (404, "unknown_person")
 
 
-def test_events_of_people_are_sealed(house: House) -> None:
+def test_events_of_people_are_sealed(house: House, asleep: Bellman) -> None:
     """They pass the stages as any do, and hold nothing personal."""
     house.person("owner", email="canary@example.com")
     house.sign_in("canary@example.com")
