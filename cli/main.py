@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sweep": ("cli.sweep:sweep", "Ring once for every ledger that has work waiting."),
     "reindex": ("cli.reindex:reindex", "Make the index of the log anew."),
     "tenants": ("cli.tenants:tenants", "Create, settle, delete and restore tenants."),
+    "people": ("cli.people:people", "Invite, list, disable and reset people."),
     "events": ("cli.events:events", "Show who did what beside the books."),
     "db": ("cli.db:db", "Look after the database."),
 }

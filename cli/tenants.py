@@ -5,22 +5,21 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
-import kombu.exceptions
 import orjson
-import redis
 from marshmallow import ValidationError
 from sqlalchemy import Connection
 
 from cli.asking import DataCommand, Unfulfillable, format_options, json_option
 from cli.importing import user_name
+from cli.people import acting, invited
 from cli.printing import plain, print_csv, print_json, print_table, table
+from cli.ringing import ring_for
 from cli.rows import flatten
 from cli.statement import utc
 from cli.tenant_settings import read_changes, shown
 from models.tenant import TenantState, all_tenants, owner_writing
 from pipeline import tenants as acts
-from pipeline.events import Recorded
-from tasks.ring import ring_now
+from pipeline.identity.people import OWNER
 
 COLUMNS = ("tenant", "number", "created_at", "deleted_at")
 
@@ -42,12 +41,23 @@ def tenants() -> None:
 
 @tenants.command(cls=DataCommand)
 @click.argument("name")
-def create(name: str) -> None:
-    """Create a tenant, with a ledger `main`."""
+@click.option("--owner-email", metavar="EMAIL", help="Invite its first owner as well.")
+def create(name: str, owner_email: str | None) -> None:
+    """Create a tenant, with a ledger `main`.
+
+    With --owner-email the last line is the token that lets its owner choose a password.
+    """
+    if owner_email is not None and "@" not in owner_email:
+        raise Unfulfillable(f"{owner_email!r} is no e-mail address.")
     with _acting() as connection:
         tenant, recorded = acts.create(connection, name, user_name())
-    _ring(recorded)
+    ring_for(recorded)
     click.echo(f"Tenant {tenant.name} is number {tenant.tenant_id}.")
+    if owner_email is not None:
+        with acting(tenant.tenant_id) as connection:
+            offered = invited(connection, tenant.tenant_id, owner_email, (OWNER,))
+        ring_for(offered.recorded)
+        click.echo(offered.token)
 
 
 @tenants.command("list", cls=DataCommand)
@@ -118,7 +128,7 @@ def delete(name: str) -> None:
     """
     with _acting() as connection:
         recorded = acts.delete(connection, _named(connection, name).tenant_id, user_name())
-    _ring(recorded)
+    ring_for(recorded)
     click.echo(
         f"Tenant {name} is deleted. Its books stay; `trident tenants restore` takes it back."
     )
@@ -130,7 +140,7 @@ def restore(name: str) -> None:
     """Take a deleted tenant back, as it was."""
     with _acting() as connection:
         recorded = acts.restore(connection, _named(connection, name).tenant_id, user_name())
-    _ring(recorded)
+    ring_for(recorded)
     click.echo(f"Tenant {name} is back.")
 
 
@@ -139,7 +149,7 @@ def _change(name: str, part: acts.Part, changes: tuple[str, ...]) -> None:
     with _acting() as connection:
         tenant_id = _named(connection, name).tenant_id
         recorded = acts.change(connection, tenant_id, part, read, user_name())
-    _ring(recorded)
+    ring_for(recorded)
     click.echo(f"Tenant {name} has these {part} now." if recorded else "It was so already.")
 
 
@@ -154,15 +164,6 @@ def _acting() -> Iterator[Connection]:
     except ValidationError as error:
         faults = [f"{name}: {message}" for name, message in flatten(error.normalized_messages())]
         raise Unfulfillable("\n".join(faults)) from None
-
-
-def _ring(recorded: Recorded | None) -> None:
-    """The event goes through the stages now; without the broker the sweeper sees to it."""
-    if recorded is not None:
-        try:
-            ring_now({recorded.ledger: recorded.position})
-        except (redis.RedisError, kombu.exceptions.OperationalError, OSError):
-            click.echo("trident: The broker is away: the event is sealed later.", err=True)
 
 
 def _named(connection: Connection, name: str) -> TenantState:

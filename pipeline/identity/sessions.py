@@ -202,7 +202,8 @@ def _session(tenant_id: int, key: DataKey | None, row: Row[Any]) -> Session:
         return unseal(key, tenant_id, f"sessions.{column}", row.session_id, value).decode()
 
     address, agent = opened("address", row.address), opened("agent", row.agent)
-    return Session(row[0], row[1], row[2], row[3], address, agent)
+    times = row.created_at, row.used_at, row.expires_at
+    return Session(row.session_id, *times, address, agent)
 
 
 def _kill(connection: Connection, tenant_id: int, session_id: str) -> Recorded | None:

@@ -2,7 +2,7 @@
 
 A request stands in a block of `http`, and what it is answered with below it in a block of `json`;
 `@examples/statement.ofx` as a body is the file. In an answer `…` is what differs each time, members
-that are left out are not looked at, and ids of operations are learned as they come.
+that are left out are not looked at, and ids are learned as they come.
 """
 
 import re
@@ -16,7 +16,7 @@ from tests.api.caller import Caller
 
 ROOT = Path(__file__).parents[2]
 PAIR = re.compile(r"```http\n(.*?)```\s*```json\n(.*?)```", re.DOTALL)
-ID = re.compile(r"op_[0-9a-z]{26}")
+ID = re.compile(r"op_[0-9a-z]{26}|(?:pe|se)_[0-9a-f]{20}")
 
 
 class Example(NamedTuple):

@@ -1,0 +1,162 @@
+"""`trident people`: who may sign in, for whoever looks after the installation."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+from sqlalchemy import Connection
+
+from cli.asking import DataCommand, Unfulfillable, format_options, tenant_option
+from cli.importing import user_name
+from cli.printing import plain, print_csv, print_json, print_table, table
+from cli.ringing import ring_for
+from cli.statement import utc
+from models.db import tenant_writing
+from models.key_ring import key_ring
+from models.tenant import tenant_id_of
+from pipeline.identity import changes, tickets
+from pipeline.identity import people as acts
+from pipeline.identity.errors import IdentityError
+from pipeline.identity.people import OWNER, Actor, Person
+from pipeline.permissions import ROLES
+
+COLUMNS = ("person", "email", "name", "roles", "status", "second_factor", "created_at")
+# People that are read at a time.
+PAGE = 200
+
+
+@click.group()
+def people() -> None:
+    """Invite, list, disable and reset people."""
+
+
+@people.command(cls=DataCommand)
+@click.argument("email")
+@click.option(
+    "--role",
+    "roles",
+    type=click.Choice(tuple(ROLES)),
+    multiple=True,
+    required=True,
+    help="What they may do; may be repeated.",
+)
+@click.option("--name", help="How they are called.")
+@tenant_option
+def invite(email: str, roles: tuple[str, ...], name: str | None, tenant: str) -> None:
+    """Invite somebody, and print the token that lets them choose a password.
+
+    It lasts a week and is shown this once: POST /v1/invitations/accept takes it.
+    """
+    if "@" not in email:
+        raise Unfulfillable(f"{email!r} is no e-mail address.")
+    tenant_id = tenant_id_of(tenant)
+    with acting(tenant_id) as connection:
+        offered = invited(connection, tenant_id, email, roles, name)
+    ring_for(offered.recorded)
+    click.echo(offered.token)
+
+
+@people.command("list", cls=DataCommand)
+@tenant_option
+@format_options
+def list_(tenant: str, form: str) -> None:
+    """Show all people of a tenant."""
+    tenant_id = tenant_id_of(tenant)
+    with acting(tenant_id) as connection:
+        found = [_record(person) for person in _all(connection, tenant_id)]
+    if form != "table":
+        (print_csv if form == "csv" else print_json)(COLUMNS, found)
+        return
+    made = table("", COLUMNS)
+    for record in found:
+        made.add_row(*map(plain, record))
+    print_table(made)
+
+
+@people.command(cls=DataCommand)
+@click.argument("email")
+@tenant_option
+def disable(email: str, tenant: str) -> None:
+    """Let somebody sign in no more, and end their sessions.
+
+    Everything they did stays; an admin enables them again.
+    """
+    tenant_id = tenant_id_of(tenant)
+    with acting(tenant_id) as connection:
+        person_id = _named(connection, tenant_id, email)
+        _, recorded = changes.change(
+            connection, key_ring(), tenant_id, _me(), person_id, active=False
+        )
+    ring_for(recorded)
+    click.echo(f"{email} is disabled." if recorded else "It was so already.")
+
+
+@people.command(cls=DataCommand)
+@click.argument("email")
+@tenant_option
+def reset(email: str, tenant: str) -> None:
+    """Print a token that lets somebody choose a new password, or a first one.
+
+    It lasts an hour and is shown this once: POST /v1/password-resets/accept takes it. For who has
+    not accepted their invitation it is a new invitation, which lasts a week.
+    """
+    tenant_id = tenant_id_of(tenant)
+    with acting(tenant_id) as connection:
+        person_id = _named(connection, tenant_id, email)
+        offered = tickets.offer(connection, key_ring(), tenant_id, _me(), person_id)
+    ring_for(offered.recorded)
+    click.echo(offered.token)
+
+
+def invited(
+    connection: Connection,
+    tenant_id: int,
+    email: str,
+    roles: tuple[str, ...],
+    name: str | None = None,
+) -> tickets.Offered:
+    """Somebody new, and the token for them, in the tenant's transaction."""
+    ring, me = key_ring(), _me()
+    person = acts.invite(connection, ring, tenant_id, me, email, roles, name)
+    return tickets.offer(connection, ring, tenant_id, me, person.person_id)
+
+
+@contextmanager
+def acting(tenant_id: int) -> Iterator[Connection]:
+    """One transaction of the tenant; what is refused ends the command with a sentence."""
+    try:
+        with tenant_writing(tenant_id) as connection:
+            yield connection
+    except IdentityError as error:
+        raise Unfulfillable(str(error)) from None
+
+
+def _me() -> Actor:
+    """Who has the database's address and the keys may do all."""
+    return Actor(user_name(), frozenset({OWNER}))
+
+
+def _named(connection: Connection, tenant_id: int, email: str) -> str:
+    person_id = acts.by_email(connection, key_ring(), tenant_id, email)
+    if person_id is None:
+        raise Unfulfillable(f"Nobody has the e-mail address {email}; `trident people list` shows.")
+    return person_id
+
+
+def _all(connection: Connection, tenant_id: int) -> Iterator[Person]:
+    after = None
+    while found := acts.page(connection, key_ring(), tenant_id, after, PAGE):
+        yield from found
+        after = found[-1].person_id
+
+
+def _record(person: Person) -> tuple[str | None, ...]:
+    return (
+        person.person_id,
+        person.email,
+        person.name,
+        ", ".join(person.roles),
+        person.status,
+        "yes" if person.second_factor else "no",
+        utc(person.created_at),
+    )

@@ -1,0 +1,76 @@
+"""`trident people`, and the first owner of a new tenant."""
+
+import json
+
+from models.db import tenant_writing
+from models.key_ring import key_ring
+from models.tenant import tenant_id_of
+from pipeline.identity import passwords, tickets
+from tests.cli.conftest import Trident
+
+GOOD = "mandolin harbor 49 quilts"
+
+
+def accept(token: str, purpose: str) -> str:
+    """What the API does with it; the status of whoever chose a password."""
+    ticket = tickets.read(token, purpose)
+    with tenant_writing(ticket.tenant_id) as connection:
+        person, _ = tickets.use(connection, key_ring(), ticket, passwords.hashed(GOOD))
+    return person.status
+
+
+def listed(trident: Trident, tenant: str) -> dict[str, dict[str, str]]:
+    """The people of a tenant, by e-mail address."""
+    found = json.loads(trident("people", "list", "--tenant", tenant, "--json").stdout)
+    return {one["email"]: one for one in found}
+
+
+def test_a_tenant_begins_with_an_owner(trident: Trident) -> None:
+    """Whose invitation is the last line; from there on people invite each other."""
+    made = trident("tenants", "create", "founders", "--owner-email", "ada@example.com")
+    assert made.exit_code == 0, made.output
+    token = made.stdout.splitlines()[-1]
+    assert token.startswith(f"{tenant_id_of('founders')}.")
+    assert accept(token, "invitation") == "active"
+    ada = listed(trident, "founders")["ada@example.com"]
+    assert (ada["roles"], ada["status"]) == ("owner", "active")
+    last = trident("people", "disable", "ada@example.com", "--tenant", "founders")
+    assert last.exit_code == 2
+    assert "only active owner" in last.output
+
+
+def test_people_are_invited_reset_and_disabled(trident: Trident) -> None:
+    """Each by a line that is printed once; each an event."""
+    assert trident("tenants", "create", "crew").exit_code == 0
+    asked = ("bob@example.com", "--role", "operator", "--tenant", "crew")
+    token = trident("people", "invite", *asked, "--name", "Bob").stdout.strip()
+    assert accept(token, "invitation") == "active"
+    again = trident("people", "invite", *asked)
+    assert again.exit_code == 2
+    assert "has this e-mail address" in again.output
+    reset = trident("people", "reset", "BOB@example.com", "--tenant", "crew").stdout.strip()
+    assert accept(reset, "reset") == "active"
+    off = trident("people", "disable", "bob@example.com", "--tenant", "crew")
+    assert off.stdout == "bob@example.com is disabled.\n"
+    assert listed(trident, "crew")["bob@example.com"]["status"] == "disabled"
+    told = json.loads(trident("events", "--tenant", "crew", "--json").stdout)
+    assert [one["action"] for one in told][:5] == [
+        "person.changed",
+        "person.password_reset",
+        "person.reset_offered",
+        "person.accepted",
+        "person.invited",
+    ]
+    assert "Bob" in trident("people", "list", "--tenant", "crew").stdout
+
+
+def test_what_the_commands_cannot_do(trident: Trident) -> None:
+    """A sentence and status 2."""
+    assert trident("tenants", "create", "empty").exit_code == 0
+    for command in ("disable", "reset"):
+        answer = trident("people", command, "no@example.com", "--tenant", "empty")
+        assert answer.exit_code == 2
+        assert "Nobody has the e-mail address" in answer.output
+    answer = trident("people", "invite", "nobody", "--role", "reader", "--tenant", "empty")
+    assert answer.exit_code == 2
+    assert "no e-mail address" in answer.output
