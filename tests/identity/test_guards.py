@@ -1,0 +1,50 @@
+"""What the database refuses of people by itself, whatever the code above it does."""
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from models.db import app_engine, tenant_writing
+from tests.identity.conftest import House
+
+
+@pytest.mark.parametrize("table", ["people", "tickets", "sessions"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM {}",
+        "TRUNCATE {}",
+        "UPDATE {} SET tenant_id = 1",
+        "UPDATE {} SET person_id = ''",
+    ],
+)
+def test_people_are_neither_removed_nor_swapped(house: House, table: str, statement: str) -> None:
+    """The application's role has no such right."""
+    house.person("reader")
+    with pytest.raises(DBAPIError, match="permission denied"):
+        house.run(statement.format(table))
+
+
+def test_a_tenant_sees_its_own_people_alone(house: House) -> None:
+    """Row-level security hides all others, and lets none be made for them."""
+    house.person("reader", email="ada@example.com")
+    house.sign_in("ada@example.com")
+    for table in ("people", "tickets", "sessions"):
+        with tenant_writing(1) as connection:
+            query = text(f"SELECT count(*) FROM {table} WHERE tenant_id = :t")
+            assert connection.execute(query, {"t": house.tenant_id}).scalar_one() == 0
+    insert = text(
+        "INSERT INTO people (tenant_id, person_id, email, roles)"
+        " VALUES (:t, 'pe_00000000000000000000', '', '{owner}')"
+    )
+    with pytest.raises(DBAPIError, match="row-level security"), tenant_writing(1) as connection:
+        connection.execute(insert, {"t": house.tenant_id})
+
+
+def test_nobody_lists_tenants_by_their_names(house: House) -> None:
+    """A name gives its number and nothing else; one that was deleted gives none."""
+    with app_engine().begin() as connection:
+        named = text("SELECT tenant_named(:name)")
+        assert connection.execute(named, {"name": house.name}).scalar() == house.tenant_id
+        assert connection.execute(named, {"name": "%"}).scalar() is None
+        assert connection.execute(text("SELECT count(*) FROM tenants")).scalar_one() == 0

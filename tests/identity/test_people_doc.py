@@ -1,0 +1,37 @@
+"""docs/people.md: its requests are made, and the answers are those."""
+
+import base64
+import time
+from typing import Any
+
+import pytest
+
+from api.identity import sessions as routes
+from pipeline.identity import totp
+from tests.api.written import ask, differences, examples
+from tests.identity.conftest import House
+
+PAGE = "people.md"
+LEARNED = {
+    "invitation_token": "$INVITATION",
+    "access_token": "$ACCESS",
+    "refresh_token": "$REFRESH",
+    "token": "$RESET",
+}
+
+
+def test_the_examples_come_true(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every request of the page, one after the other, gives what stands below it."""
+    monkeypatch.setattr(routes, "REFUSED_AFTER_S", 0.0)
+    known = {'"tenant": "default"': f'"tenant": "{house.name}"', "$ADMIN": house.admin().bearer}
+    made = examples(PAGE)
+    assert len(made) > 10
+    for one in made:
+        bearer = one.headers.pop("Authorization", "").removeprefix("Bearer ")
+        found: Any = ask(house.caller(known.get(bearer, "")), one, known)
+        faults = differences(one.answer, found.json, known)
+        assert faults == [], f"{one.method} {one.path} {found.text}"
+        known |= {LEARNED[name]: value for name, value in found.json.items() if name in LEARNED}
+        if "secret" in found.json:
+            step = int(time.time() // totp.STEP_S)
+            known["$CODE"] = totp.code_at(base64.b32decode(found.json["secret"]), step)
