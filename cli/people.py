@@ -17,8 +17,8 @@ from models.tenant import tenant_id_of
 from pipeline.identity import changes, tickets
 from pipeline.identity import people as acts
 from pipeline.identity.errors import IdentityError
-from pipeline.identity.people import OWNER, Actor, Person
-from pipeline.permissions import ROLES
+from pipeline.identity.people import OWNING, Actor, Person
+from pipeline.permissions import ROLES, roles_for
 
 COLUMNS = ("person", "email", "name", "roles", "status", "second_factor", "created_at")
 # People that are read at a time.
@@ -133,7 +133,7 @@ def acting(tenant_id: int) -> Iterator[Connection]:
 
 def _me() -> Actor:
     """Who has the database's address and the keys may do all."""
-    return Actor(user_name(), frozenset({OWNER}))
+    return Actor(user_name(), roles_for(OWNING))
 
 
 def _named(connection: Connection, tenant_id: int, email: str) -> str:

@@ -19,7 +19,8 @@ from cli.statement import utc
 from cli.tenant_settings import read_changes, shown
 from models.tenant import TenantState, all_tenants, owner_writing
 from pipeline import tenants as acts
-from pipeline.identity.people import OWNER
+from pipeline.identity.people import OWNING
+from pipeline.permissions import roles_for
 
 COLUMNS = ("tenant", "number", "created_at", "deleted_at")
 
@@ -55,7 +56,7 @@ def create(name: str, owner_email: str | None) -> None:
     click.echo(f"Tenant {tenant.name} is number {tenant.tenant_id}.")
     if owner_email is not None:
         with acting(tenant.tenant_id) as connection:
-            offered = invited(connection, tenant.tenant_id, owner_email, (OWNER,))
+            offered = invited(connection, tenant.tenant_id, owner_email, tuple(roles_for(OWNING)))
         ring_for(offered.recorded)
         click.echo(offered.token)
 

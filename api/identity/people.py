@@ -10,7 +10,7 @@ from api import openapi
 from api.answers import answer
 from api.auth import may
 from api.identity.asking import BODY_PROBLEMS, actor_of, body, committed
-from api.identity.schemas import NewPersonSchema, PersonChangeSchema
+from api.identity.schemas import NEW_PERSON, PERSON_CHANGE, NewPersonSchema, PersonChangeSchema
 from api.paging import cursor, page, text_after
 from api.parameters import PageQuery
 from api.state import state
@@ -32,7 +32,6 @@ PERSON_ID = {
     "description": "The person's id.",
     "example": "pe_00000000000000000000",
 }
-EXAMPLE = {"email": "grace@example.com", "roles": ["operator"], "name": "Grace Hopper"}
 
 
 @blueprint.route("", methods=["GET"])
@@ -58,7 +57,7 @@ def show_many(query: dict[str, Any]) -> Response:
 @blueprint.doc(
     **openapi.route(
         {201: ("Invited", "Who was invited, and the token for them.")},
-        body=openapi.json_body("NewPerson", EXAMPLE),
+        body=openapi.json_body("NewPerson", NEW_PERSON),
         problems=(*BODY_PROBLEMS, "person_exists", "owners_only"),
         action="people.write",
     )
@@ -93,7 +92,7 @@ def show(person_id: str) -> Response:
 @blueprint.doc(
     **openapi.route(
         {200: ("Person", "It as it is now.")},
-        body=openapi.json_body("PersonChange", {"roles": ["auditor"]}),
+        body=openapi.json_body("PersonChange", PERSON_CHANGE),
         problems=(*BODY_PROBLEMS, "unknown_person", "owners_only", "own_roles", "last_owner"),
         action="people.write",
     )

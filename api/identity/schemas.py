@@ -11,6 +11,9 @@ from pipeline.permissions import ROLES
 EMAIL_MAX_LENGTH = 254  # RFC 5321 section 4.5.3.1.3
 NAME_MAX_LENGTH = 200
 WORD_MAX_LENGTH = 2_048
+# Of the OpenAPI document.
+NEW_PERSON = {"email": "grace@example.com", "roles": ["operator"], "name": "Grace Hopper"}
+PERSON_CHANGE = {"roles": ["auditor"]}
 STATUSES = ("invited", "active", "disabled", "erased")
 
 

@@ -7,13 +7,14 @@ from sqlalchemy import Connection, text
 from models.key_ring import KeyRing
 from pipeline.events import Event, Recorded, record
 from pipeline.identity.errors import IdentityError
-from pipeline.identity.people import OWNER, Actor, Person, checked_roles, found, guard_owner
+from pipeline.identity.people import OWNING, Actor, Person, checked_roles, found, guard_owner, owns
 from pipeline.identity.sessions import revoke_all
+from pipeline.permissions import roles_for
 
 # In the order of their ids, so that two who disable each other wait in turn.
 OWNERS = text("""
     SELECT person_id FROM people
-     WHERE tenant_id = :tenant AND status = 'active' AND 'owner' = ANY (roles)
+     WHERE tenant_id = :tenant AND status = 'active' AND roles && cast(:owning AS text[])
      ORDER BY person_id FOR UPDATE
 """)
 CHANGE = text("""
@@ -35,17 +36,18 @@ def change(
 
     Raises IdentityError. No event where it was so already.
     """
-    owners = connection.execute(OWNERS, {"tenant": tenant_id}).scalars().all()
+    owning = sorted(roles_for(OWNING))
+    owners = connection.execute(OWNERS, {"tenant": tenant_id, "owning": owning}).scalars().all()
     before = found(connection, ring, tenant_id, person_id, lock=True)
     guard_owner(actor, before)
     after = before.roles if roles is None else tuple(checked_roles(actor, roles))
     status = before.status if active is None else _status(before, active)
     if (after, status) == (before.roles, before.status):
         return before, None
-    raised = OWNER not in before.roles and not set(after) <= set(before.roles)
+    raised = not owns(before.roles) and not set(after) <= set(before.roles)
     if raised and actor.subject == before.subject:
         raise IdentityError("own_roles", "Nobody gives roles to themselves; ask another admin.")
-    stays = status == "active" and OWNER in after
+    stays = status == "active" and owns(after)
     if list(owners) == [person_id] and not stays:
         raise IdentityError(
             "last_owner", "This is the tenant's only active owner. Make another one first."

@@ -22,7 +22,8 @@ from pipeline.privacy.data_keys import DataKey, ErasedError, key_of
 ID_BYTES = 10
 # Whose key the hashes of e-mail addresses are made with: one for each tenant.
 EMAILS = "trident:people"
-OWNER = "owner"
+# What an owner alone may do: who has such a role is one.
+OWNING = "people.owners"
 
 COLUMNS = """person_id, email, name, roles, status, version, created_at,
        totp_secret IS NOT NULL AS second_factor, password_hash IS NOT NULL AS accepted"""
@@ -164,22 +165,27 @@ def rename(
     return before._replace(name=name)
 
 
+def owns(roles: Iterable[str]) -> bool:
+    """Whether these roles make an owner."""
+    return allowed(roles, OWNING)
+
+
 def guard_owner(actor: Actor, person: Person) -> None:
     """Only an owner does anything to an owner: who resets their password could be them."""
-    if OWNER in person.roles:
+    if owns(person.roles):
         _demand_owner(actor)
 
 
 def checked_roles(actor: Actor, roles: Iterable[str]) -> list[str]:
     """The roles, if the actor may give them; raises IdentityError."""
     given = [role for role in ROLES if role in set(roles)]
-    if OWNER in given:
+    if owns(given):
         _demand_owner(actor)
     return given
 
 
 def _demand_owner(actor: Actor) -> None:
-    if not allowed(actor.roles, "people.owners", actor.scopes):
+    if not allowed(actor.roles, OWNING, actor.scopes):
         raise IdentityError(
             "owners_only", "This takes `people.owners`: owners alone make, change and reset owners."
         )
