@@ -31,6 +31,7 @@ from api import (
 from api.books import Books
 from api.checked import Checked
 from api.converters import AccountCode
+from api.identity import api_keys
 from api.state import State, attach
 from api.tenancy import Tenancy
 from api.waiting import Listener
@@ -65,6 +66,7 @@ def create_app(ring: Ring | None = None) -> Flask:
     api = openapi_document.make(app)
     for blueprint in (
         tenant,
+        api_keys,
         events,
         ledgers,
         accounts,

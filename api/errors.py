@@ -58,12 +58,14 @@ PROBLEMS = {
     "unknown_account": ProblemType(404, "The ledger has no account with this code."),
     "unknown_operation": ProblemType(404, "The ledger has no operation with this id."),
     "unknown_schedule": ProblemType(404, "The ledger has no schedule with this id."),
+    "unknown_api_key": ProblemType(404, "The tenant has no API key with this id."),
     "method_not_allowed": ProblemType(405, "This address does not take this method."),
     "not_acceptable": ProblemType(406, "This address answers in none of these formats."),
     "operation_rejected": ProblemType(
         409, "The operation was rejected; `code` says why, as in its `rejection`."
     ),
     "ledger_exists": ProblemType(409, "The tenant has a ledger of this name already."),
+    "api_key_revoked": ProblemType(409, "The API key is revoked."),
     "body_too_large": ProblemType(413, "The body is too large."),
     "too_many_items": ProblemType(413, "The document has too many items."),
     "unsupported_media_type": ProblemType(

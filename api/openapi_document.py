@@ -19,6 +19,7 @@ from api import (
     schemas_tried,
 )
 from api.converters import AccountCode
+from api.identity import schemas as schemas_identity
 from api.openapi import IDEMPOTENCY_KEY
 from models.tenant_settings import TenantSettingsSchema
 from pipeline.kinds import OFFERED
@@ -86,6 +87,7 @@ def _add_answers(api: Api) -> None:
         schemas_schedules.OccurrenceSchema,
         schemas_rules.WaitingOperationSchema,
         schemas_tenant.EventSchema,
+        schemas_identity.ApiKeySchema,
         *openapi_reconciliations.LISTS,
     )
     shapes: tuple[type[Schema], ...] = (
@@ -100,6 +102,9 @@ def _add_answers(api: Api) -> None:
         schemas_rules.SettingsSchema,
         TenantSettingsSchema,
         schemas_tenant.TenantSchema,
+        schemas_identity.NewApiKeySchema,
+        schemas_identity.RotationSchema,
+        schemas_identity.ApiKeyWithSecretSchema,
         *schemas_reports.SHAPES,
         *openapi_reconciliations.SHAPES,
         *lists,
@@ -110,6 +115,8 @@ def _add_answers(api: Api) -> None:
         description = (shape.__doc__ or "").strip()
         if name not in api.spec.components.schemas:
             api.spec.components.schema(name, {"description": description}, schema=shape)
+    changes = schemas_identity.ApiKeyChangeSchema(partial=True)
+    api.spec.components.schema("ApiKeyChange", schema=changes)
 
 
 def _add_kinds(api: Api) -> None:

@@ -33,6 +33,7 @@ class State:
         """End the threads; requests are refused from now on."""
         self.writer.stop()
         self.listener.stop()
+        self.tokens.stop()
 
 
 def attach(app: Flask, held: State) -> None:

@@ -34,6 +34,10 @@ ACTIONS = {
     "tenant.settings_changed": "Settings of the tenant were changed; `detail` has both.",
     "tenant.allowed_changed": "What the installation allows it was changed; `detail` has both.",
     "ledger.created": "A ledger was made.",
+    "api_key.created": "An API key was made.",
+    "api_key.changed": "What an API key may do, or how long, was changed; `detail` has both.",
+    "api_key.rotated": "An API key got a new secret; the one before counts `grace_s` longer.",
+    "api_key.revoked": "An API key was revoked.",
 }
 # However far the ledger of events lags, what is done is told: the end of any log.
 ANY_LAG = 2**40

@@ -1,0 +1,1 @@
+"""Who may ask: the people and the programs of a tenant."""
