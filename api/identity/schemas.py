@@ -6,7 +6,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from api.books import NAME_PATTERN
 from api.schema_fields import says, text, time
-from models.tenant_settings import CURRENCIES_MAX, CURRENCY, LIMIT_MAX
+from models.tenant_settings import CURRENCIES_MAX, CURRENCY, LIMIT_MAX, WholeNumber
 from pipeline.identity.api_keys import GRACE_MAX_S, GRACE_S
 from pipeline.permissions import ROLES, TABLE, is_scope
 
@@ -61,7 +61,7 @@ class NewApiKeySchema(Schema):
     )
     limits = fields.Dict(
         keys=fields.String(validate=validate.Regexp(CURRENCY.pattern + r"\Z")),
-        values=fields.Integer(strict=True, validate=validate.Range(0, LIMIT_MAX)),
+        values=WholeNumber(0, LIMIT_MAX),
         allow_none=True,
         validate=validate.Length(1, CURRENCIES_MAX),
         metadata=says("Minor units by currency: what one operation may move, and no others."),
@@ -84,10 +84,10 @@ class RotationSchema(Schema):
     class Meta:
         unknown = RAISE
 
-    grace_s = fields.Integer(
-        strict=True,
+    grace_s = WholeNumber(
+        0,
+        GRACE_MAX_S,
         load_default=GRACE_S,
-        validate=validate.Range(0, GRACE_MAX_S),
         metadata=says("For how many seconds the secret before counts as well; 0: it ends now."),
     )
 
