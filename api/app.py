@@ -28,9 +28,14 @@ from api import (
     tenant,
     tokens,
 )
+from api.answers import unless_known
 from api.books import Books
 from api.checked import Checked
 from api.converters import AccountCode
+from api.gateway.cors import Cors
+from api.gateway.gate import Gate
+from api.gateway.proxies import Proxies
+from api.gateway.rates import Rates
 from api.identity import api_keys
 from api.state import State, attach
 from api.tenancy import Tenancy
@@ -89,6 +94,11 @@ def create_app(ring: Ring | None = None) -> Flask:
     errors.register(app)
 
     told = ring or ringer().add
+    tenancy = Tenancy(engine)
+    gate = Gate(settings(), Cors(engine, tenancy), tenancy, Rates(settings().broker_url))
+    gate.install(app)
+    # mypy knows methods as what they are, and not as what they may be replaced with.
+    app.wsgi_app = Proxies(app.wsgi_app, settings().trusted_proxies)  # type: ignore[method-assign]
     held = State(
         engine=engine,
         writer=Writer(engine, told, settings().max_lag),
@@ -96,7 +106,8 @@ def create_app(ring: Ring | None = None) -> Flask:
         tokens=tokens.Tokens(engine),
         books=Books(engine),
         checked=Checked(),
-        tenancy=Tenancy(engine),
+        tenancy=tenancy,
+        gate=gate,
         ring=told,
     )
     attach(app, held)
@@ -112,6 +123,8 @@ def _name_request() -> None:
 
 def _finish(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.request_id
-    if request.path.startswith("/v1/"):
-        response.headers["Cache-Control"] = "no-store"
+    if request.path == openapi_document.PATH:
+        # It is the same for everybody, and changes with a new version of Trident alone.
+        response.headers["Cache-Control"] = "no-cache"
+        unless_known(response)
     return response

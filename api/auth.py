@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from flask import request
+from flask import g, request
 
 from api.errors import Problem
 from api.state import state
@@ -41,7 +41,10 @@ def principal() -> Principal:
             "token_missing",
             "Send the header `Authorization: Bearer TOKEN`; `trident token` makes a token.",
         )
-    return state().tokens.principal(token.strip())
+    who = state().tokens.principal(token.strip())
+    if "tenant_id" not in g:  # a request counts once, however often it is asked who makes it
+        state().gate.admit(who)
+    return who
 
 
 def _forbidden(who: Principal, action: str, roles: frozenset[str]) -> Problem:

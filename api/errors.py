@@ -78,12 +78,14 @@ PROBLEMS = {
     "unknown_kind": ProblemType(422, "There is no such kind of operation."),
     "idempotency_key_reused": ProblemType(422, "The idempotency key belongs to another content."),
     "unstorable": ProblemType(422, "The database refused this content."),
+    "rate_limited": ProblemType(429, "There were too many requests."),
     "internal_error": ProblemType(500, "Trident has failed."),
     "intake_timeout": ProblemType(503, "The operation was not confirmed in time."),
     "intake_full": ProblemType(503, "Too many operations wait to be accepted."),
     "intake_down": ProblemType(503, "The API process is not taking operations in."),
     "ledger_behind": ProblemType(503, "The ledger lags too far behind its log."),
     "ledger_busy": ProblemType(503, "Somebody else is writing to the ledger's log."),
+    "log_ins_uncounted": ProblemType(503, "Nobody is let in just now."),
     "database_unavailable": ProblemType(503, "The database does not answer."),
 }
 RECONCILE_STATUSES = {
@@ -128,6 +130,7 @@ class Problem(Exception):
         self.detail = detail
         self.param = param
         self.members = members
+        self.headers: dict[str, str] = {}
 
     def body(self) -> dict[str, Any]:
         """The problem as JSON, without the request that it belongs to."""
@@ -153,6 +156,7 @@ class Problem(Exception):
             answer.headers["Retry-After"] = str(RETRY_AFTER_S)
         if self.status == HTTPStatus.UNAUTHORIZED:
             answer.headers["WWW-Authenticate"] = 'Bearer realm="trident"'
+        answer.headers.update(self.headers)
         return answer
 
 

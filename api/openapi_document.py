@@ -25,6 +25,7 @@ from models.tenant_settings import TenantSettingsSchema
 from pipeline.kinds import OFFERED
 
 VERSION = "3.1.0"
+PATH = "/v1/openapi.json"
 DESCRIPTION = """\
 Trident takes financial operations and posts each of them exactly once to a double-entry ledger.
 

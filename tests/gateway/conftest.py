@@ -1,0 +1,13 @@
+"""The API with real servers behind it, as its own tests have it."""
+
+from tests.api.conftest import (  # noqa: F401 - fixtures are found by their names
+    _bellman,
+    api,
+    app,
+    asleep,
+    bellman,
+    environment,
+    ledger,
+    other_tenant,
+    stranger,
+)
