@@ -24,8 +24,11 @@ from redis.retry import Retry
 WINDOW_S = 60
 # How long what was counted may be unknown to other processes.
 SHARE_EVERY_S = 0.1
-# Valkey is in the same rack: one that takes longer is not there.
-ANSWER_S = 0.05
+# How long the thread waits for an answer: nobody waits for the thread.
+SHARED_WITHIN_S = 1.0
+# How long a log-in waits for one. Valkey takes a millisecond; a busy process of 64 threads may take
+# a tenth of a second to notice, and must not turn people away for that.
+ANSWER_S = 0.25
 # After a failure nobody asks Valkey for so long.
 BREAKER_S = 1.0
 # Who was counted in this minute and the one before, 200 bytes each.
@@ -85,12 +88,8 @@ class Rates:
 
     def __init__(self, url: str, now: Callable[[], float] = time.time) -> None:
         self._now = now
-        self._valkey = redis.Redis.from_url(
-            url,
-            socket_timeout=ANSWER_S,
-            socket_connect_timeout=ANSWER_S,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._valkey = _client(url, SHARED_WITHIN_S)
+        self._strict = _client(url, ANSWER_S)
         self._away_until = 0.0
         self._counts: dict[str, _Count] = {}
         self._untold: set[str] = set()
@@ -128,15 +127,18 @@ class Rates:
             raise AwayError
         now, last = (KEY.format(bound.who, int(minute) - ago) for ago in (0, 1))
         try:
-            pipe = self._valkey.pipeline(transaction=False)
-            pipe.incr(now).expire(now, 2 * WINDOW_S).get(last)
+            pipe = self._strict.pipeline(transaction=False)
+            pipe.incr(now)
+            pipe.expire(now, 2 * WINDOW_S)
+            pipe.get(last)
             count, _, before = pipe.execute()
             used = _used(count - 1, int(before or 0), second)
             if used >= bound.most:
-                self._valkey.decr(now)
+                self._strict.decr(now)
                 raise OverError(_over(bound, count - 1, int(before or 0), second))
         except redis.RedisError as error:
-            self._gone(error)
+            self._away_until = time.monotonic() + BREAKER_S
+            log.warning("log_in_not_counted", error=type(error).__name__)
             raise AwayError from None
         return Standing(bound, max(0, int(bound.most - used - 1)), WINDOW_S - int(second))
 
@@ -146,6 +148,7 @@ class Rates:
         self._counted.set()
         self._thread.join(CLOSE_S)
         self._valkey.close()
+        self._strict.close()
 
     def _count(self, who: str, minute: int) -> _Count:
         count = self._counts.get(who)
@@ -168,7 +171,7 @@ class Rates:
                     pass
                 pause_s = SHARE_EVERY_S
             except redis.RedisError as error:
-                self._gone(error)
+                log.warning("rates_not_shared", error=type(error).__name__)
                 self._counted.set()  # what could not be told still has to be
                 pause_s = BREAKER_S
             if self._now() - pruned > WINDOW_S:
@@ -180,7 +183,8 @@ class Rates:
         """Tell Valkey of some counts, and learn theirs; whether there are more."""
         with self._lock:
             names = [self._untold.pop() for _ in range(min(len(self._untold), TOLD_MAX))]
-            new = [(who, count.minute, count.here) for who in names if (count := self._counts[who])]
+            found = [(who, self._counts[who]) for who in names]
+            new = [(who, count.minute, count.here) for who, count in found]
         if not new:
             return False
         try:
@@ -196,9 +200,9 @@ class Rates:
             raise
         with self._lock:
             for (who, minute, here), total in zip(new, totals, strict=True):
-                count = self._counts.get(who)
-                if count is not None and count.minute == minute:
-                    count.told, count.elsewhere = here, max(0, total - here)
+                known = self._counts.get(who)
+                if known is not None and known.minute == minute:
+                    known.told, known.elsewhere = here, max(0, total - here)
             return bool(self._untold)
 
     def _told_of(self, who: str, minute: int) -> int:
@@ -214,10 +218,15 @@ class Rates:
                 del self._counts[who]
                 self._untold.discard(who)
 
-    def _gone(self, error: redis.RedisError) -> None:
-        if time.monotonic() >= self._away_until:
-            log.warning("rates_not_shared", error=type(error).__name__)
-        self._away_until = time.monotonic() + BREAKER_S
+
+def _client(url: str, answer_s: float) -> redis.Redis:
+    """A client that gives up in time, and at once."""
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=answer_s,
+        socket_connect_timeout=answer_s,
+        retry=Retry(NoBackoff(), 0),
+    )
 
 
 def _used(count: int, before: int, second: float) -> float:
