@@ -124,7 +124,5 @@ def _name_request() -> None:
 def _finish(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.request_id
     if request.path == openapi_document.PATH:
-        # It is the same for everybody, and changes with a new version of Trident alone.
-        response.headers["Cache-Control"] = "no-cache"
         unless_known(response)
     return response

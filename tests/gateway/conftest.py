@@ -4,10 +4,7 @@ from tests.api.conftest import (  # noqa: F401 - fixtures are found by their nam
     _bellman,
     api,
     app,
-    asleep,
     bellman,
     environment,
     ledger,
-    other_tenant,
-    stranger,
 )
