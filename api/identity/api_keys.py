@@ -14,7 +14,7 @@ from api import openapi
 from api.answers import answer
 from api.auth import may
 from api.errors import Problem, invalid, invalid_members
-from api.identity.schemas import ApiKeyChangeSchema, NewApiKeySchema, RotationSchema
+from api.identity.schemas import EXAMPLE, ApiKeyChangeSchema, NewApiKeySchema, RotationSchema
 from api.intake import json_body, optional_json_body
 from api.paging import cursor, page, text_after
 from api.parameters import PageQuery
@@ -34,7 +34,6 @@ blueprint = Blueprint(
     " Bearer tr_live_…`.",
 )
 
-EXAMPLE = {"name": "web shop", "roles": ["submitter"], "ledgers": ["main"]}
 CHANGE_EXAMPLE = {"scopes": ["operation.transfer"]}
 KEY_ID = {
     "in": "path",
@@ -237,7 +236,15 @@ def _sorted(names: Iterable[str] | None) -> tuple[str, ...] | None:
 
 
 def _check_within(powers: Powers, who: Principal) -> None:
-    limits = orjson.loads(who.stored).get("limits")
+    """Refuse powers beyond those of who asks; raises Problem.
+
+    The tenant's limits bind whoever has none of its own: so the key as well, unless it is given
+    some, which must not get it out of them.
+    """
+    stored = who.stored
+    if powers.limits is not None:
+        stored = state().tenancy.recorded(who.tenant_id, stored)
+    limits = orjson.loads(stored).get("limits")
     ledgers = None if who.ledgers is None else tuple(sorted(who.ledgers))
     try:
         acts.check_within(powers, Powers(tuple(who.roles), who.scopes, ledgers, limits))
@@ -257,7 +264,7 @@ def _shown(key: ApiKey) -> dict[str, Any]:
         "name": key.name,
         **key.powers._asdict(),
         "created_by": key.created_by,
-        "rotated_by": key.rotated_by,
+        "known_to": key.known_to,
         "created_at": key.created_at,
         "expires_at": key.expires_at,
         "last_used_at": key.last_used_at,

@@ -25,7 +25,7 @@ CLOSE_S = 3.0
 
 LOOK_UP = text(
     "SELECT k.hash, k.previous_hash, k.roles, k.scopes, k.ledgers, k.limits::text AS limits,"
-    " k.created_by, k.rotated_by, extract(epoch FROM k.expires_at)::float AS expires,"
+    " k.known_to, extract(epoch FROM k.expires_at)::float AS expires,"
     " extract(epoch FROM k.previous_until)::float AS previous_until,"
     " extract(epoch FROM k.last_used_at)::float AS last_used,"
     " extract(epoch FROM clock_timestamp())::float AS now"
@@ -74,7 +74,7 @@ def look_up(engine: Engine, spelled: Spelled, digest: bytes) -> Found | None:
             None if row.ledgers is None else tuple(row.ledgers),
             None if row.limits is None else json.loads(row.limits),
         ),
-        frozenset(filter(None, (row.created_by, row.rotated_by))),
+        frozenset(row.known_to),
         until,
         row.last_used is not None and row.now - row.last_used < USED_EVERY_S,
     )

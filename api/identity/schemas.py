@@ -10,6 +10,7 @@ from models.tenant_settings import CURRENCIES_MAX, CURRENCY, LIMIT_MAX, WholeNum
 from pipeline.identity.api_keys import GRACE_MAX_S, GRACE_S
 from pipeline.permissions import ROLES, TABLE, is_scope
 
+EXAMPLE = {"name": "web shop", "roles": ["submitter"], "ledgers": ["main"]}
 NAME_MAX_LENGTH = 255
 # More than a person lists by hand (as in tokens: api/tokens.py).
 LEDGERS_MAX = 256
@@ -109,7 +110,11 @@ class ApiKeySchema(Schema):
         required=True, allow_none=True, metadata=says("What one operation may move, by currency.")
     )
     created_by = text("Who made it.", example="person:pe_…")
-    rotated_by = text("Who has seen its present secret, if that is somebody else.", nullable=True)
+    known_to = fields.List(
+        fields.String(),
+        required=True,
+        metadata=says("Who has seen a secret of it: none of them approves what it submits."),
+    )
     created_at = time("When it was made.")
     expires_at = time("Until when it counts.", nullable=True)
     last_used_at = time("When it was last used, to the minute.", nullable=True)

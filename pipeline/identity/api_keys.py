@@ -22,12 +22,12 @@ GRACE_MAX_S = 30 * 24 * 3600
 
 COLUMNS = (
     "key_id, name, roles, scopes, ledgers, limits::text AS limits, expires_at, created_by,"
-    " rotated_by, created_at, last_used_at, revoked_at, previous_until"
+    " known_to, created_at, last_used_at, revoked_at, previous_until"
 )
 INSERT = text(
     "INSERT INTO api_keys (tenant_id, key_id, name, hash, roles, scopes, ledgers, limits,"
-    " expires_at, created_by) VALUES (:tenant, :key, :name, :hash, :roles, :scopes, :ledgers,"
-    " :limits, :expires_at, :actor)"
+    " expires_at, created_by, known_to) VALUES (:tenant, :key, :name, :hash, :roles, :scopes,"
+    " :ledgers, :limits, :expires_at, :actor, ARRAY[:actor])"
 )
 CHANGE = text(
     "UPDATE api_keys SET name = :name, roles = :roles, scopes = :scopes, ledgers = :ledgers,"
@@ -36,7 +36,8 @@ CHANGE = text(
 ROTATE = text(
     "UPDATE api_keys SET previous_hash = hash,"
     " previous_until = clock_timestamp() + make_interval(secs => :grace_s), hash = :hash,"
-    " rotated_by = :actor WHERE tenant_id = :tenant AND key_id = :key"
+    " known_to = array_append(array_remove(known_to, :actor), :actor)"
+    " WHERE tenant_id = :tenant AND key_id = :key"
 )
 REVOKE = text(
     "UPDATE api_keys SET revoked_at = clock_timestamp()"
@@ -66,7 +67,7 @@ class ApiKey(NamedTuple):
     powers: Powers
     expires_at: dt.datetime | None
     created_by: str
-    rotated_by: str | None
+    known_to: tuple[str, ...]
     created_at: dt.datetime
     last_used_at: dt.datetime | None
     revoked_at: dt.datetime | None
@@ -98,8 +99,8 @@ def check_within(powers: Powers, maker: Powers) -> None:
         powers.ledgers is None or not set(powers.ledgers) <= set(maker.ledgers)
     ):
         raise BeyondError("ledgers", f"You are for {_named(maker.ledgers)} alone: name of those.")
-    if maker.limits and (
-        not powers.limits
+    if maker.limits is not None and (
+        powers.limits is None
         or any(most > maker.limits.get(one, 0) for one, most in powers.limits.items())
     ):
         said = (f"{one}: {most}" for one, most in sorted(maker.limits.items()))
@@ -257,7 +258,7 @@ def _read(row: Any) -> ApiKey:
         powers,
         row.expires_at,
         row.created_by,
-        row.rotated_by,
+        tuple(row.known_to),
         row.created_at,
         row.last_used_at,
         row.revoked_at,

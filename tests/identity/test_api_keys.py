@@ -189,6 +189,19 @@ def test_a_key_never_does_more_than_its_maker(
     assert problem(widened) == (422, "invalid_request")
 
 
+def test_a_key_gets_nobody_out_of_the_limits_of_the_tenant(stranger: Caller) -> None:
+    """They bind whoever has no limits, so limits of a key stay within them."""
+    assert stranger.call("PATCH", "/v1/tenant", {"limits": {"EUR": 5}}).status_code == 200
+    try:
+        assert made(stranger)["limits"] is None
+        assert made(stranger, limits={"EUR": 5})["limits"] == {"EUR": 5}
+        for limits in ({"EUR": 6}, {"USD": 1}):
+            refused = stranger.post(KEYS, PLAIN | {"limits": limits})
+            assert problem(refused) == (422, "invalid_request")
+    finally:
+        stranger.call("PATCH", "/v1/tenant", {"limits": None})
+
+
 def test_a_key_makes_no_wider_key(api: Caller) -> None:
     """A key with a key's permissions is bound as people are."""
     program = holder(api, made(api, roles=["admin"], scopes=["api_keys.*", "reports.*"]))
@@ -213,9 +226,12 @@ def test_a_key_approves_nothing(api: Caller) -> None:
     own: Any = ada.submit(approval, wait=10).json
     assert own["rejection"]["code"] == "own_approval", own
     rotated: Any = bob.post(f"{KEYS}/{key['id']}/rotate").json
+    zoe = api.with_roles("admin", subject="person:zoe")
+    again: Any = zoe.post(f"{KEYS}/{key['id']}/rotate").json
+    assert again["known_to"] == ["person:ada", "person:bob", "person:zoe"]
     later: Any = holder(api, rotated).submit(transfer()).json
-    for person in (ada, bob):
-        again: Any = person.submit({"kind": "approve", "target": later["id"]}, wait=10).json
+    for person in (ada, bob, zoe):
+        again = person.submit({"kind": "approve", "target": later["id"]}, wait=10).json
         assert again["rejection"]["code"] == "own_approval", again
     listed: Any = bob.get("approvals").json
     assert [one["approval"]["awaits_you"] for one in listed["data"]] == [True, False]

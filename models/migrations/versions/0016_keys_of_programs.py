@@ -28,7 +28,8 @@ CREATE TABLE api_keys (
     limits         json,
     expires_at     timestamptz,
     created_by     text NOT NULL CHECK (length(created_by) BETWEEN 1 AND 255),
-    rotated_by     text CHECK (length(rotated_by) BETWEEN 1 AND 255),
+    -- Everybody who has seen a secret of it: who made it, and who rotated it.
+    known_to       text[] NOT NULL CHECK (cardinality(known_to) >= 1),
     created_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
     last_used_at   timestamptz,
     revoked_at     timestamptz,
@@ -42,7 +43,7 @@ CREATE POLICY api_keys_of_tenant ON api_keys
     WITH CHECK (tenant_id = (SELECT nullif(current_setting('trident.tenant', true), '')::int));
 GRANT SELECT, INSERT ON api_keys TO trident_app;
 GRANT UPDATE (name, hash, previous_hash, previous_until, roles, scopes, ledgers, limits, expires_at,
-              rotated_by, last_used_at, revoked_at) ON api_keys TO trident_app;
+              known_to, last_used_at, revoked_at) ON api_keys TO trident_app;
 """
 
 # What is revoked stays so, and that there was a key stays on record.
