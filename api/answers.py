@@ -3,7 +3,7 @@
 from typing import Any
 
 import orjson
-from flask import Response
+from flask import Response, request
 
 JSON = "application/json"
 
@@ -16,3 +16,10 @@ def dump(value: Any) -> bytes:
 def answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A JSON answer."""
     return Response(dump(value), status, headers, content_type=JSON)
+
+
+def unless_known(response: Response) -> Response:
+    """The answer with an ETag of its content, or 304 to who has just that already."""
+    response.add_etag()
+    response.make_conditional(request)
+    return response

@@ -28,10 +28,15 @@ from api import (
     tenant,
     tokens,
 )
+from api.answers import unless_known
 from api.books import Books
 from api.checked import Checked
 from api.converters import AccountCode
-from api.identity import own, people, sessions, tickets
+from api.gateway.cors import Cors
+from api.gateway.gate import Gate
+from api.gateway.proxies import Proxies
+from api.gateway.rates import Rates
+from api.identity import api_keys, own, people, sessions, tickets
 from api.state import State, attach
 from api.tenancy import Tenancy
 from api.waiting import Listener
@@ -70,6 +75,7 @@ def create_app(ring: Ring | None = None) -> Flask:
         own,
         people,
         tickets,
+        api_keys,
         events,
         ledgers,
         accounts,
@@ -92,6 +98,11 @@ def create_app(ring: Ring | None = None) -> Flask:
     errors.register(app)
 
     told = ring or ringer().add
+    tenancy = Tenancy(engine)
+    gate = Gate(settings(), Cors(engine, tenancy), tenancy, Rates(settings().broker_url))
+    gate.install(app)
+    # mypy knows methods as what they are, and not as what they may be replaced with.
+    app.wsgi_app = Proxies(app.wsgi_app, settings().trusted_proxies)  # type: ignore[method-assign]
     held = State(
         engine=engine,
         writer=Writer(engine, told, settings().max_lag),
@@ -99,7 +110,8 @@ def create_app(ring: Ring | None = None) -> Flask:
         tokens=tokens.Tokens(engine),
         books=Books(engine),
         checked=Checked(),
-        tenancy=Tenancy(engine),
+        tenancy=tenancy,
+        gate=gate,
         ring=told,
     )
     attach(app, held)
@@ -115,6 +127,6 @@ def _name_request() -> None:
 
 def _finish(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.request_id
-    if request.path.startswith("/v1/"):
-        response.headers["Cache-Control"] = "no-store"
+    if request.path == openapi_document.PATH:
+        unless_known(response)
     return response

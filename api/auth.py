@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 
-from flask import request
+from flask import g, request
 
 from api.errors import Problem
 from api.state import state
 from api.tokens import Principal
-from pipeline.permissions import ROLES, SUBMIT, allowed, may_submit, roles_for
+from pipeline.permissions import ROLES, SUBMIT, allowed, for_subject, may_submit, roles_for
 
 
 def may(action: str) -> Principal:
@@ -27,6 +27,8 @@ def may(action: str) -> Principal:
 
 def demand(who: Principal, action: str) -> None:
     """Refuse a principal that may not do this."""
+    if not for_subject(who.subject, action):
+        raise Problem("forbidden", f"This takes `{action}`, which is for people, not for API keys.")
     if not allowed(who.roles, action, who.scopes):
         raise _forbidden(who, action, roles_for(action))
 
@@ -39,7 +41,10 @@ def principal() -> Principal:
             "token_missing",
             "Send the header `Authorization: Bearer TOKEN`; `trident token` makes a token.",
         )
-    return state().tokens.principal(token.strip())
+    who = state().tokens.principal(token.strip())
+    if "tenant_id" not in g:  # a request counts once, however often it is asked who makes it
+        state().gate.admit(who)
+    return who
 
 
 def _forbidden(who: Principal, action: str, roles: frozenset[str]) -> Problem:

@@ -18,7 +18,7 @@ from pipeline.refusal import CODES
 TEMPLATES = str(Path(__file__).parent / "templates")
 METHODS = ("get", "post", "patch", "put", "delete")
 # The page brings its own style and nothing else.
-CONTENT_SECURITY = "default-src 'none'; style-src 'unsafe-inline'"
+CONTENT_SECURITY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 # A body that fits into a line of the page is shown in one.
 LINE_MAX = 70

@@ -61,12 +61,14 @@ PROBLEMS = {
     "unknown_account": ProblemType(404, "The ledger has no account with this code."),
     "unknown_operation": ProblemType(404, "The ledger has no operation with this id."),
     "unknown_schedule": ProblemType(404, "The ledger has no schedule with this id."),
+    "unknown_api_key": ProblemType(404, "The tenant has no API key with this id."),
     "method_not_allowed": ProblemType(405, "This address does not take this method."),
     "not_acceptable": ProblemType(406, "This address answers in none of these formats."),
     "operation_rejected": ProblemType(
         409, "The operation was rejected; `code` says why, as in its `rejection`."
     ),
     "ledger_exists": ProblemType(409, "The tenant has a ledger of this name already."),
+    "api_key_revoked": ProblemType(409, "The API key is revoked."),
     "body_too_large": ProblemType(413, "The body is too large."),
     "too_many_items": ProblemType(413, "The document has too many items."),
     "unsupported_media_type": ProblemType(
@@ -79,12 +81,14 @@ PROBLEMS = {
     "unknown_kind": ProblemType(422, "There is no such kind of operation."),
     "idempotency_key_reused": ProblemType(422, "The idempotency key belongs to another content."),
     "unstorable": ProblemType(422, "The database refused this content."),
+    "rate_limited": ProblemType(429, "There were too many requests."),
     "internal_error": ProblemType(500, "Trident has failed."),
     "intake_timeout": ProblemType(503, "The operation was not confirmed in time."),
     "intake_full": ProblemType(503, "Too many operations wait to be accepted."),
     "intake_down": ProblemType(503, "The API process is not taking operations in."),
     "ledger_behind": ProblemType(503, "The ledger lags too far behind its log."),
     "ledger_busy": ProblemType(503, "Somebody else is writing to the ledger's log."),
+    "log_ins_uncounted": ProblemType(503, "Nobody is let in just now."),
     "database_unavailable": ProblemType(503, "The database does not answer."),
 }
 RECONCILE_STATUSES = {
@@ -150,6 +154,7 @@ class Problem(Exception):
         self.detail = detail
         self.param = param
         self.members = members
+        self.headers: dict[str, str] = {}
 
     def body(self) -> dict[str, Any]:
         """The problem as JSON, without the request that it belongs to."""
@@ -175,6 +180,7 @@ class Problem(Exception):
             answer.headers["Retry-After"] = str(RETRY_AFTER_S)
         if self.status == HTTPStatus.UNAUTHORIZED:
             answer.headers["WWW-Authenticate"] = 'Bearer realm="trident"'
+        answer.headers.update(self.headers)
         return answer
 
 

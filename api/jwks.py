@@ -1,10 +1,10 @@
 """The public keys that tokens are signed with, for whoever wants to verify one (RFC 7517)."""
 
-from flask import Response, request
+from flask import Response
 from flask_smorest import Blueprint
 
 from api import openapi
-from api.answers import answer
+from api.answers import answer, unless_known
 from api.state import state
 from models.signing_key import signing_keys
 
@@ -29,7 +29,4 @@ def published() -> Response:
     while nothing has changed.
     """
     keys = [key.jwk() for key in signing_keys(state().engine).published()]
-    response = answer({"keys": keys}, headers={"Cache-Control": FRESH})
-    response.add_etag()
-    response.make_conditional(request)
-    return response
+    return unless_known(answer({"keys": keys}, headers={"Cache-Control": FRESH}))

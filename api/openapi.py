@@ -13,7 +13,14 @@ from pipeline.kinds import OFFERED
 from pipeline.permissions import SUBMIT, TABLE
 
 # What any request may be answered with, whatever its route.
-ALWAYS = ("token_missing", "token_invalid", "forbidden", "internal_error", "database_unavailable")
+ALWAYS = (
+    "token_missing",
+    "token_invalid",
+    "forbidden",
+    "rate_limited",
+    "internal_error",
+    "database_unavailable",
+)
 
 IDEMPOTENCY_KEY = {
     "in": "header",

@@ -20,11 +20,13 @@ from api import (
 )
 from api.converters import AccountCode
 from api.identity import schemas as schemas_identity
+from api.identity import schemas_api_keys
 from api.openapi import IDEMPOTENCY_KEY
 from models.tenant_settings import TenantSettingsSchema
 from pipeline.kinds import OFFERED
 
 VERSION = "3.1.0"
+PATH = "/v1/openapi.json"
 DESCRIPTION = """\
 Trident takes financial operations and posts each of them exactly once to a double-entry ledger.
 
@@ -88,6 +90,7 @@ def _add_answers(api: Api) -> None:
         schemas_rules.WaitingOperationSchema,
         schemas_tenant.EventSchema,
         schemas_identity.PersonSchema,
+        schemas_api_keys.ApiKeySchema,
         *openapi_reconciliations.LISTS,
     )
     shapes: tuple[type[Schema], ...] = (
@@ -104,6 +107,9 @@ def _add_answers(api: Api) -> None:
         schemas_tenant.TenantSchema,
         *schemas_identity.BODIES,
         *schemas_identity.ANSWERS,
+        schemas_api_keys.NewApiKeySchema,
+        schemas_api_keys.RotationSchema,
+        schemas_api_keys.ApiKeyWithSecretSchema,
         *schemas_reports.SHAPES,
         *openapi_reconciliations.SHAPES,
         *lists,
@@ -114,6 +120,8 @@ def _add_answers(api: Api) -> None:
         description = (shape.__doc__ or "").strip()
         if name not in api.spec.components.schemas:
             api.spec.components.schema(name, {"description": description}, schema=shape)
+    changes = schemas_api_keys.ApiKeyChangeSchema(partial=True)
+    api.spec.components.schema("ApiKeyChange", schema=changes)
 
 
 def _add_kinds(api: Api) -> None:

@@ -7,7 +7,7 @@ from flask_smorest import Blueprint
 from marshmallow import RAISE
 
 from api import bulk, openapi, outcomes, queries, shown
-from api.answers import answer
+from api.answers import answer, unless_known
 from api.auth import may
 from api.errors import Problem
 from api.intake import header_key, items_body, json_body, read, read_item
@@ -154,6 +154,7 @@ def show(ledger: str, operation_id: str) -> Response:
     """Show an operation
 
     With its timeline (when it passed each stage), its postings, and why it was rejected if it was.
+    With `If-None-Match` and the `ETag` of an earlier answer: 304 while nothing has changed.
     """
     who = may("operations.read")
     book = state().books.find(who, ledger)
@@ -162,5 +163,5 @@ def show(ledger: str, operation_id: str) -> Response:
         with tenant_reading(who.tenant_id, state().engine) as connection:
             for row in queries.operations(connection, book, [address_of(id_).position]):
                 if row.id == id_:
-                    return answer(outcomes.with_postings(connection, book, row))
+                    return unless_known(answer(outcomes.with_postings(connection, book, row)))
     raise Problem("unknown_operation", "Check the id, and the ledger that it belongs to.")

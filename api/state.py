@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from api.books import Books
 from api.checked import Checked
+from api.gateway.gate import Gate
 from api.tenancy import Tenancy
 from api.tokens import Tokens
 from api.waiting import Listener
@@ -27,12 +28,15 @@ class State:
     books: Books
     checked: Checked
     tenancy: Tenancy
+    gate: Gate
     ring: Ring
 
     def stop(self) -> None:
         """End the threads; requests are refused from now on."""
         self.writer.stop()
         self.listener.stop()
+        self.tokens.stop()
+        self.gate.stop()
 
 
 def attach(app: Flask, held: State) -> None:

@@ -2,7 +2,7 @@
 
 Of a remembered one it is asked every few seconds whether it still counts. A token is known by its
 SHA-256. Whatever is wrong with one is a 401 that says what; nothing that stands in a token may
-cause a 500.
+cause a 500. An API key stands where a token does, and is remembered and asked for in the same way.
 """
 
 import hashlib
@@ -18,6 +18,8 @@ from flask_jwt_extended import JWTManager, decode_token, get_unverified_jwt_head
 from sqlalchemy import Engine, text
 
 from api.errors import DATABASE_ERRORS, Problem
+from api.identity.key_look_up import Found, Uses, look_up
+from models.api_key import PREFIX, SUBJECT, Spelled, parse_id, read_key, subject_of
 from models.db import set_tenant
 from models.settings import SettingsError
 from models.signing_key import signing_keys
@@ -79,10 +81,13 @@ class BadClaimsError(Exception):
 
 @dataclass(slots=True)
 class _Verified:
-    """A token that was verified: whose, with which key, until when, and when to look again."""
+    """A token that was verified: whose, with which key, until when, and when to look again.
+
+    An API key has no `kid`: it is looked up as a whole, and may do something else since.
+    """
 
     principal: Principal
-    kid: str
+    kid: str | None
     expires: float
     look_at: float = float("-inf")
 
@@ -93,6 +98,7 @@ class Tokens:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._known: OrderedDict[bytes, _Verified] = OrderedDict()
+        self._uses = Uses(engine)
 
     def principal(self, token: str) -> Principal:
         """Whose token it is; raises Problem."""
@@ -100,14 +106,13 @@ class Tokens:
         known = self._known.get(digest)
         if known is None or time.time() >= known.expires:
             self._known.pop(digest, None)
-            known = _verify(token)
-            self._look(known)
+            known = self._met(token, digest)
             self._known[digest] = known
             if len(self._known) > REMEMBERED_MAX:
                 self._known.popitem(last=False)
         elif time.monotonic() >= known.look_at:
             try:
-                self._look(known)
+                self._look(known, digest)
             except Problem:
                 self._known.pop(digest, None)
                 raise
@@ -119,10 +124,28 @@ class Tokens:
             if known.principal.subject == subject:
                 known.look_at = float("-inf")
 
-    def _look(self, known: _Verified) -> None:
+    def _met(self, token: str, digest: bytes) -> _Verified:
+        """A token that this process has not met, or not lately; raises Problem."""
+        if token.startswith(PREFIX):
+            spelled = read_key(token)
+            if spelled is None:
+                _refuse("It is no API key: a letter of it is missing or wrong.")
+            found = self._find_key(spelled, digest)
+            return _Verified(*found, look_at=time.monotonic() + RECHECK_S)
+        known = _verify(token)
+        self._look(known, digest)
+        return known
+
+    def _look(self, known: _Verified, digest: bytes) -> None:
         """Does it still count? While one request asks, the others go by the answer before."""
         before, known.look_at = known.look_at, time.monotonic() + RECHECK_S
         try:
+            if known.kid is None:
+                key_id = parse_id(known.principal.subject.removeprefix(SUBJECT))
+                assert key_id is not None, "the subject of a key is its id"
+                spelled = Spelled(known.principal.tenant_id, key_id)
+                known.principal, _, known.expires = self._find_key(spelled, digest)
+                return
             key = signing_keys(self._engine).verifying(known.kid)
             counts = key is not None and still_counts(self._engine, known.principal)
         except BaseException:
@@ -130,6 +153,42 @@ class Tokens:
             raise
         if not counts:
             _refuse("It does not count any more.")
+
+    def _find_key(self, spelled: Spelled, digest: bytes) -> tuple[Principal, None, float]:
+        """Who asks with this API key, and until when it counts; raises Problem."""
+        found = look_up(self._engine, spelled, digest)
+        if found is None:
+            raise Problem(
+                "token_invalid",
+                "There is no such API key, or it is expired, rotated out or revoked. An admin makes"
+                " another by POST /v1/api-keys.",
+            )
+        self._uses.note(spelled, found)
+        return key_principal(spelled, found), None, found.until
+
+    def stop(self) -> None:
+        """End the thread that writes down when keys were used."""
+        self._uses.stop()
+
+
+def key_principal(spelled: Spelled, found: Found) -> Principal:
+    """Who asks with a key. The log keeps who has seen its secret as well."""
+    subject, powers = subject_of(spelled.key_id), found.powers
+    kept: dict[str, Any] = {
+        "sub": subject,
+        "roles": sorted(powers.roles),
+        "by": sorted(found.known_to),
+    }
+    narrowed = {"limits": powers.limits, "scopes": powers.scopes, "ledgers": powers.ledgers}
+    kept |= {name: value for name, value in narrowed.items() if value is not None}
+    return Principal(
+        subject,
+        spelled.tenant_id,
+        frozenset(powers.roles),
+        canonical(kept),
+        powers.scopes,
+        None if powers.ledgers is None else frozenset(powers.ledgers),
+    )
 
 
 def still_counts(engine: Engine, who: Principal) -> bool:

@@ -11,6 +11,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("cli.run:run", "Start the stack and leave it running, or run a command with it."),
     "demo": ("cli.demo:demo", "Post a small company's month and show what came out."),
     "token": ("cli.token:token", "Print an access token for the API."),
+    "api-keys": ("cli.api_keys:api_keys", "Make, list, rotate and revoke API keys."),
     "keys": ("cli.keys:keys", "Rotate and list keys."),
     "permissions": ("cli.permissions:permissions", "Show which role may do what."),
     "accounts": ("cli.accounts:accounts", "Open accounts from a CSV file."),

@@ -6,10 +6,13 @@ writes. So a command in a second terminal finds the servers that `make run` star
 
 import json
 import os
+import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from environs import Env, EnvValidationError
 from marshmallow import validate
@@ -21,6 +24,21 @@ DEFAULT_HOME = ".trident"
 # How far a ledger's log may run ahead of its posting: 25 s of work at the 8,000 operations a second
 # that two cores post. Beyond that a caller is better told to come back than given a promise.
 MAX_LAG = 200_000
+# Requests a minute, unless it is settled otherwise: what one machine answers at the most. Of
+# log-ins, what a family or an office behind one address needs and a guesser does not get far with.
+RATE_LIMITS = {"tenant": 600_000, "key": 600_000, "address": 600_000, "login": 30}
+
+TLS_CERTIFICATE = "TRIDENT_TLS_CERTIFICATE"
+TLS_KEY = "TRIDENT_TLS_KEY"
+
+Network = IPv4Network | IPv6Network
+
+
+class Tls(NamedTuple):
+    """Files of PEM: the certificate with those between it and its root, and its key."""
+
+    certificate: Path
+    key: Path
 
 
 class SettingsError(Exception):
@@ -40,6 +58,9 @@ class Settings:
     heads_url: str  # where audit block heads are kept outside the database: a folder or s3://
     log_level: str
     max_lag: int  # operations of one ledger that may wait to be posted before intake says 503
+    rate_limits: dict[str, int]  # requests a minute, by what RATE_LIMITS names
+    trusted_proxies: tuple[Network, ...]  # whose X-Forwarded-For counts
+    tls: Tls | None  # what the API serves with (the Procfile); None: plain HTTP
     crash_at: str | None  # tests only, see pipeline/crash.py
 
 
@@ -70,6 +91,15 @@ def settings() -> Settings:
     except KeksError as error:
         faults[keks.GIVEN] = f"{error}."
     try:
+        read["tls"] = tls(os.environ)
+    except ValueError as error:
+        faults[TLS_CERTIFICATE] = f"{error}."
+    for name, read_one in (("RATE_LIMITS", _rate_limits), ("TRUSTED_PROXIES", _networks)):
+        try:
+            read[name.lower()] = read_one(os.environ.get(f"TRIDENT_{name}", ""))
+        except ValueError as error:
+            faults[f"TRIDENT_{name}"] = f"{error}."
+    try:
         env.seal()
     except EnvValidationError as error:
         faults |= _faults_of(error)
@@ -95,6 +125,44 @@ def _read(env: Env, at: Path) -> dict[str, Any]:
             ),
             "crash_at": env.str("CRASH_AT", None),
         }
+
+
+def _rate_limits(text: str) -> dict[str, int]:
+    """`key:600,address:60` over those that hold otherwise; raises ValueError."""
+    limits = dict(RATE_LIMITS)
+    for word in filter(None, text.split(",")):
+        name, _, most = word.partition(":")
+        if name not in limits or not most.isascii() or not most.isdecimal() or int(most) < 1:
+            raise ValueError(
+                f"{word} is no limit; write key:600,address:60 with some of {', '.join(limits)}"
+            )
+        limits[name] = int(most)
+    return limits
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    """`10.0.0.0/8,192.168.1.7`; raises ValueError."""
+    return tuple(ip_network(word.strip()) for word in filter(None, text.split(",")))
+
+
+def tls(environ: Mapping[str, str]) -> Tls | None:
+    """The certificate and key that the environment names; raises ValueError."""
+    certificate, key = environ.get(TLS_CERTIFICATE, ""), environ.get(TLS_KEY, "")
+    if not certificate and not key:
+        return None
+    if not certificate or not key:
+        raise ValueError(f"{TLS_CERTIFICATE} and {TLS_KEY} go together; one is missing")
+    named = Tls(Path(certificate).expanduser().resolve(), Path(key).expanduser().resolve())
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
+            *named,
+            password="",  # a key under a password is refused, and nobody is asked for one
+        )
+    except OSError as error:  # ssl.SSLError is one
+        raise ValueError(
+            f"{certificate} and {key} are no certificate and its key: {error}"
+        ) from None
+    return named
 
 
 def _faults_of(error: EnvValidationError) -> dict[str, str]:

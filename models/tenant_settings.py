@@ -65,8 +65,16 @@ def _currency() -> fields.String:
     )
 
 
-def _integer(least: int, most: int) -> fields.Integer:
-    return fields.Integer(strict=True, validate=validate.Range(least, most))
+class WholeNumber(fields.Integer):
+    """An integer, and not `true`, which is one to Python."""
+
+    def __init__(self, least: int, most: int, **more: Any) -> None:
+        super().__init__(strict=True, validate=validate.Range(least, most), **more)
+
+    def _validated(self, value: Any) -> int:
+        if isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
 
 
 class TenantSettingsSchema(Schema):
@@ -87,7 +95,7 @@ class TenantSettingsSchema(Schema):
     )
     limits = fields.Dict(
         keys=_currency(),
-        values=_integer(0, LIMIT_MAX),
+        values=WholeNumber(0, LIMIT_MAX),
         allow_none=True,
         validate=validate.Length(1, CURRENCIES_MAX),
         metadata={
@@ -96,10 +104,10 @@ class TenantSettingsSchema(Schema):
             "example": {"EUR": 1000000},
         },
     )
-    retention_days = fields.Integer(
-        strict=True,
+    retention_days = WholeNumber(
+        1,
+        RETENTION_MAX_DAYS,
         allow_none=True,
-        validate=validate.Range(1, RETENTION_MAX_DAYS),
         metadata={"description": "For how many days what is personal is kept.", "example": 3650},
     )
     cors_origins = fields.List(
@@ -113,7 +121,7 @@ class TenantSettingsSchema(Schema):
     )
     rate_limits = fields.Dict(
         keys=fields.String(validate=validate.OneOf(RATED)),
-        values=_integer(1, RATE_MAX),
+        values=WholeNumber(1, RATE_MAX),
         allow_none=True,
         validate=validate.Length(1, len(RATED)),
         metadata={

@@ -46,6 +46,10 @@ ACTIONS = {
     "person.second_factor_off": "The second factor was taken away.",
     "session.revoked": "A session was ended by somebody.",
     "session.reused": "A used refresh token was brought again, which ended the session.",
+    "api_key.created": "An API key was made.",
+    "api_key.changed": "What an API key may do, or how long, was changed; `detail` has both.",
+    "api_key.rotated": "An API key got a new secret; the one before counts `grace_s` longer.",
+    "api_key.revoked": "An API key was revoked.",
 }
 # However far the ledger of events lags, what is done is told: the end of any log.
 ANY_LAG = 2**40

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
+from models.api_key import SUBJECT
 from pipeline.principal import RECORDER, SCHEDULER, read_principal
 
 # What a principal can be, and what it is for.
@@ -35,6 +36,8 @@ NOBODY: frozenset[str] = frozenset()
 # Operations of any kind: a route that takes them all asks for this first, then for their own.
 SUBMIT = "operation.*"
 ANY_OF = ".*"
+# What a program that asks with an API key never may, whatever its roles.
+PEOPLE_ONLY = frozenset({"operation.approve", "approvals.any"})
 
 
 class Permission(NamedTuple):
@@ -127,7 +130,14 @@ def allowed(roles: Iterable[str], action: str, scopes: Collection[str] | None = 
 def permits(principal: str, action: str) -> bool:
     """Whether the principal that was recorded with an operation may do it."""
     who = read_principal(principal)
-    return allowed(who.get("roles", ()), action, who.get("scopes"))
+    return for_subject(who.get("sub", ""), action) and allowed(
+        who.get("roles", ()), action, who.get("scopes")
+    )
+
+
+def for_subject(subject: str, action: str) -> bool:
+    """Whether it is for such a subject at all: a program is nobody's second pair of eyes."""
+    return action not in PEOPLE_ONLY or not subject.startswith(SUBJECT)
 
 
 @lru_cache(maxsize=1024)  # A process meets few principals, again and again.

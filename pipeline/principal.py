@@ -17,10 +17,11 @@ RECORDER = "recorder"
 # A process meets few principals, again and again.
 @lru_cache(maxsize=1024)
 def read_principal(text: str) -> dict[str, Any]:
-    """`sub`, `roles`, and `limits` by currency, `scopes` and `ledgers` if it has any.
+    """`sub`, `roles`, and `limits` by currency, `scopes`, `ledgers` and `by` if it has any.
 
     A currency that `limits` does not name is one that the principal may not move; `scopes` narrow
-    what its roles permit, and `ledgers` are the names of those that it may see.
+    what its roles permit, and `ledgers` are the names of those that it may see. `by` are those who
+    have seen the secret of the API key that asked.
     """
     principal: dict[str, Any] = orjson.loads(text)
     return principal
@@ -38,6 +39,13 @@ def person_of(actor: str) -> str:
     Only ever to say that two are the same person; what somebody may do is theirs by exact name.
     """
     return unicodedata.normalize("NFKC", actor).casefold().strip()
+
+
+@lru_cache(maxsize=1024)
+def persons_of(text: str) -> frozenset[str]:
+    """Everybody who may have been behind it: itself, and who has seen the secret of its key."""
+    principal = read_principal(text)
+    return frozenset(map(person_of, (principal.get("sub", ""), *principal.get("by", ()))))
 
 
 def refuse_over_limit(text: str, currency: str, amount: int) -> Refusal | None:

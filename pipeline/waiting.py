@@ -11,7 +11,7 @@ from models.ledger import LedgerRef
 from pipeline.kinds.approvals import may_approve, refuse_amounts, rule_over
 from pipeline.kinds.kind import Body
 from pipeline.permissions import action_of, permits
-from pipeline.principal import actor_of, person_of
+from pipeline.principal import actor_of, person_of, persons_of
 from pipeline.rules import read_rules
 from pipeline.settings import Approval
 
@@ -59,7 +59,7 @@ class Waiting(NamedTuple):
 
     def awaits(self, principal: str) -> bool:
         """Whether an approval of this principal would count."""
-        ruled_out = {person_of(actor) for actor in (self.submitted_by, *self.approved_by)}
+        ruled_out = persons_of(self.principal) | set(map(person_of, self.approved_by))
         return (
             permits(principal, action_of("approve"))
             and person_of(actor_of(principal)) not in ruled_out

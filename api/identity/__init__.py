@@ -1,1 +1,1 @@
-"""Signing in, sessions, and people, over HTTP."""
+"""Who asks: routes of the people and the programs of a tenant, and how each is recognised."""

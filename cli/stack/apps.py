@@ -1,6 +1,7 @@
 """The app processes: those of the Procfile, with the environment that they need."""
 
 import os
+import ssl
 import sys
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from cli.stack.child import Spec
 from cli.stack.home import Home
 from cli.stack.root import ROOT
 from cli.stack.supervisor import Supervisor
+from models.settings import TLS_CERTIFICATE
 
 # Celery lets a running bell end: at most its time limit of 30 s (celeryconfig.py), and then some.
 GRACE_S = 35.0
@@ -30,7 +32,9 @@ def start(supervisor: Supervisor, home: Home, env: Mapping[str, str]) -> None:
     everything = {**os.environ, **env, "PATH": path()}
     for name, command in _procfile().items():
         supervisor.start(_spec(home, name, command, everything))
-    supervisor.wait_until("web", _says_ok(f"{env['TRIDENT_URL']}/readyz"), UP_WITHIN_S)
+    supervisor.wait_until(
+        "web", _says_ok(f"{env['TRIDENT_URL']}/readyz", env.get(TLS_CERTIFICATE)), UP_WITHIN_S
+    )
     flower = f"http://127.0.0.1:{env['TRIDENT_FLOWER_PORT']}/healthcheck"
     supervisor.wait_until("flower", _says_ok(flower), UP_WITHIN_S)
 
@@ -63,9 +67,17 @@ def path() -> str:
     return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 
-def _says_ok(url: str) -> Callable[[], bool]:
-    # Straight to the loopback address, whatever proxy the environment names.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+def _says_ok(url: str, certificate: str | None = None) -> Callable[[], bool]:
+    """Whether it answers 200; with a certificate, whether it is who has just this one."""
+    # Straight to the loopback address, whatever proxy the environment names. The certificate is
+    # for the name that clients know, so it is itself what is compared, and not the name.
+    context = ssl.create_default_context(cafile=certificate)
+    if certificate is not None:
+        context.check_hostname = False
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+    )
 
     def ask() -> bool:
         try:

@@ -152,10 +152,11 @@ def _environment(
     stack: ExitStack, ground: _Ground, database: Database, broker: str
 ) -> dict[str, str]:
     api, flower = _port(stack, ground, ports.API), _port(stack, ground, ports.FLOWER)
+    tls = _tls()
     login = f"{FLOWER_USER}:{ground.secrets['flower']}"
     env = {
         "TRIDENT_HOME": str(ground.home.root),
-        "TRIDENT_URL": f"http://{HOST}:{api}",
+        "TRIDENT_URL": f"{'https' if tls else 'http'}://{HOST}:{api}",
         "TRIDENT_PORT": str(api),
         "TRIDENT_FLOWER_URL": f"http://{login}@{HOST}:{flower}",
         "TRIDENT_FLOWER_PORT": str(flower),
@@ -164,12 +165,24 @@ def _environment(
         "TRIDENT_BROKER_URL": broker,
         "TRIDENT_TOKEN": _token(database.app, ground.ring),
         **ground.keks,
+        **tls,
     }
     if database.owner is not None:
         env["TRIDENT_OWNER_DATABASE_URL"] = database.owner
     if heads := os.environ.get("TRIDENT_HEADS_URL"):
         env["TRIDENT_HEADS_URL"] = heads
     return env
+
+
+def _tls() -> dict[str, str]:
+    """The API's certificate and key, wherever the processes are started; raises SettingsError."""
+    try:
+        named = settings.tls(os.environ)
+    except ValueError as error:
+        raise settings.SettingsError(f"{error}.") from None
+    if named is None:
+        return {}
+    return {settings.TLS_CERTIFICATE: str(named.certificate), settings.TLS_KEY: str(named.key)}
 
 
 def _token(app_url: str, ring: KeyRing) -> str:

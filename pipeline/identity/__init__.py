@@ -1,1 +1,1 @@
-"""People, their passwords and second factors, and their sessions."""
+"""Who may ask: people with their passwords and sessions, and programs with their keys."""

@@ -14,7 +14,7 @@ from pipeline.kinds.approvals import may_approve, refuse_amounts, rule_over
 from pipeline.kinds.capture import targets
 from pipeline.kinds.kind import Kind
 from pipeline.ledger import Books, Effect, Entry, Target
-from pipeline.principal import actor_of, person_of, read_principal
+from pipeline.principal import actor_of, person_of, persons_of, read_principal
 from pipeline.refusal import Refusal, refuse
 
 
@@ -43,7 +43,7 @@ def apply(books: Books, entry: Entry) -> Effect:
 def _refuse_person(books: Books, entry: Entry, waiting: Target) -> Refusal | None:
     shown, actor = entry.body["target"], person_of(actor_of(entry.principal))
     _, _, kind, body, _, principal = waiting.entry
-    if actor == person_of(actor_of(principal)):
+    if actor in persons_of(principal):
         return refuse("own_approval", target=shown)
     if actor in map(person_of, waiting.approvers):
         return refuse("approved_already", target=shown)

@@ -16,7 +16,17 @@ from pipeline.events import Wanted, read_page
 from pipeline.identity import lockout, people, tickets
 from pipeline.identity.people import Actor
 from tests.api.caller import Caller, token
-from tests.api.conftest import _bellman, app, asleep, bellman, environment, work  # noqa: F401
+from tests.api.conftest import (  # noqa: F401 - fixtures are found by their names
+    _bellman,
+    api,
+    app,
+    asleep,
+    bellman,
+    environment,
+    ledger,
+    stranger,
+    work,
+)
 
 GOOD = "mandolin harbor 49 quilts"
 OTHER = "viaduct nutmeg 71 lantern"
@@ -94,3 +104,10 @@ def house(app: Flask) -> House:  # noqa: F811 - the fixture
     with tenant_writing(lockout.INSTALLATION, intake_engine()) as connection:
         connection.execute(text("DELETE FROM sign_in_addresses"))
     return House(app, made.tenant_id, made.name)
+
+
+@pytest.fixture(scope="package")
+def other_tenant(environment: dict[str, str]) -> int:  # noqa: F811 - what it asks for
+    """The number of a second tenant."""
+    with owner_writing() as connection:
+        return tenants.create(connection, "strangers", "cli:test")[0].tenant_id

@@ -1,0 +1,1 @@
+"""What stands before every route: who is in front, how often, and from which pages."""
