@@ -193,7 +193,7 @@ def end(session_id: str) -> Response:
         person_id = sessions.owner_of(connection, who.tenant_id, session_id)
     mine = person_id is not None and subject_of(person_id) == who.subject
     if not mine and not allowed(who.roles, "sessions.revoke", who.scopes):
-        raise _unknown(session_id)
+        raise _unknown()
     return _end(who.tenant_id, who.subject, session_id, "revoked")
 
 
@@ -205,15 +205,17 @@ def busy() -> IdentityError:
 def _end(tenant_id: int, actor: str, session_id: str, why: str) -> Response:
     with tenant_writing(tenant_id, state().engine) as connection:
         person_id = sessions.owner_of(connection, tenant_id, session_id)
+        if person_id is None:
+            raise _unknown()
         recorded = sessions.revoke(connection, tenant_id, actor, session_id, why)
-    if recorded is None or person_id is None:
-        raise _unknown(session_id)
+    if recorded is None:
+        raise _unknown()
     committed(recorded, subject_of(person_id))
     return answer({"object": "ended", "id": session_id})
 
 
-def _unknown(session_id: str) -> Problem:
-    return Problem("unknown_session", f"There is no session {session_id[:64]} that lives.")
+def _unknown() -> Problem:
+    return Problem("unknown_session", "There is no session of this id that lives.")
 
 
 def _tokens(granted: Granted) -> dict[str, Any]:

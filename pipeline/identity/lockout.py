@@ -55,9 +55,12 @@ GIVE_BACK = text("""
     UPDATE sign_in_addresses SET failures = greatest(failures - 1, 0), locked_until = NULL
      WHERE address_hash = :address
 """)
-# Rows of addresses that were not heard of for a day go with the next address that is new.
+# Rows of addresses that were not heard of for a day go with the next address that is new; one that
+# somebody else has locked is heard of just now.
 FORGET = text(f"""
-    DELETE FROM sign_in_addresses WHERE tried_at < clock_timestamp() - interval '{FORGET_H} hours'
+    DELETE FROM sign_in_addresses WHERE address_hash IN (
+        SELECT address_hash FROM sign_in_addresses
+         WHERE tried_at < clock_timestamp() - interval '{FORGET_H} hours' FOR UPDATE SKIP LOCKED)
 """)  # noqa: S608 - ours
 
 

@@ -6,6 +6,7 @@ All of it within the tenant's transaction (models/db.py), with its event as the 
 import datetime as dt
 import hashlib
 import hmac
+import re
 import secrets
 import unicodedata
 from collections.abc import Iterable
@@ -20,6 +21,7 @@ from pipeline.permissions import ROLES, allowed
 from pipeline.privacy.data_keys import DataKey, ErasedError, key_of
 
 ID_BYTES = 10
+ID = re.compile(r"(?:pe|se)_[0-9a-f]{20}", re.ASCII)
 # Whose key the hashes of e-mail addresses are made with: one for each tenant.
 EMAILS = "trident:people"
 # What an owner alone may do: who has such a role is one.
@@ -79,6 +81,11 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{secrets.token_hex(ID_BYTES)}"
 
 
+def is_id(shown: str) -> bool:
+    """Whether it has the shape of one: the database takes no text with a NUL in it."""
+    return ID.fullmatch(shown) is not None
+
+
 def email_hash(connection: Connection, ring: KeyRing, tenant_id: int, email: str) -> bytes:
     """What a person is found by: nobody who has only the database can try addresses on it."""
     key = key_of(connection, ring, tenant_id, EMAILS, make=True).key
@@ -132,9 +139,11 @@ def found(
 ) -> Person:
     """The person; `lock`: nobody changes it until the transaction ends. Raises IdentityError."""
     named = {"tenant": tenant_id, "person": person_id}
-    row = connection.execute(ONE_LOCKED if lock else ONE, named).one_or_none()
+    row = None
+    if is_id(person_id):
+        row = connection.execute(ONE_LOCKED if lock else ONE, named).one_or_none()
     if row is None:
-        raise IdentityError("unknown_person", f"The tenant has no person {person_id}.")
+        raise IdentityError("unknown_person", "The tenant has no person of this id.")
     return _person(connection, ring, tenant_id, row)
 
 

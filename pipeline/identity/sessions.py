@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, text
 from models.key_ring import KeyRing
 from pipeline.events import Event, Recorded, record
 from pipeline.identity.errors import IdentityError
-from pipeline.identity.people import new_id, seal, subject_of, unseal
+from pipeline.identity.people import is_id, new_id, seal, subject_of, unseal
 from pipeline.privacy.data_keys import DataKey, ErasedError, key_of
 
 # A week without a visit ends it, and a month in any case: then the password is asked for again.
@@ -173,6 +173,8 @@ def revoke_all(
 
 def owner_of(connection: Connection, tenant_id: int, session_id: str) -> str | None:
     """Whose session it is, if it lives."""
+    if not is_id(session_id):
+        return None
     row = connection.execute(LOOK, {"tenant": tenant_id, "session": session_id}).one_or_none()
     return row.person_id if row is not None and row.lives else None
 

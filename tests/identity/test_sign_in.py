@@ -1,12 +1,16 @@
 """Signing in: who is let in, and that nobody learns why they are not."""
 
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
+import orjson
 import pytest
+from sqlalchemy import text
 
 from api.identity import sessions as routes
+from models.db import tenant_writing
 from pipeline.identity import lockout, passwords, totp
 from pipeline.identity.errors import IdentityError
 from pipeline.identity.own_password import check_for
@@ -130,6 +134,55 @@ def test_an_address_is_locked_too(
         house.sign_in("ada@example.com")
     assert house._replace(name="nobody-here").try_in("ada@example.com").status_code == 401
     assert problem(house.try_in("ada@example.com")) == (401, "sign_in_refused")
+
+
+def test_an_address_is_forgotten_after_a_day(house: House, quick: None) -> None:
+    """Its count begins anew, and rows of others that were not heard of go."""
+    insert = text(
+        "INSERT INTO sign_in_addresses (address_hash, failures, tried_at)"
+        " VALUES (decode(repeat('ff', 32), 'hex'), 9, now() - interval '25 hours')"
+    )
+    with tenant_writing(lockout.INSTALLATION) as connection:
+        connection.execute(insert)
+    house.try_in("nobody@example.com")
+    with tenant_writing(lockout.INSTALLATION) as connection:
+        left = connection.execute(text("SELECT failures FROM sign_in_addresses")).scalars().all()
+        assert left == [1]
+        old = "UPDATE sign_in_addresses SET failures = 19, tried_at = now() - interval '25 hours'"
+        connection.execute(text(old))
+    house.try_in("nobody@example.com")
+    with tenant_writing(lockout.INSTALLATION) as connection:
+        left = connection.execute(text("SELECT failures FROM sign_in_addresses")).scalars().all()
+    assert left == [1]
+
+
+@pytest.mark.parametrize("odd", ["a\0b", "\ud800", "%", "'", "\u202e", "a" * 5_000])
+def test_odd_texts_are_refused_and_nothing_breaks(house: House, quick: None, odd: str) -> None:
+    """In any member of any body: a 4xx, never a 5xx."""
+    raw = orjson.dumps if odd != "\ud800" else (lambda body: json.dumps(body).encode())
+    good = {"tenant": house.name, "email": "ada@example.com", "password": GOOD, "code": "1"}
+    for member in good:
+        answer = house.caller().post("/v1/sessions", raw({**good, member: odd}))
+        assert 400 <= answer.status_code < 500, (member, answer.text)
+    for path, body in [
+        ("/v1/people", {"email": odd, "roles": []}),
+        ("/v1/people", {"email": "x@example.com", "roles": [], "name": odd}),
+        ("/v1/password-resets", {"person": odd}),
+        ("/v1/sessions/refresh", {"refresh_token": odd}),
+        ("/v1/invitations/accept", {"invitation_token": odd, "password": GOOD}),
+    ]:
+        answer = house.admin().post(path, raw(body))
+        assert answer.status_code < 500, (path, answer.text)
+
+
+def test_odd_addresses_are_found_nowhere(house: House) -> None:
+    """Ids in paths and queries that are none: 404."""
+    admin = house.admin()
+    for odd in ("%00", "x%00y", "%F0%9F%92%A9", "'", "x" * 300):
+        assert admin.get(f"/v1/people/{odd}").status_code == 404, odd
+        assert admin.get(f"/v1/sessions?person={odd}").status_code in (404, 422), odd
+        assert admin.call("DELETE", f"/v1/sessions/{odd}").status_code == 404, odd
+        assert admin.call("DELETE", f"/v1/people/{odd}").status_code == 404, odd
 
 
 def test_too_many_at_once_are_told_to_come_back(
