@@ -22,6 +22,7 @@ from api.intake import (
 )
 from api.paging import cursor, page, place_after, text_after
 from api.parameters import BULK_STATUSES, AccountsQuery
+from api.privacy import reveal
 from api.searches import DirectedQuery, listing, wanted_by
 from api.state import state
 from api.things import CHANGE_HEADERS, CHANGE_PROBLEMS, DEFAULT_WAIT_S, LATER, Thing
@@ -92,8 +93,10 @@ def show_many(query: dict[str, Any], ledger: str) -> Response:
             found = list(queries.accounts(connection, book, [query["code"]]).values())
         else:
             found = queries.accounts_page(connection, book, after, limit + 1)
+        accounts = [shown.account(book, held) for held in found[:limit]]
+        accounts = reveal.accounts(connection, who, book, accounts)
     following = cursor("accounts", found[limit - 1].code) if len(found) > limit else None
-    return answer(page([shown.account(book, held) for held in found[:limit]], following))
+    return answer(page(accounts, following))
 
 
 @blueprint.route(
@@ -109,7 +112,10 @@ def show_many(query: dict[str, Any], ledger: str) -> Response:
 def show(ledger: str, code: str) -> Response:
     """Show an account"""
     who = may("accounts.read")
-    return answer(_read(state().books.find(who, ledger), code))
+    book = state().books.find(who, ledger)
+    with tenant_reading(who.tenant_id, state().engine) as connection:
+        found = [shown.account(book, queries.account(connection, book, code))]
+        return answer(*reveal.accounts(connection, who, book, found))
 
 
 @blueprint.route(

@@ -58,11 +58,14 @@ PROBLEMS = {
     "unknown_account": ProblemType(404, "The ledger has no account with this code."),
     "unknown_operation": ProblemType(404, "The ledger has no operation with this id."),
     "unknown_schedule": ProblemType(404, "The ledger has no schedule with this id."),
+    "unknown_subject": ProblemType(404, "The tenant has no subject of this name."),
     "method_not_allowed": ProblemType(405, "This address does not take this method."),
     "not_acceptable": ProblemType(406, "This address answers in none of these formats."),
     "operation_rejected": ProblemType(
         409, "The operation was rejected; `code` says why, as in its `rejection`."
     ),
+    "subject_erased": ProblemType(409, "The subject was erased."),
+    "subject_restricted": ProblemType(409, "The use of the subject's data is restricted."),
     "ledger_exists": ProblemType(409, "The tenant has a ledger of this name already."),
     "body_too_large": ProblemType(413, "The body is too large."),
     "too_many_items": ProblemType(413, "The document has too many items."),
@@ -77,6 +80,8 @@ PROBLEMS = {
     "idempotency_key_reused": ProblemType(422, "The idempotency key belongs to another content."),
     "unstorable": ProblemType(422, "The database refused this content."),
     "internal_error": ProblemType(500, "Trident has failed."),
+    "personal_tampered": ProblemType(500, "Personal data does not open."),
+    "keys_unavailable": ProblemType(503, "The keys of personal data are not at hand."),
     "intake_timeout": ProblemType(503, "The operation was not confirmed in time."),
     "intake_full": ProblemType(503, "Too many operations wait to be accepted."),
     "intake_down": ProblemType(503, "The API process is not taking operations in."),

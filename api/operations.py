@@ -12,6 +12,7 @@ from api.auth import may
 from api.errors import Problem
 from api.intake import header_key, items_body, json_body, read, read_item
 from api.paging import cursor, number_after, page
+from api.privacy import reveal
 from api.searches import OperationsQuery, listing, wanted_by
 from api.state import state
 from api.waiting import wanted_wait_s
@@ -37,6 +38,9 @@ INTAKE_PROBLEMS = (
     "invalid_request",
     "idempotency_key_reused",
     "unstorable",
+    "subject_erased",
+    "subject_restricted",
+    "keys_unavailable",
     "intake_timeout",
     "intake_full",
     "intake_down",
@@ -134,8 +138,10 @@ def show_many(query: dict[str, Any], ledger: str) -> Response:
     with tenant_reading(who.tenant_id, state().engine) as connection:
         listed = listing(connection, book, wanted).operations()
         rows = queries.operations(connection, book, listed.items)
+        found = [shown.stored_operation(book, row) for row in rows]
+        found = reveal.operations(connection, who, book, rows, found)
     following = None if listed.following is None else cursor("operations", listed.following)
-    return answer(page([shown.stored_operation(book, row) for row in rows], following))
+    return answer(page(found, following))
 
 
 @blueprint.route(
@@ -162,5 +168,6 @@ def show(ledger: str, operation_id: str) -> Response:
         with tenant_reading(who.tenant_id, state().engine) as connection:
             for row in queries.operations(connection, book, [address_of(id_).position]):
                 if row.id == id_:
-                    return answer(outcomes.with_postings(connection, book, row))
+                    found = [outcomes.with_postings(connection, book, row)]
+                    return answer(*reveal.operations(connection, who, book, [row], found))
     raise Problem("unknown_operation", "Check the id, and the ledger that it belongs to.")
