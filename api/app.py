@@ -31,6 +31,7 @@ from api import (
 from api.books import Books
 from api.checked import Checked
 from api.converters import AccountCode
+from api.privacy import subjects
 from api.state import State, attach
 from api.tenancy import Tenancy
 from api.waiting import Listener
@@ -74,6 +75,7 @@ def create_app(ring: Ring | None = None) -> Flask:
         approvals,
         rules,
         schedules,
+        subjects,
         statements,
         reports,
         reconciliations,

@@ -66,6 +66,7 @@ PROBLEMS = {
     ),
     "subject_erased": ProblemType(409, "The subject was erased."),
     "subject_restricted": ProblemType(409, "The use of the subject's data is restricted."),
+    "subject_not_erased": ProblemType(409, "The subject is not erased."),
     "ledger_exists": ProblemType(409, "The tenant has a ledger of this name already."),
     "body_too_large": ProblemType(413, "The body is too large."),
     "too_many_items": ProblemType(413, "The document has too many items."),

@@ -15,6 +15,7 @@ from api import (
     schemas_reports,
     schemas_rules,
     schemas_schedules,
+    schemas_subjects,
     schemas_tenant,
     schemas_tried,
 )
@@ -101,6 +102,7 @@ def _add_answers(api: Api) -> None:
         TenantSettingsSchema,
         schemas_tenant.TenantSchema,
         *schemas_reports.SHAPES,
+        *schemas_subjects.SHAPES,
         *openapi_reconciliations.SHAPES,
         *lists,
         *map(schemas.list_of, lists),

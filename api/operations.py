@@ -13,7 +13,7 @@ from api.errors import Problem
 from api.intake import header_key, items_body, json_body, read, read_item
 from api.paging import cursor, number_after, page
 from api.privacy import reveal
-from api.searches import OperationsQuery, listing, wanted_by
+from api.searches import OperationsQuery, listing, positions_of, wanted_by
 from api.state import state
 from api.waiting import wanted_wait_s
 from models.db import tenant_reading
@@ -134,13 +134,16 @@ def show_many(query: dict[str, Any], ledger: str) -> Response:
     """
     who = may("operations.read")
     book = state().books.find(who, ledger)
-    wanted = wanted_by(query, number_after("operations", query.get("after")))
+    after = number_after("operations", query.get("after"))
     with tenant_reading(who.tenant_id, state().engine) as connection:
-        listed = listing(connection, book, wanted).operations()
-        rows = queries.operations(connection, book, listed.items)
+        if "subject" in query:
+            places, behind = positions_of(connection, book, query, after)
+        else:
+            places, behind = listing(connection, book, wanted_by(query, after)).operations()
+        rows = queries.operations(connection, book, places)
         found = [shown.stored_operation(book, row) for row in rows]
         found = reveal.operations(connection, who, book, rows, found)
-    following = None if listed.following is None else cursor("operations", listed.following)
+    following = None if behind is None else cursor("operations", behind)
     return answer(page(found, following))
 
 
@@ -169,5 +172,6 @@ def show(ledger: str, operation_id: str) -> Response:
             for row in queries.operations(connection, book, [address_of(id_).position]):
                 if row.id == id_:
                     found = [outcomes.with_postings(connection, book, row)]
-                    return answer(*reveal.operations(connection, who, book, [row], found))
+                    (one,) = reveal.operations(connection, who, book, [row], found)
+                    return answer(one)
     raise Problem("unknown_operation", "Check the id, and the ledger that it belongs to.")

@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reindex": ("cli.reindex:reindex", "Make the index of the log anew."),
     "tenants": ("cli.tenants:tenants", "Create, settle, delete and restore tenants."),
     "events": ("cli.events:events", "Show who did what beside the books."),
+    "subjects": ("cli.subjects:subjects", "Export, restrict, erase what is held of a person."),
     "db": ("cli.db:db", "Look after the database."),
 }
 

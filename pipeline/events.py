@@ -34,6 +34,11 @@ ACTIONS = {
     "tenant.settings_changed": "Settings of the tenant were changed; `detail` has both.",
     "tenant.allowed_changed": "What the installation allows it was changed; `detail` has both.",
     "ledger.created": "A ledger was made.",
+    "subject.exported": "All that is held of a subject was exported.",
+    "subject.restricted": "The use of a subject's data was restricted.",
+    "subject.unrestricted": "That was taken back.",
+    "subject.erasure_planned": "A subject is to be erased when retention ends; `detail` has when.",
+    "subject.erased": "A subject was erased: its key was destroyed.",
 }
 # However far the ledger of events lags, what is done is told: the end of any log.
 ANY_LAG = 2**40

@@ -31,7 +31,7 @@ CREATE TABLE subjects (
 );
 ALTER TABLE subjects ENABLE ROW LEVEL SECURITY;
 ALTER TABLE subjects FORCE ROW LEVEL SECURITY;
-CREATE POLICY subjects_of_tenant ON subjects TO trident_app
+CREATE POLICY subjects_of_tenant ON subjects
     USING (tenant_id = (SELECT nullif(current_setting('trident.tenant', true), '')::int))
     WITH CHECK (tenant_id = (SELECT nullif(current_setting('trident.tenant', true), '')::int));
 GRANT SELECT, INSERT ON subjects TO trident_app;
@@ -87,7 +87,7 @@ CREATE INDEX subject_mentions_of_accounts ON subject_mentions (tenant_id, ledger
     WHERE account <> '';
 ALTER TABLE subject_mentions ENABLE ROW LEVEL SECURITY;
 ALTER TABLE subject_mentions FORCE ROW LEVEL SECURITY;
-CREATE POLICY subject_mentions_of_tenant ON subject_mentions TO trident_app
+CREATE POLICY subject_mentions_of_tenant ON subject_mentions
     USING (tenant_id = (SELECT nullif(current_setting('trident.tenant', true), '')::int))
     WITH CHECK (tenant_id = (SELECT nullif(current_setting('trident.tenant', true), '')::int));
 GRANT SELECT, INSERT ON subject_mentions TO trident_app;
