@@ -23,6 +23,7 @@ from tasks.erase import erase_due
 from tests.api.caller import Caller, new_key, problem, token, transfer
 from tests.api.conftest import Bellman, work
 from tests.api.test_personal import CANARY, about
+from tests.api.written import check as check_page
 
 _numbers = count(1)
 # Another worker may be at it: it needs some 20 ms.
@@ -311,6 +312,11 @@ def test_lists_are_filtered_by_subject(shop: Caller) -> None:
     assert [one["code"] for one in page["data"]] == ["b", "c"]
     page = shop.get(f"accounts?subject=customer-42&limit=2&after={page['next']}").json
     assert [one["code"] for one in page["data"]] == ["d"]
+
+
+def test_the_examples_of_the_page_come_true(shop: Caller) -> None:
+    """docs/privacy.md: every request, one after the other, gives what stands below it."""
+    check_page(shop, "privacy.md")
 
 
 def _together(act: Callable[[], int], many: int) -> int:
