@@ -6,6 +6,7 @@ has done the first, and the next errand does the second. Two errands at once do 
 
 import structlog
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from models.db import sweeper_engine, tenant_writing
 from pipeline.privacy.subjects import erase_if_due
@@ -41,8 +42,12 @@ def erase_due() -> int:
         due = connection.execute(DUE, {"many": ONCE_MAX}).all()
     erased = 0
     for tenant_id, subject in due:
-        with tenant_writing(tenant_id) as connection:
-            recorded = erase_if_due(connection, tenant_id, subject)
+        try:
+            with tenant_writing(tenant_id) as connection:
+                recorded = erase_if_due(connection, tenant_id, subject)
+        except DBAPIError as error:  # a tenant deleted meanwhile; or held for too long: next time
+            log.error("erasure_failed", tenant=tenant_id, error=type(error.orig).__name__)
+            continue
         if recorded is not None:
             erased += 1
             ring_now({recorded.ledger: recorded.position})

@@ -7,7 +7,6 @@ to tenant, ledger, key and the place within the operation, so that a copy elsewh
 """
 
 import base64
-import binascii
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any, NamedTuple
@@ -90,7 +89,7 @@ def opened(origin: Origin, place: Place, key: DataKey) -> Body:
     stored = place.body[PERSONAL]
     try:
         closed = base64.b64decode(str(stored["sealed"]), altchars=b"-_", validate=True)
-    except (binascii.Error, KeyError):
+    except (ValueError, KeyError):  # not base64, not ASCII; or not there
         raise TamperedError("What was sealed is no base64url.") from None
     if stored.get("key") != key.version:
         raise TamperedError("What was sealed names a key that its subject never had.")
