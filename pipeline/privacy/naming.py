@@ -5,26 +5,35 @@ from typing import NamedTuple
 from sqlalchemy import Connection, text
 
 from models.ledger import LedgerRef
+from pipeline.privacy.personal import PREFIX
 
-_POSITIONS = """
-    SELECT DISTINCT k.position
-      FROM subject_mentions m
+# A mention may be of a request that was refused because its key had made another operation before:
+# what the operation itself says counts.
+_NAMED = """
+      FROM (SELECT DISTINCT key_hash{account} FROM subject_mentions
+             WHERE tenant_id = :tenant AND ledger_id = :ledger AND subject = :subject) m
      CROSS JOIN LATERAL (
            SELECT position FROM idempotency_keys k
             WHERE k.tenant_id = :tenant AND k.ledger_id = :ledger AND k.key_hash = m.key_hash
             LIMIT 1) k
-     WHERE m.tenant_id = :tenant AND m.ledger_id = :ledger AND m.subject = :subject
-       AND k.position > :above AND k.position < :below
-     ORDER BY k.position {order} LIMIT :many
+     CROSS JOIN LATERAL (
+           SELECT body FROM operations o
+            WHERE o.tenant_id = :tenant AND o.ledger_id = :ledger AND o.position = k.position
+            LIMIT 1) o
+     WHERE strpos(o.body::text, :said) > 0
 """
+_POSITIONS = (
+    "SELECT k.position"
+    + _NAMED.format(account="")
+    + " AND k.position > :above AND k.position < :below ORDER BY k.position {order} LIMIT :many"
+)
 OLDEST = text(_POSITIONS.format(order="ASC"))
 NEWEST = text(_POSITIONS.format(order="DESC"))
-CODES = text("""
-    SELECT DISTINCT account COLLATE "C" AS code FROM subject_mentions
-     WHERE tenant_id = :tenant AND ledger_id = :ledger AND subject = :subject
-       AND account COLLATE "C" > :after AND account <> ''
-     ORDER BY code LIMIT :many
-""")
+CODES = text(
+    'SELECT DISTINCT m.account COLLATE "C" AS code'
+    + _NAMED.format(account=", account")
+    + """ AND m.account COLLATE "C" > :after AND m.account <> '' ORDER BY code LIMIT :many"""
+)
 # Beyond the end of any log.
 END = 2**40
 
@@ -54,4 +63,6 @@ class Naming(NamedTuple):
             "tenant": ledger.tenant_id,
             "ledger": ledger.ledger_id,
             "subject": self.subject,
+            # As it stands in a canonical body; no character of a reference is escaped there.
+            "said": f'"subject":"{self.subject.removeprefix(PREFIX)}"',
         }

@@ -314,6 +314,16 @@ def test_lists_are_filtered_by_subject(shop: Caller) -> None:
     assert [one["code"] for one in page["data"]] == ["d"]
 
 
+def test_a_refused_repetition_names_nobody(shop: Caller) -> None:
+    """Who stands in a request whose key had made another operation is not given that operation."""
+    name(shop, "customer-43", key="taken")
+    other = shop.submit(transfer(personal=about("customer-42")), "taken")
+    assert problem(other) == (422, "idempotency_key_reused")
+    assert (shop.get("operations?subject=customer-42").json or {})["data"] == []
+    assert do(shop, "export").json["operations"] == []
+    assert len((shop.get("operations?subject=customer-43").json or {})["data"]) == 1
+
+
 def test_the_examples_of_the_page_come_true(shop: Caller) -> None:
     """docs/privacy.md: every request, one after the other, gives what stands below it."""
     check_page(shop, "privacy.md")
