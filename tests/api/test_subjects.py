@@ -1,9 +1,7 @@
 """Subjects over HTTP: restricted, exported, erased now or when retention ends, and certified."""
 
 import threading
-import time
 from collections.abc import Callable
-from itertools import count
 from typing import Any
 
 import jwt
@@ -13,85 +11,18 @@ from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 
 from models.db import owner_engine, set_tenant, tenant_reading, tenant_writing
-from models.ledger import LedgerRef, event_ledger, find_ledger
-from models.tenant import TenantState, owner_writing
-from pipeline import tenants
+from models.ledger import LedgerRef
+from models.tenant import TenantState
 from pipeline.privacy.certificate import BadCertificateError, check
 from pipeline.verify.finding import first_fault
 from pipeline.verify.verify import verify
 from tasks.erase import erase_due
-from tests.api.caller import Caller, new_key, problem, token, transfer
-from tests.api.conftest import Bellman, work
+from tests.api.caller import Caller, problem, transfer
+from tests.api.conftest import work
+from tests.api.shop import book, certificate, do, events, name, shop, tenant, told
 from tests.api.test_personal import CANARY, about
-from tests.api.written import check as check_page
 
-_numbers = count(1)
-# Another worker may be at it: it needs some 20 ms.
-LOOKS, LOOK_S = 100, 0.05
-OWNER = ("owner", "admin", "operator", "submitter", "auditor")
-
-
-@pytest.fixture
-def tenant(environment: dict[str, str]) -> TenantState:
-    """A tenant of its own."""
-    with owner_writing() as connection:
-        return tenants.create(connection, f"erased-{next(_numbers)}", "cli:test")[0]
-
-
-@pytest.fixture
-def shop(app: Flask, bellman: Bellman, tenant: TenantState) -> Caller:
-    """Its owner, at its first ledger, with two accounts."""
-    caller = Caller(app, "main", token(OWNER, tenant_id=tenant.tenant_id, subject="person:ada"))
-    caller.open_two()
-    return caller
-
-
-@pytest.fixture
-def book(tenant: TenantState) -> LedgerRef:
-    """Its first ledger."""
-    with tenant_reading(tenant.tenant_id) as connection:
-        found = find_ledger(connection, tenant.tenant_id, "main")
-    assert found is not None
-    return found
-
-
-@pytest.fixture
-def events(tenant: TenantState) -> LedgerRef:
-    """Its ledger of events."""
-    with tenant_reading(tenant.tenant_id) as connection:
-        found = event_ledger(connection, tenant.tenant_id)
-    assert found is not None
-    return found
-
-
-def do(shop: Caller, act: str, ref: str = "customer-42") -> Any:
-    """POST /v1/subjects/{ref}/{act}."""
-    return shop.call("POST", f"/v1/subjects/{ref}/{act}")
-
-
-def told(shop: Caller) -> list[tuple[str, str, str]]:
-    """What the events say of subjects, oldest first."""
-    page: Any = shop.get("/v1/events").json
-    found = [(one["action"], one["actor"], one["target"]) for one in page["data"]]
-    return [one for one in reversed(found) if one[0].startswith("subject.")]
-
-
-def certificate(shop: Caller, events: LedgerRef) -> dict[str, Any]:
-    """That of the erasure, once its event is sealed."""
-    for _ in range(LOOKS):
-        work(events)
-        found: Any = shop.get("/v1/subjects/customer-42/certificate").json
-        if found["block"] is not None:
-            return dict(found)
-        time.sleep(LOOK_S)
-    raise AssertionError("the event was not sealed")
-
-
-def name(shop: Caller, ref: str = "customer-42", key: str | None = None) -> dict[str, Any]:
-    """Post an operation that names the subject."""
-    found: Any = shop.submit(transfer(personal=about(ref)), key, wait=5).json
-    assert found["status"] == "posted", found
-    return dict(found)
+__all__ = ["book", "events", "shop", "tenant"]
 
 
 def test_an_unknown_subject_is_not_found(shop: Caller, stranger: Caller) -> None:
@@ -263,70 +194,6 @@ def test_an_erasure_and_submissions_in_flight(
     assert keys == [None]
     assert CANARY not in shop.get("operations?limit=100").text
     assert first_fault(verify(book)) is None
-
-
-def test_an_export_holds_everything_in_clear(shop: Caller) -> None:
-    """Accounts, operations with postings, events; what is about others stays sealed."""
-    made = name(shop)
-    opened = {"code": "b", "type": "liability", "currency": "EUR", "personal": about("customer-42")}
-    shop.post("accounts", opened, key=new_key())
-    name(shop, "customer-43")
-    both = [transfer(personal=about(f"customer-4{n}", secret=f"of {n}")) for n in (2, 3)]
-    shop.submit({"kind": "group", "operations": both}, wait=5)
-    answer = do(shop, "export")
-    assert answer.status_code == 200
-    found: Any = answer.json
-    assert found["subject"]["status"] == "open"
-    assert [one["code"] for one in found["accounts"]] == ["b"]
-    assert found["accounts"][0]["personal"]["name"] == CANARY
-    assert [one["kind"] for one in found["operations"]] == ["transfer", "open_account", "group"]
-    first = found["operations"][0]
-    assert first["id"] == made["id"]
-    assert [(one["account"], one["amount"]) for one in first["postings"]] == [
-        ("world", -100),
-        ("a", 100),
-    ]
-    inner = [one["personal"] for one in found["operations"][2]["operations"]]
-    assert inner[0]["secret"] == "of 2"
-    assert inner[1] == {"subject": "customer-43", "sealed": True}
-    assert told(shop)[-1][0] == "subject.exported"
-
-
-def test_lists_are_filtered_by_subject(shop: Caller) -> None:
-    """Operations, page by page, both ways round, and accounts; no other filter goes with it."""
-    ids = [name(shop)["id"] for _ in range(5)]
-    name(shop, "customer-43")
-    first: Any = shop.get("operations?subject=customer-42&limit=3").json
-    assert [one["id"] for one in first["data"]] == ids[:1:-1]
-    second: Any = shop.get(f"operations?subject=customer-42&limit=3&after={first['next']}").json
-    assert [one["id"] for one in second["data"]] == ids[1::-1]
-    assert second["next"] is None
-    oldest: Any = shop.get("operations?subject=customer-42&order=oldest").json
-    assert [one["id"] for one in oldest["data"]] == ids
-    other = shop.get("operations?subject=customer-42&kind=transfer")
-    assert problem(other) == (422, "filter_unserved")
-    for code in ("b", "c", "d"):
-        opened = {"code": code, "type": "liability", "currency": "EUR"}
-        shop.post("accounts", opened | {"personal": about("customer-42")}, key=new_key())
-    page: Any = shop.get("accounts?subject=customer-42&limit=2").json
-    assert [one["code"] for one in page["data"]] == ["b", "c"]
-    page = shop.get(f"accounts?subject=customer-42&limit=2&after={page['next']}").json
-    assert [one["code"] for one in page["data"]] == ["d"]
-
-
-def test_a_refused_repetition_names_nobody(shop: Caller) -> None:
-    """Who stands in a request whose key had made another operation is not given that operation."""
-    name(shop, "customer-43", key="taken")
-    other = shop.submit(transfer(personal=about("customer-42")), "taken")
-    assert problem(other) == (422, "idempotency_key_reused")
-    assert (shop.get("operations?subject=customer-42").json or {})["data"] == []
-    assert do(shop, "export").json["operations"] == []
-    assert len((shop.get("operations?subject=customer-43").json or {})["data"]) == 1
-
-
-def test_the_examples_of_the_page_come_true(shop: Caller) -> None:
-    """docs/privacy.md: every request, one after the other, gives what stands below it."""
-    check_page(shop, "privacy.md")
 
 
 def _together(act: Callable[[], int], many: int) -> int:
