@@ -84,4 +84,10 @@ beat_schedule = {
         "schedule": schedule(5.0, nowfun=steady),
         "options": {"queue": "trident.index"},
     },
+    # A day is a promise to a person; ten minutes later is the same day. A look costs a look-up.
+    "erase": {
+        "task": "trident.erase",
+        "schedule": schedule(600.0, nowfun=steady),
+        "options": {"queue": "trident.erase"},
+    },
 }

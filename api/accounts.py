@@ -22,6 +22,7 @@ from api.intake import (
 )
 from api.paging import cursor, page, place_after, text_after
 from api.parameters import BULK_STATUSES, AccountsQuery
+from api.privacy import reveal
 from api.searches import DirectedQuery, listing, wanted_by
 from api.state import state
 from api.things import CHANGE_HEADERS, CHANGE_PROBLEMS, DEFAULT_WAIT_S, LATER, Thing
@@ -30,6 +31,8 @@ from api.waiting import wanted_wait_s
 from models.db import tenant_reading
 from models.ledger import LedgerRef
 from pipeline.permissions import action_of
+from pipeline.privacy.naming import Naming
+from pipeline.privacy.subjects import named
 
 blueprint = Blueprint(
     "Accounts",
@@ -90,10 +93,20 @@ def show_many(query: dict[str, Any], ledger: str) -> Response:
     with tenant_reading(who.tenant_id, state().engine) as connection:
         if "code" in query:
             found = list(queries.accounts(connection, book, [query["code"]]).values())
+            codes, more = [], False
+        elif "subject" in query:
+            naming = Naming(book, named(query["subject"]))
+            codes = naming.codes(connection, limit + 1, after)
+            open_ones = queries.accounts(connection, book, codes[:limit])
+            found = [open_ones[code] for code in codes[:limit] if code in open_ones]
+            more = len(codes) > limit
         else:
             found = queries.accounts_page(connection, book, after, limit + 1)
-    following = cursor("accounts", found[limit - 1].code) if len(found) > limit else None
-    return answer(page([shown.account(book, held) for held in found[:limit]], following))
+            codes, more = [held.code for held in found], len(found) > limit
+        accounts = [shown.account(book, held) for held in found[:limit]]
+        accounts = reveal.accounts(connection, who, book, accounts)
+    following = cursor("accounts", codes[limit - 1]) if more else None
+    return answer(page(accounts, following))
 
 
 @blueprint.route(
@@ -109,7 +122,11 @@ def show_many(query: dict[str, Any], ledger: str) -> Response:
 def show(ledger: str, code: str) -> Response:
     """Show an account"""
     who = may("accounts.read")
-    return answer(_read(state().books.find(who, ledger), code))
+    book = state().books.find(who, ledger)
+    with tenant_reading(who.tenant_id, state().engine) as connection:
+        found = [shown.account(book, queries.account(connection, book, code))]
+        (one,) = reveal.accounts(connection, who, book, found)
+    return answer(one)
 
 
 @blueprint.route(

@@ -37,6 +37,7 @@ from api.gateway.gate import Gate
 from api.gateway.proxies import Proxies
 from api.gateway.rates import Rates
 from api.identity import api_keys, own, people, sessions, tickets
+from api.privacy import subjects
 from api.state import State, attach
 from api.tenancy import Tenancy
 from api.waiting import Listener
@@ -85,6 +86,7 @@ def create_app(ring: Ring | None = None) -> Flask:
         approvals,
         rules,
         schedules,
+        subjects,
         statements,
         reports,
         reconciliations,

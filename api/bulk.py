@@ -12,6 +12,7 @@ from api.intake import Read
 from api.outcomes import problem
 from api.parameters import BULK_STATUSES
 from api.parcel import Answer
+from api.privacy import edge
 from api.state import state
 from models.ledger import LedgerRef
 from models.operation import show_id
@@ -20,6 +21,8 @@ from pipeline.receipt import Accepted
 BY_CODE = {
     "forbidden": "forbidden",
     "idempotency_key_reused": "conflict",
+    "subject_erased": "conflict",
+    "subject_restricted": "conflict",
     "ledger_behind": "behind",
 }
 # Problems with these statuses are Trident's, not the item's: it may be sent again as it is.
@@ -33,7 +36,7 @@ def hand_in(ledger: LedgerRef, items: Sequence[Any], read_item: ReadItem) -> lis
 
     `read_item` makes a submission of an item, or raises Problem.
     """
-    read = [_try(read_item, item) for item in items]
+    read = _sealed(ledger, [_try(read_item, item) for item in items])
     good = [one.submission for one in read if isinstance(one, Read)]
     received = iter(state().writer.put_all(ledger, good) if good else ())
     outcomes = [
@@ -60,6 +63,11 @@ def _try(read_item: ReadItem, item: Any) -> Read | Problem:
         return read_item(item)
     except Problem as refusal:
         return refusal
+
+
+def _sealed(ledger: LedgerRef, read: Sequence[Read | Problem]) -> list[Read | Problem]:
+    sealed = iter(edge.seal_many(ledger, [one for one in read if isinstance(one, Read)]))
+    return [next(sealed) if isinstance(one, Read) else one for one in read]
 
 
 def _outcome(index: int, received: Answer) -> dict[str, Any]:

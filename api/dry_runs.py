@@ -20,6 +20,7 @@ from api.intake import (
     read,
 )
 from api.parameters import DRY_STATUSES
+from api.privacy import edge
 from api.state import state
 from api.tokens import Principal
 from models.db import tenant_reading
@@ -64,7 +65,8 @@ def create(ledger: str) -> Response:
     """
     who = may("dry_run")
     book = state().books.find(who, ledger)
-    submissions = [_read(who, index, item) for index, item in enumerate(_items())]
+    read = [_read(who, index, item) for index, item in enumerate(_items())]
+    submissions = edge.seal_trial(book, read)
     with tenant_reading(who.tenant_id, state().engine) as connection:
         run = DryRun(connection, book)
         outlooks = list(run.outlooks(iter(submissions)))

@@ -11,10 +11,13 @@ from api.answers import answer
 from api.auth import may
 from api.paging import cursor, number_after, page
 from api.parameters import PageQuery, moment, says
+from api.privacy.edge import keys_at_hand
+from api.privacy.reveal import sees
 from api.state import state
 from models.db import tenant_reading
+from models.key_ring import key_ring
 from models.operation import show_id
-from pipeline.events import ACTIONS, Told, Wanted, read_page
+from pipeline.events import ACTIONS, CameFrom, Told, Wanted, read_page, whence
 from pipeline.kinds.event import TEXT_MAX_LENGTH
 
 blueprint = Blueprint(
@@ -51,6 +54,8 @@ class EventsQuery(PageQuery):
 def show_many(query: dict[str, Any]) -> Response:
     """List events
 
+    `from` (address and program) is there for those who may see personal data, as long as its actor
+    is not erased.
     Each page looks at 20,000 events: where filters
     fit few of them it holds fewer than `limit`, even none, and still has a next one.
     """
@@ -62,13 +67,18 @@ def show_many(query: dict[str, Any]) -> Response:
     )
     with tenant_reading(who.tenant_id, state().engine) as connection:
         found = read_page(connection, who.tenant_id, wanted)
+        origins: dict[int, CameFrom] = {}
+        if sees(who):
+            with keys_at_hand():
+                origins = whence(connection, key_ring(), who.tenant_id, found.events)
     following = None if found.following is None else cursor("events", found.following)
-    return answer(page([_shown(one) for one in found.events], following))
+    return answer(page([_shown(one, origins) for one in found.events], following))
 
 
-def _shown(told: Told) -> dict[str, Any]:
+def _shown(told: Told, origins: dict[int, CameFrom]) -> dict[str, Any]:
     body = told.body
-    return {
+    origin = origins.get(told.position)
+    return ({} if origin is None else {"from": origin._asdict()}) | {
         "object": "event",
         "id": show_id(told.id),
         "position": told.position,

@@ -15,6 +15,7 @@ from api import (
     schemas_reports,
     schemas_rules,
     schemas_schedules,
+    schemas_subjects,
     schemas_tenant,
     schemas_tried,
 )
@@ -111,6 +112,7 @@ def _add_answers(api: Api) -> None:
         schemas_api_keys.RotationSchema,
         schemas_api_keys.ApiKeyWithSecretSchema,
         *schemas_reports.SHAPES,
+        *schemas_subjects.SHAPES,
         *openapi_reconciliations.SHAPES,
         *lists,
         *map(schemas.list_of, lists),

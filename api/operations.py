@@ -12,7 +12,8 @@ from api.auth import may
 from api.errors import Problem
 from api.intake import header_key, items_body, json_body, read, read_item
 from api.paging import cursor, number_after, page
-from api.searches import OperationsQuery, listing, wanted_by
+from api.privacy import reveal
+from api.searches import OperationsQuery, listing, positions_of, wanted_by
 from api.state import state
 from api.waiting import wanted_wait_s
 from models.db import tenant_reading
@@ -37,6 +38,9 @@ INTAKE_PROBLEMS = (
     "invalid_request",
     "idempotency_key_reused",
     "unstorable",
+    "subject_erased",
+    "subject_restricted",
+    "keys_unavailable",
     "intake_timeout",
     "intake_full",
     "intake_down",
@@ -130,12 +134,17 @@ def show_many(query: dict[str, Any], ledger: str) -> Response:
     """
     who = may("operations.read")
     book = state().books.find(who, ledger)
-    wanted = wanted_by(query, number_after("operations", query.get("after")))
+    after = number_after("operations", query.get("after"))
     with tenant_reading(who.tenant_id, state().engine) as connection:
-        listed = listing(connection, book, wanted).operations()
-        rows = queries.operations(connection, book, listed.items)
-    following = None if listed.following is None else cursor("operations", listed.following)
-    return answer(page([shown.stored_operation(book, row) for row in rows], following))
+        if "subject" in query:
+            places, behind = positions_of(connection, book, query, after)
+        else:
+            places, behind = listing(connection, book, wanted_by(query, after)).operations()
+        rows = queries.operations(connection, book, places)
+        found = [shown.stored_operation(book, row) for row in rows]
+        found = reveal.operations(connection, who, book, rows, found)
+    following = None if behind is None else cursor("operations", behind)
+    return answer(page(found, following))
 
 
 @blueprint.route(
@@ -163,5 +172,7 @@ def show(ledger: str, operation_id: str) -> Response:
         with tenant_reading(who.tenant_id, state().engine) as connection:
             for row in queries.operations(connection, book, [address_of(id_).position]):
                 if row.id == id_:
-                    return unless_known(answer(outcomes.with_postings(connection, book, row)))
+                    found = [outcomes.with_postings(connection, book, row)]
+                    (one,) = reveal.operations(connection, who, book, [row], found)
+                    return unless_known(answer(one))
     raise Problem("unknown_operation", "Check the id, and the ledger that it belongs to.")

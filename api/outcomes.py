@@ -11,6 +11,7 @@ from api.answers import answer
 from api.errors import Problem
 from api.intake import Read
 from api.parcel import Answer, Unstored
+from api.privacy import edge
 from api.state import state
 from api.waiting import Watch
 from models.db import tenant_reading
@@ -44,6 +45,7 @@ class Outcome(NamedTuple):
 def hand_in(ledger: LedgerRef, read: Read, wait_s: int) -> tuple[Outcome, int]:
     """Store the operation and wait for its end; how long was waited for at most. Raises Problem."""
     due = time.monotonic() + wait_s
+    read = edge.seal(ledger, read)
     with state().listener.watch(ledger, wait_s) as watch:
         accepted = receipt(state().writer.put(ledger, read.submission))
         granted = 0 if watch is None else wait_s

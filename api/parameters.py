@@ -9,6 +9,7 @@ from api.books import NAME_PATTERN
 from api.paging import LIMIT_DEFAULT, LIMIT_MAX
 from models.ledger import RESERVED
 from pipeline.kinds.fields import check_code
+from pipeline.kinds.personals import check_subject
 from pipeline.reports.moment import read_time
 
 # What an item's status says; the problem in `error` says the rest.
@@ -83,6 +84,9 @@ class AccountsQuery(PageQuery):
     """A ledger's accounts, in the order of their codes."""
 
     code = fields.String(validate=check_code, metadata=says("The one account with this code."))
+    subject = fields.String(
+        validate=check_subject, metadata=says("Whose personal data they carry, or carried.")
+    )
 
 
 def _check_name(name: str) -> None:

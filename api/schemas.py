@@ -92,6 +92,9 @@ class AccountSchema(Schema):
     frozen = choice(("both", "debits", "credits"), "Which side is frozen.", nullable=True)
     name = text("For people.", nullable=True)
     metadata = fields.Dict(required=True, allow_none=True, metadata=says("Yours."))
+    personal = fields.Dict(
+        metadata=says("Sealed data about a person, in clear for those who may see it.")
+    )
     balance = minor("Everything posted, on the normal side.")
     available = minor("What may still leave it; null where that is unlimited.", nullable=True)
     debits_posted = minor(MINOR_UNITS)

@@ -37,6 +37,13 @@ class TenantSchema(Schema):
     )
 
 
+class CameFromSchema(Schema):
+    """Whence somebody asked."""
+
+    address = text("Of the network.")
+    agent = text("What their program calls itself.")
+
+
 class EventSchema(Schema):
     """What somebody did, or was refused, beside the books."""
 
@@ -49,4 +56,7 @@ class EventSchema(Schema):
     actor = text("Who: a person, a key, a command, or Trident itself.", example="cli:ada")
     target = text("To what.", nullable=True, example="ledger:main")
     detail = fields.Dict(required=True, metadata=says("What else there is to say, by action."))
+    from_ = fields.Nested(
+        CameFromSchema, data_key="from", metadata=says("Whence, for those who may see it.")
+    )
     sealed = flag("It stands in a block of the audit chain.")

@@ -4,12 +4,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import fields, pre_load, validate
+from sqlalchemy import Connection
 
 from api.errors import Problem
 from api.parameters import TimesQuery, says
+from models.ledger import LedgerRef
 from pipeline.kinds import OF_BOOKS
 from pipeline.kinds.fields import check_code, check_currency
+from pipeline.kinds.personals import check_subject
 from pipeline.ledger import AMOUNT_MAX
+from pipeline.privacy.naming import Naming
+from pipeline.privacy.subjects import named
 from pipeline.search.found import STATUSES
 from pipeline.search.listing import Listing, UnknownAccountError
 from pipeline.search.wanted import (
@@ -78,6 +83,10 @@ class OperationsQuery(AmountsQuery):
             maxLength=TEXT_MAX_LENGTH,
         )
     )
+    subject = fields.String(
+        validate=check_subject,
+        metadata=says("Whom their personal data is about. It takes no other filter beside it."),
+    )
     members = fields.List(
         fields.Tuple((fields.String(), fields.String())),
         data_key=METADATA_SHOWN,
@@ -121,6 +130,23 @@ def wanted_by(query: Mapping[str, Any], after: Place | int | None, **more: Any) 
         )
     except SearchError as error:
         raise Problem("invalid_request", str(error), param=error.param) from None
+
+
+def positions_of(
+    connection: Connection, book: LedgerRef, query: Mapping[str, Any], after: int | None
+) -> tuple[list[int], int | None]:
+    """Where the operations of a subject stand, and behind which position there are more."""
+    besides = query.keys() - {"subject", "limit", "order", "after"}
+    if besides:
+        raise Problem(
+            "filter_unserved",
+            f"subject and {', '.join(sorted(besides))} do not go together: give subject alone.",
+            param="subject",
+        )
+    naming, limit = Naming(book, named(query["subject"])), query["limit"]
+    newest = query["order"] == "newest"
+    found = naming.positions(connection, limit + 1, after, newest=newest)
+    return found[:limit], found[limit - 1] if len(found) > limit else None
 
 
 def listing(*of: Any) -> Listing:

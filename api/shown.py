@@ -11,6 +11,7 @@ from models.ledger import LedgerRef
 from models.operation import show_id
 from pipeline.dry_run import Line
 from pipeline.ledger import DEBIT_NORMAL, Account
+from pipeline.privacy.personal import MARK, masked
 from pipeline.receipt import Accepted
 from pipeline.refusal import CODES
 from pipeline.stage import STAGES
@@ -69,12 +70,18 @@ def stored_operation(ledger: LedgerRef, row: Any) -> dict[str, Any]:
         "position": row.position,
         "kind": row.kind,
         "status": "rejected" if rejection else "pending" if row.pending else _status(reached),
-        **orjson.loads(row.body),
+        **members(row.kind, row.body),
         "idempotency_key": row.idempotency_key,
         "accepted_at": row.accepted_at,
         "timeline": {"accepted": row.accepted_at, **reached},
         "rejection": rejection,
     }
+
+
+def members(kind: str, body: str) -> dict[str, Any]:
+    """The members of a stored operation, without what is personal."""
+    found: dict[str, Any] = orjson.loads(body)
+    return masked(kind, found) if MARK in body else found
 
 
 def shown_rejection(stage: str, code: str, detail: dict[str, Any]) -> dict[str, Any]:

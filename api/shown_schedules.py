@@ -1,9 +1,11 @@
 """Schedules and their occurrences as clients see them."""
 
+from copy import deepcopy
 from typing import Any
 
 from models.ledger import LedgerRef
 from models.operation import show_id
+from pipeline.privacy.personal import masked
 from pipeline.refusal import CODES
 from pipeline.schedules import Occurrence, Schedule
 
@@ -20,7 +22,7 @@ def schedule(ledger: LedgerRef, found: Schedule) -> dict[str, Any]:
         "position": found.position,
         "state": found.state,
         "next_at": found.next_at,
-        "operation": found.body["operation"],
+        "operation": masked("schedule", deepcopy(found.body))["operation"],
         **{name: found.body.get(name) for name in SAID},
         "accepted_at": found.accepted_at,
         "last_occurrence": None if found.last is None else occurrence(found.last),

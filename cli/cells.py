@@ -1,7 +1,7 @@
 """CSV cells that are no text, turned into what the API takes.
 
 `amount` and `overdraft` are decimals of the row's currency, `amount_minor` and `overdraft_minor`
-integers; `final` is true or false; `metadata` is a JSON object.
+integers; `final` is true or false; `metadata` and `personal` are JSON objects.
 """
 
 from collections.abc import Callable
@@ -54,6 +54,10 @@ def _metadata(members: Members, cell: str) -> None:
     members["metadata"] = loads(cell)
 
 
+def _personal(members: Members, cell: str) -> None:
+    members["personal"] = loads(cell)
+
+
 def _final(members: Members, cell: str) -> None:
     members["final"] = {"true": True, "false": False}.get(cell, cell)
 
@@ -82,4 +86,5 @@ CONVERSIONS: dict[str, Callable[[Members, str], None]] = {
     "overdraft_minor": _overdraft_minor,
     "final": _final,
     "metadata": _metadata,
+    "personal": _personal,
 }

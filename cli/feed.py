@@ -22,10 +22,13 @@ from sqlalchemy.exc import DBAPIError
 
 from cli.rejected import RejectedFile
 from cli.rows import Row
-from models.db import raw_connection
+from models.db import raw_connection, tenant_writing
+from models.key_ring import key_ring
 from models.ledger import LedgerRef
 from pipeline import poison
 from pipeline.accept import accept
+from pipeline.privacy.personal import MARK
+from pipeline.privacy.sealing import Sealed, Withheld, seal_all
 from pipeline.progress import Progress, read_progress, read_rejections
 from pipeline.receipt import Accepted, Behind, Receipt, Reused, Submission
 
@@ -146,10 +149,16 @@ class Feed:
         for n, row in enumerate(chunk):
             if row.fault:
                 flying.refused[n] = Why(MALFORMED, row.fault)
-        waiting = [n for n, row in enumerate(chunk) if not row.fault]
+        submissions = self._sealed(chunk)
+        for n, made in submissions.items():
+            if isinstance(made, Withheld):
+                flying.refused[n] = Why(made.code, orjson.dumps(made.detail).decode())
+        waiting = [n for n, made in submissions.items() if isinstance(made, Submission)]
         while waiting:
             self._wait_for_room(len(waiting))
-            receipts = self._accept([chunk[n] for n in waiting])
+            receipts = self._accept(
+                [one for n in waiting if isinstance(one := submissions[n], Submission)]
+            )
             offered, waiting = waiting, []
             for n, receipt in zip(offered, receipts, strict=True):
                 match receipt:
@@ -171,10 +180,25 @@ class Feed:
         self._last = max(self._last, receipt.position)
         return receipt.position
 
-    def _accept(self, rows: list[Row]) -> list[Receipt]:
-        submissions = [
-            Submission(row.key, row.kind, row.body.encode(), self._principal) for row in rows
-        ]
+    def _sealed(self, chunk: list[Row]) -> dict[int, Sealed]:
+        """By number in the chunk, what is to be accepted; what is personal in it is sealed."""
+        made: dict[int, Sealed] = {
+            n: Submission(row.key, row.kind, row.body.encode(), self._principal)
+            for n, row in enumerate(chunk)
+            if not row.fault
+        }
+        marked = [n for n, row in enumerate(chunk) if MARK in row.body]
+        if marked:
+            given = [one for n in marked if isinstance(one := made[n], Submission)]
+            sealed = self._persistently(lambda _connection: self._seal(given))
+            made |= zip(marked, sealed, strict=True)
+        return made
+
+    def _seal(self, given: list[Submission]) -> list[Sealed]:
+        with tenant_writing(self._ledger.tenant_id, self._engine) as connection:
+            return seal_all(connection, key_ring(), self._ledger, given)
+
+    def _accept(self, submissions: list[Submission]) -> list[Receipt]:
         return self._persistently(
             lambda connection: accept(connection, self._ledger, submissions, self._window)
         )

@@ -67,11 +67,11 @@ class CheckedFile:
                 raise BadRow((form.unique, message))
         self._write(row)
 
-    def pass_over(self, record: Record, faults: list[Fault]) -> None:
-        """Count the faults, and keep the record as one that is no operation."""
+    def pass_over(self, record: Record, faults: list[Fault], cells: list[str]) -> None:
+        """Count the faults, and keep the cells of the record as of one that is no operation."""
         self.fault_count += len(faults)
         self.faults += faults[: FAULTS_SHOWN_MAX - len(self.faults)]
-        cells = [_as_utf8(cell) for cell in record.cells]
+        cells = [_as_utf8(cell) for cell in cells]
         self._write(
             Row(record.line, "", "", "", cells, "; ".join(fault.within for fault in faults))
         )
@@ -133,7 +133,8 @@ def _check(file: io.BufferedReader, form: Form, kept: CheckedFile, on_checked: O
         try:
             shape = CsvRows(header, form)
         except BadRow as error:
-            kept.pass_over(header, [Fault(header.line, *fault) for fault in error.faults])
+            faults = [Fault(header.line, *fault) for fault in error.faults]
+            kept.pass_over(header, faults, header.cells)
             return True
     kept.names = shape.names
     for record in records:
@@ -150,7 +151,7 @@ def _look(record: Record, shape: CsvRows | JsonRows, kept: CheckedFile) -> None:
             raise BadRow(record.broken)
         kept.add(shape.row(record), shape.form)
     except BadRow as error:
-        kept.pass_over(record, _faults(record, shape, error))
+        kept.pass_over(record, _faults(record, shape, error), shape.cells(record))
 
 
 def _faults(record: Record, shape: CsvRows | JsonRows, error: BadRow) -> list[Fault]:

@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tenants": ("cli.tenants:tenants", "Create, settle, delete and restore tenants."),
     "people": ("cli.people:people", "Invite, list, disable and reset people."),
     "events": ("cli.events:events", "Show who did what beside the books."),
+    "subjects": ("cli.subjects:subjects", "Export, restrict, erase what is held of a person."),
     "db": ("cli.db:db", "Look after the database."),
 }
 

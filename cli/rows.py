@@ -14,6 +14,7 @@ from marshmallow import ValidationError, fields
 
 from cli.cells import BadRow, Members, convert
 from cli.records import Record, bad_byte
+from cli.withheld import csv_cells, json_cells
 from pipeline.currencies import currencies_of
 from pipeline.idempotency import RESERVED, BadKey, check_key
 from pipeline.kinds import OFFERED
@@ -27,7 +28,8 @@ REJECTED = ("rejected_line", "rejected_code", "rejected_detail")
 
 
 class Row(NamedTuple):
-    """One operation of a file. `body` is canonical JSON; `cells` are as they came.
+    """One operation of a file. `body` is canonical JSON; `cells` are as they came, but for what is
+    personal.
 
     A malformed row that is passed over has a `fault` instead of key, kind and body.
     """
@@ -166,7 +168,11 @@ class CsvRows:
         if members.get(KIND) in NESTED_KINDS:
             raise BadRow((KIND, f"A {members[KIND]} does not fit into columns: use NDJSON."))
         convert(members)
-        return self.form.row(record.line, cells, members)
+        return self.form.row(record.line, self.cells(record), members)
+
+    def cells(self, record: Record) -> list[str]:
+        """What may be written of the record."""
+        return csv_cells(record, self.names)
 
     def where(self, name: str) -> str:
         """The place of a member's column in words; a member that has none is named alone."""
@@ -200,7 +206,11 @@ class JsonRows:
         """The operation of one record; raises BadRow."""
         if not isinstance(record.value, dict):
             raise BadRow(("column 1", "Each line is a JSON object; this one is none."))
-        return self.form.row(record.line, record.cells, dict(record.value))
+        return self.form.row(record.line, self.cells(record), dict(record.value))
+
+    def cells(self, record: Record) -> list[str]:
+        """What may be written of the record."""
+        return json_cells(record)
 
     def where(self, name: str) -> str:
         """Members have names, and no place that would stay."""

@@ -7,12 +7,16 @@ from itertools import tee
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection
+
 from cli.files import CheckedFile, checked, shown_name
 from cli.importing import OnStep, Step, of_tenant, principal
 from cli.rows import OPERATIONS, Form, Row
 from models.db import tenant_reading
+from models.key_ring import key_ring
 from models.ledger import LedgerRef
 from pipeline.dry_run import DryRun, Outlook
+from pipeline.privacy.sealing import Sealed, Withheld, is_marked, seal_all
 from pipeline.receipt import Submission
 from pipeline.refusal import CODES
 
@@ -52,6 +56,13 @@ class Trial:
         if outlook.status in ("rejected", "conflict") and len(self.first) < SHOWN_MAX:
             self.first.append(f"line {row.line}, {row.key}: {said}")
 
+    def withhold(self, row: Row, why: Withheld) -> None:
+        """A row whose subject takes nothing."""
+        self.statuses["rejected"] += 1
+        self.rejected[why.code] += 1
+        if len(self.first) < SHOWN_MAX:
+            self.first.append(f"line {row.line}, {row.key}: {why.code}: {why.detail}")
+
     def as_json(self) -> dict[str, Any]:
         """For programs."""
         return {**vars(self), "dry_run": True}
@@ -81,15 +92,29 @@ def try_file(
         step.rows = file.count
         run = DryRun(connection, ledger)
         trial = Trial(shown_name(path), ledger.name, run.as_of, run.waiting, file.count)
-        ahead, behind = tee(_well_formed(file, trial))
-        who = principal()
-        given = (Submission(row.key, row.kind, row.body.encode(), who) for row in ahead)
-        for row, outlook in zip(behind, run.outlooks(given), strict=True):
+        ahead, behind = tee(_sealed(connection, ledger, _well_formed(file, trial), trial))
+        given = (submission for _, submission in ahead)
+        for (row, _), outlook in zip(behind, run.outlooks(given), strict=True):
             trial.add(row, outlook)
             step.counts.posted += 1
             if step.counts.posted % REPORT_EVERY_ROWS == 0:
                 on_step(step)
     return trial
+
+
+def _sealed(
+    connection: Connection, ledger: LedgerRef, rows: Iterator[Row], trial: Trial
+) -> Iterator[tuple[Row, Submission]]:
+    """The rows as they would be accepted; those whose subjects take nothing are rejected."""
+    who = principal()
+    for row in rows:
+        made: Sealed = Submission(row.key, row.kind, row.body.encode(), who)
+        if isinstance(made, Submission) and is_marked(made):
+            (made,) = seal_all(connection, key_ring(), ledger, [made], trial=True)
+        if isinstance(made, Withheld):
+            trial.withhold(row, made)
+        else:
+            yield row, made
 
 
 def _well_formed(file: CheckedFile, trial: Trial) -> Iterator[Row]:

@@ -8,20 +8,25 @@ An event is recorded within the transaction of what it tells of: both are there,
 was refused has nothing to be recorded with, and is an event of a transaction of its own.
 """
 
+import base64
 import datetime as dt
 import secrets
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
 from sqlalchemy import Connection
 
+from models.key_ring import KeyRing, key_ring
 from models.ledger import LedgerRef, event_ledger
+from models.sealed import aad, open_sealed, seal
 from pipeline.accept import append
 from pipeline.halving import position_at
 from pipeline.idempotency import EVENT
 from pipeline.kinds import KINDS
 from pipeline.principal import RECORDER
+from pipeline.privacy.data_keys import DataKey, keys_of
 from pipeline.receipt import Accepted, Submission
 from pipeline.search.wanted import Range
 from pipeline.strict_json import canonical
@@ -50,22 +55,41 @@ ACTIONS = {
     "api_key.changed": "What an API key may do, or how long, was changed; `detail` has both.",
     "api_key.rotated": "An API key got a new secret; the one before counts `grace_s` longer.",
     "api_key.revoked": "An API key was revoked.",
+    "subject.exported": "All that is held of a subject was exported.",
+    "subject.restricted": "The use of a subject's data was restricted.",
+    "subject.unrestricted": "That was taken back.",
+    "subject.erasure_planned": "A subject is to be erased when retention ends; `detail` has when.",
+    "subject.erased": "A subject was erased: its key was destroyed.",
 }
 # However far the ledger of events lags, what is done is told: the end of any log.
 ANY_LAG = 2**40
 KEY_BYTES = 16
+# IPv6 with a zone; and what browsers say of themselves, which is longer than anybody needs.
+ADDRESS_MAX_LENGTH = 64
+AGENT_MAX_LENGTH = 200
 # A page looks at so many events, about 0.1 s; one whose filters fit few of them is short, or empty.
 LOOK_MAX = 20_000
 
 
+class CameFrom(NamedTuple):
+    """Whence somebody asked: personal, and sealed under the key of who did."""
+
+    address: str
+    agent: str
+
+
 class Event(NamedTuple):
-    """What is to be recorded. `detail` is small, and holds nothing personal."""
+    """What is to be recorded. `detail` is small, and holds nothing personal.
+
+    `came_from` is kept of an actor that has a key, and left out of any other.
+    """
 
     action: str
     actor: str
     outcome: str = "done"
     target: str | None = None
     detail: dict[str, Any] | None = None
+    came_from: CameFrom | None = None
 
 
 class Recorded(NamedTuple):
@@ -84,10 +108,13 @@ def record(connection: Connection, tenant_id: int, event: Event) -> Recorded:
     assert event.action in ACTIONS, f"{event.action} is none of the actions"
     ledger = event_ledger(connection, tenant_id)
     assert ledger is not None, f"tenant {tenant_id} has no ledger of events"
+    key = EVENT.format(secrets.token_hex(KEY_BYTES))
     members = {name: value for name, value in event._asdict().items() if value is not None}
+    came_from = members.pop("came_from", None)
+    if came_from is not None:
+        members |= _sealed(connection, ledger, key, event.actor, came_from)
     body = canonical(KINDS["event"].schema.load(members))
     principal = canonical({"sub": event.actor, "roles": [RECORDER]})
-    key = EVENT.format(secrets.token_hex(KEY_BYTES))
     cursor: Any = connection.connection.cursor()
     with cursor:
         (receipt,) = append(cursor, ledger, [Submission(key, "event", body, principal)], ANY_LAG)
@@ -114,6 +141,7 @@ class Told(NamedTuple):
     at: dt.datetime
     sealed: bool
     body: dict[str, Any]
+    key: str
 
 
 class Page(NamedTuple):
@@ -128,7 +156,8 @@ SELECT last_position(%(tenant)s, %(ledger)s, 'accept') AS accepted,
        last_position(%(tenant)s, %(ledger)s, 'audit') AS audited
 """
 PAGE = """
-SELECT position, id, accepted_at, position <= %(audited)s AS sealed, body::text
+SELECT position, id, accepted_at, position <= %(audited)s AS sealed, body::text,
+       idempotency_key
   FROM (SELECT * FROM operations
          WHERE tenant_id = %(tenant)s AND ledger_id = %(ledger)s
            AND position BETWEEN %(low)s AND %(high)s OFFSET 0) o
@@ -168,6 +197,45 @@ def _within(
     return low, high if wanted.before is None else min(high, wanted.before - 1)
 
 
-def _told(position: int, id_: Any, at: dt.datetime, sealed: bool, body: str) -> Told:
+def whence(
+    connection: Connection, ring: KeyRing, tenant_id: int, events: Sequence[Told]
+) -> dict[int, CameFrom]:
+    """By position, whence the actors of these events asked; of the erased nothing is left.
+
+    Raises TamperedError, and the errors of the key ring.
+    """
+    kept = [told for told in events if "from" in told.body]
+    ledger = event_ledger(connection, tenant_id)
+    if not kept or ledger is None:
+        return {}
+    keys = keys_of(connection, ring, tenant_id, {told.body["actor"] for told in kept})
+    found = {}
+    for told in kept:
+        key = keys.get(told.body["actor"])
+        if isinstance(key, DataKey):
+            closed = base64.urlsafe_b64decode(told.body["from"]["sealed"])
+            place = _place(ledger, told.key, key)
+            found[told.position] = CameFrom(*orjson.loads(open_sealed(key.key, closed, place)))
+    return found
+
+
+def _sealed(
+    connection: Connection, ledger: LedgerRef, key: str, actor: str, came_from: CameFrom
+) -> dict[str, Any]:
+    """The member `from`, if the actor has a key."""
+    held = keys_of(connection, key_ring(), ledger.tenant_id, [actor], hold=True).get(actor)
+    if not isinstance(held, DataKey):
+        return {}
+    cut = [came_from.address[:ADDRESS_MAX_LENGTH], came_from.agent[:AGENT_MAX_LENGTH]]
+    closed = seal(held.key, canonical(cut), _place(ledger, key, held))
+    return {"from": {"key": held.version, "sealed": base64.urlsafe_b64encode(closed).decode()}}
+
+
+def _place(ledger: LedgerRef, key: str, held: DataKey) -> bytes:
+    row = f"{ledger.ledger_id}:{key}"
+    return aad(ledger.tenant_id, "operations", "from", row, held.version)
+
+
+def _told(position: int, id_: Any, at: dt.datetime, sealed: bool, body: str, key: str) -> Told:
     id_ = id_ if isinstance(id_, UUID) else UUID(id_)
-    return Told(position, id_, at, sealed, orjson.loads(body))
+    return Told(position, id_, at, sealed, orjson.loads(body), key)

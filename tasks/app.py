@@ -16,7 +16,9 @@ from pipeline.crash import crash_point
 # results to lose, so a second is plenty.
 billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 10
 
-app = Celery("trident", include=["tasks.stages", "tasks.sweep", "tasks.due", "tasks.index"])
+app = Celery(
+    "trident", include=["tasks.stages", "tasks.sweep", "tasks.due", "tasks.index", "tasks.erase"]
+)
 app.config_from_object("celeryconfig")
 
 

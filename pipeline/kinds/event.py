@@ -16,6 +16,8 @@ from pipeline.strict_json import canonical
 OUTCOMES = ("done", "refused")
 ACTION = re.compile(r"[a-z_]{1,40}\.[a-z_]{1,40}\Z")
 TEXT_MAX_LENGTH = 255
+# An address and the name of a program, in base64.
+SEALED_MAX_LENGTH = 1024
 # Settings of 200 currencies, as they were and as they are now, come to less.
 DETAIL_MAX_BYTES = 32 * 1024
 
@@ -25,8 +27,18 @@ def _check_detail(detail: dict[str, Any]) -> None:
         raise ValidationError(f"The detail of an event has up to {DETAIL_MAX_BYTES} bytes.")
 
 
+class SealedSchema(MarshmallowSchema):
+    """What is sealed under the key of who did it."""
+
+    class Meta:
+        unknown = RAISE
+
+    key = fields.Integer(required=True, strict=True)
+    sealed = fields.String(required=True, validate=validate.Length(1, SEALED_MAX_LENGTH))
+
+
 class Schema(MarshmallowSchema):
-    """What was done, by whom, to what, and what came of it. Nothing in it is personal."""
+    """What was done, by whom, to what, and what came of it. Nothing in it is personal in clear."""
 
     class Meta:
         unknown = RAISE
@@ -35,6 +47,7 @@ class Schema(MarshmallowSchema):
     outcome = fields.String(required=True, validate=validate.OneOf(OUTCOMES))
     actor = fields.String(required=True, validate=validate.Length(1, TEXT_MAX_LENGTH))
     target = fields.String(validate=validate.Length(1, TEXT_MAX_LENGTH))
+    from_ = fields.Nested(SealedSchema, data_key="from", attribute="from")
     detail = fields.Dict(keys=fields.String(), validate=_check_detail)
 
 

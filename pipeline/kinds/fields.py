@@ -12,6 +12,7 @@ from typing import Any
 from marshmallow import RAISE, Schema, ValidationError, fields, missing, validate
 
 from models.operation import parse_id
+from pipeline.kinds import personals
 from pipeline.ledger import AMOUNT_MAX
 from pipeline.times import parse_time
 
@@ -223,6 +224,11 @@ def metadata() -> fields.Field[Any]:
     return _Shape(check_metadata, api)
 
 
+def personal() -> fields.Field[Any]:
+    """An optional object about one subject."""
+    return _Shape(personals.check_personal, personals.API)
+
+
 class OperationSchema(Schema):
     """What every kind has: unknown members are refused, so a typing error cannot be lost."""
 
@@ -236,6 +242,7 @@ class OperationSchema(Schema):
     effective_date = date()
     description = text()
     metadata = metadata()
+    personal = personal()
 
 
 def one_of(choices: tuple[str, ...], *, required: bool = True) -> fields.Field[Any]:

@@ -1,4 +1,4 @@
-"""update_account: another overdraft, name or metadata. What is not named stays as it was."""
+"""update_account: another overdraft, name, metadata or personal data. The rest stays as it was."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from pipeline.refusal import Refusal, refuse
 
 
 class Schema(fields.OperationSchema):
-    """At least one of overdraft, name and metadata."""
+    """At least one of overdraft, name, metadata and personal."""
 
     account = fields.account_code()
     overdraft = fields.overdraft()
@@ -22,8 +22,10 @@ class Schema(fields.OperationSchema):
     @validates_schema
     def changes_something(self, data: dict[str, Any], **_: Any) -> None:
         """A change that changes nothing is a mistake of the caller's."""
-        if not data.keys() & {"overdraft", "name", "metadata"}:
-            raise ValidationError("Name what changes: overdraft, name or metadata.", "account")
+        if not data.keys() & {"overdraft", "name", "metadata", "personal"}:
+            raise ValidationError(
+                "Name what changes: overdraft, name, metadata or personal.", "account"
+            )
 
 
 def apply(books: Books, entry: Entry) -> Effect:

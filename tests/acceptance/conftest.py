@@ -23,6 +23,7 @@ QUEUES = ",".join(
         "authorize",
         "validate",
         "index",
+        "erase",
     )
 )
 STOP_S = 20

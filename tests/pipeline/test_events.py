@@ -8,9 +8,23 @@ from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
 from models.db import set_tenant, tenant_reading, tenant_writing
+from models.key_ring import key_ring
 from models.ledger import EVENTS, LedgerRef, event_ledger, find_ledger, ledgers_of
+from models.sealed import TamperedError
 from models.tenant import owner_writing
-from pipeline.events import ACTIONS, LOOK_MAX, Event, Page, Wanted, read_page, record
+from pipeline.events import (
+    ACTIONS,
+    AGENT_MAX_LENGTH,
+    LOOK_MAX,
+    CameFrom,
+    Event,
+    Page,
+    Wanted,
+    read_page,
+    record,
+    whence,
+)
+from pipeline.privacy.data_keys import destroy, key_of
 from pipeline.tenants import create
 from pipeline.verify.finding import first_fault
 from pipeline.verify.verify import verify
@@ -195,3 +209,30 @@ def test_the_docs_name_each_action() -> None:
     page = (Path(__file__).parents[2] / "docs" / "tenants.md").read_text()
     for action, sentence in ACTIONS.items():
         assert f"| `{action}` | {sentence} |" in page
+
+
+def test_whence_an_actor_asked_is_sealed_and_erased_with_the_actor(tenant_id: int) -> None:
+    """In the log a ciphertext; it opens at its own place; without a key nothing is kept."""
+    came_from = CameFrom("canary-address", "canary-agent" + "x" * AGENT_MAX_LENGTH)
+    with tenant_writing(tenant_id) as connection:
+        key_of(connection, key_ring(), tenant_id, "person:pe_1", make=True)
+        for actor in ("person:pe_1", "person:pe_2"):
+            event = Event("ledger.created", actor, came_from=came_from)
+            record(connection, tenant_id, event)
+    events = page(tenant_id).events
+    assert ["from" in told.body for told in events] == [False, True, False]
+    bank = events_of(tenant_id)
+    logged = bank.rows("SELECT body::text FROM operations WHERE ledger_id = :ledger")
+    assert "canary" not in str(logged)
+    with tenant_reading(tenant_id) as connection:
+        (found,) = whence(connection, key_ring(), tenant_id, events).values()
+        moved = [told._replace(key="trident:event:other") for told in events]
+        with pytest.raises(TamperedError):
+            whence(connection, key_ring(), tenant_id, moved)
+    assert found == ("canary-address", came_from.agent[:AGENT_MAX_LENGTH])
+    bank.work()
+    with tenant_writing(tenant_id) as connection:
+        assert destroy(connection, tenant_id, "person:pe_1")
+    with tenant_reading(tenant_id) as connection:
+        assert whence(connection, key_ring(), tenant_id, page(tenant_id).events) == {}
+    assert first_fault(verify(bank.ledger)) is None

@@ -8,7 +8,7 @@ role could have shown them a log that is not there. Trident needs no temporary t
 from alembic import op
 
 revision = "0018"
-down_revision = "0016"
+down_revision = "0017"
 branch_labels = None
 depends_on = None
 

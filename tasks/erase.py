@@ -1,0 +1,56 @@
+"""The erasing errand: subjects whose retention has ended are erased, as was asked for.
+
+Each is erased in a transaction of its own, together with its event: whoever is killed between two
+has done the first, and the next errand does the second. Two errands at once do each once.
+"""
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from models.db import sweeper_engine, tenant_writing
+from pipeline.privacy.subjects import erase_if_due
+from tasks.app import app
+from tasks.ring import broker, ring_now
+
+# Its task and its queue.
+ERASE = "trident.erase"
+# An erasure takes about 10 ms and a bell has 30 s; the next errand goes on.
+ONCE_MAX = 500
+
+log = structlog.get_logger("trident.erase")
+
+# Deleted tenants' events cannot be told, so their subjects wait until those are restored.
+DUE = text("""
+    SELECT s.tenant_id, s.subject
+      FROM subjects s JOIN tenants t ON t.tenant_id = s.tenant_id AND t.deleted_at IS NULL
+     WHERE s.erase_due_at <= clock_timestamp()
+     ORDER BY s.erase_due_at, s.tenant_id, s.subject LIMIT :many
+""")
+
+
+@app.task(name=ERASE)
+def erase_task() -> None:
+    """Beat's errand. Those that wait behind it want the same."""
+    broker().delete(ERASE)
+    erase_due()
+
+
+def erase_due() -> int:
+    """Erase the subjects whose day has come; how many."""
+    with sweeper_engine().connect() as connection:
+        due = connection.execute(DUE, {"many": ONCE_MAX}).all()
+    erased = 0
+    for tenant_id, subject in due:
+        try:
+            with tenant_writing(tenant_id) as connection:
+                recorded = erase_if_due(connection, tenant_id, subject)
+        except DBAPIError as error:  # a tenant deleted meanwhile; or held for too long: next time
+            log.error("erasure_failed", tenant=tenant_id, error=type(error.orig).__name__)
+            continue
+        if recorded is not None:
+            erased += 1
+            ring_now({recorded.ledger: recorded.position})
+    if erased:
+        log.info("subjects_erased", count=erased)
+    return erased
