@@ -93,9 +93,8 @@ def first(app: Flask) -> First:
     assert caller.call("PUT", f"csv-mappings/{CANARY}", MAPPING).status_code == 200
     lines = f"Date,Amount,Text\n2026-10-06,1.00,{CANARY}\n2026-10-07,2.00,{CANARY}\n".encode()
     where = f"reconciliations/{BANK}"
-    taken = caller.post(
-        f"{where}/statements?mapping={CANARY}&file_name={CANARY}", lines, mimetype="text/csv"
-    )
+    file = f"{where}/statements?mapping={CANARY}&file_name={CANARY}"
+    taken = caller.post(file, lines, mimetype="text/csv")
     assert taken.status_code == 201, taken.text
     left_out = caller.post(f"{where}/exclusions", {"lines": [1], "reason": CANARY})
     assert left_out.status_code == 201, left_out.text
@@ -108,8 +107,25 @@ def first(app: Flask) -> First:
         "number": "1",
         "name": "our-bank",
     }
+    mine |= made_by_example(app, caller, mine)
     ids = {paid["id"], held["id"], waiting["id"], schedule_id}
     return First(caller, mine, frozenset(ids))
+
+
+def made_by_example(app: Flask, caller: Caller, mine: dict[str, str]) -> dict[str, str]:
+    """What other things there are, made by the document's own example: the id of each, by name."""
+    made: dict[str, str] = {}
+    paths = document(app)["paths"]
+    for route in routes(app):
+        for name in set(route.path) - set(mine) - set(made):
+            collection = route.template.partition(f"/{{{name}}}")[0]
+            create = paths.get(collection, {}).get("post", {}).get("requestBody", {"content": {}})
+            example = create["content"].get("application/json", {}).get("example")
+            where = re.sub(r"\{(\w+)\}", lambda known: mine[known[1]], collection)
+            answer = caller.post(where, example, key=new_key())
+            if answer.status_code == 201:
+                made[name] = (answer.json or {})["id"]
+    return made
 
 
 @pytest.fixture
