@@ -4,11 +4,13 @@ Each is erased in a transaction of its own, together with its event: whoever is 
 has done the first, and the next errand does the second. Two errands at once do each once.
 """
 
+from collections.abc import Iterable, Iterator
+
 import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from models.db import sweeper_engine, tenant_writing
+from models.db import sweeper_engine, tenant_reading, tenant_writing
 from pipeline.privacy.subjects import erase_if_due
 from tasks.app import app
 from tasks.ring import broker, ring_now
@@ -20,12 +22,18 @@ ONCE_MAX = 500
 
 log = structlog.get_logger("trident.erase")
 
-# Deleted tenants' events cannot be told, so their subjects wait until those are restored.
-DUE = text("""
-    SELECT s.tenant_id, s.subject
+# Who looks at all tenants sees no names of subjects: those are personal. Deleted tenants' events
+# cannot be told, so their subjects wait until those are restored.
+TENANTS = text("""
+    SELECT s.tenant_id
       FROM subjects s JOIN tenants t ON t.tenant_id = s.tenant_id AND t.deleted_at IS NULL
      WHERE s.erase_due_at <= clock_timestamp()
-     ORDER BY s.erase_due_at, s.tenant_id, s.subject LIMIT :many
+     GROUP BY s.tenant_id ORDER BY min(s.erase_due_at), s.tenant_id
+""")
+DUE = text("""
+    SELECT subject FROM subjects
+     WHERE tenant_id = :tenant AND erase_due_at <= clock_timestamp()
+     ORDER BY erase_due_at, subject LIMIT :many
 """)
 
 
@@ -39,9 +47,9 @@ def erase_task() -> None:
 def erase_due() -> int:
     """Erase the subjects whose day has come; how many."""
     with sweeper_engine().connect() as connection:
-        due = connection.execute(DUE, {"many": ONCE_MAX}).all()
+        tenants = connection.execute(TENANTS).scalars().all()
     erased = 0
-    for tenant_id, subject in due:
+    for tenant_id, subject in _due(tenants):
         try:
             with tenant_writing(tenant_id) as connection:
                 recorded = erase_if_due(connection, tenant_id, subject)
@@ -54,3 +62,16 @@ def erase_due() -> int:
     if erased:
         log.info("subjects_erased", count=erased)
     return erased
+
+
+def _due(tenants: Iterable[int]) -> Iterator[tuple[int, str]]:
+    """Whose day has come, tenant by tenant; no more than one errand can do."""
+    left = ONCE_MAX
+    for tenant_id in tenants:
+        with tenant_reading(tenant_id) as connection:
+            wanted = {"tenant": tenant_id, "many": left}
+            subjects = connection.execute(DUE, wanted).scalars().all()
+        yield from ((tenant_id, subject) for subject in subjects)
+        left -= len(subjects)
+        if not left:
+            return

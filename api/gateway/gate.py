@@ -14,7 +14,9 @@ from models.settings import Settings
 from models.tenant import TenantState
 
 # Where somebody without a token asks to be let in: counted strictly, and not at all without Valkey.
-LOG_INS = ("/v1/sessions", "/v1/invitations", "/v1/password-resets")
+LOG_INS = frozenset(
+    {"/v1/sessions", "/v1/invitations/accept", "/v1/password-resets/accept"},
+)
 
 # Nothing that the API answers is a page, to be put into a frame or to load anything.
 HEADERS = (
@@ -61,7 +63,7 @@ class Gate:
     def _enter(self) -> Response | None:
         address = counted_as(request.remote_addr or "")
         self._take(Bound("address", f"a:{address}", self._most["address"]))
-        if request.path.startswith(LOG_INS) and request.method == "POST":
+        if request.path in LOG_INS and request.method == "POST":
             self._take_strictly(Bound("login", f"l:{address}", self._most["login"]))
         return self._cors.preflight()
 

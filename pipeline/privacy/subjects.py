@@ -16,6 +16,7 @@ from sqlalchemy import Connection, text
 
 from models.tenant import tenant_state
 from pipeline.events import Event, Recorded, record
+from pipeline.identity.erasure import erase as erase_person
 from pipeline.kinds.personals import SUBJECT_RESERVED
 from pipeline.privacy.data_keys import UnknownSubjectError, destroy
 from pipeline.privacy.personal import PREFIX
@@ -213,6 +214,7 @@ def _due(connection: Connection, tenant_id: int, state: SubjectState) -> dt.date
 def _destroy(
     connection: Connection, tenant_id: int, subject: str, actor: str, *, asked_by: str
 ) -> Recorded:
+    erase_person(connection, tenant_id, subject)
     assert destroy(connection, tenant_id, subject), f"{subject} was held, and had a key"
     detail = None if asked_by == actor else {"asked_by": asked_by}
     recorded = _told(connection, tenant_id, "subject.erased", actor, subject, detail)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from api.gateway.gate import Gate
+from api.gateway.gate import LOG_INS, Gate
 from api.gateway.rates import Rates
 from api.state import NAME
 from models.tenant import TenantState, owner_writing
@@ -132,7 +132,7 @@ def test_without_valkey_the_books_go_on(api: Caller, bounds: dict[str, int]) -> 
     """Reads and operations are answered, and still counted here; nobody logs in."""
     api.open_two()
     assert statuses(api, 3) == [200] * 3
-    for path in ("/v1/sessions", "/v1/invitations/x/accept", "/v1/password-resets"):
+    for path in sorted(LOG_INS):
         for _ in range(3):
             refused = api.post(path, {})
             assert problem(refused) == (503, "log_ins_uncounted"), path

@@ -17,7 +17,10 @@ OF_NO_TENANT = {
 }
 # Functions that run with their owner's rights, and why they must; each is also held to fix its
 # search_path.
-DEFINERS: dict[str, str] = {}
+DEFINERS: dict[str, str] = {
+    "tenant_named": "who signs in names the tenant before there is one: a number by a name",
+    "cors_origins": "a browser asks before it brings a token: origins that some tenant allows",
+}
 # Unique indexes that do not begin with the tenant, and why another tenant's conflict tells nothing.
 UNIQUE_OVER_ALL = {
     "attempts_pkey": "the database counts it; nobody looks an attempt up by it",

@@ -39,7 +39,7 @@ GRANT UPDATE (restricted_at, erase_due_at, erase_asked_by, erased_position, eras
     ON subjects TO trident_app;
 -- The nightly errand asks which tenants have something due.
 CREATE POLICY subjects_due ON subjects FOR SELECT TO trident_sweeper USING (true);
-GRANT SELECT (tenant_id, subject, erase_due_at) ON subjects TO trident_sweeper;
+GRANT SELECT (tenant_id, erase_due_at) ON subjects TO trident_sweeper;
 CREATE INDEX subjects_due_at ON subjects (erase_due_at) WHERE erase_due_at IS NOT NULL;
 """
 
