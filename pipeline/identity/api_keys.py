@@ -43,9 +43,9 @@ REVOKE = text(
     "UPDATE api_keys SET revoked_at = clock_timestamp()"
     " WHERE tenant_id = :tenant AND key_id = :key AND revoked_at IS NULL"
 )
-ONE = f"SELECT {COLUMNS} FROM api_keys WHERE tenant_id = :tenant AND key_id = :key"  # noqa: S608
+ONE = f"SELECT {COLUMNS} FROM api_keys WHERE tenant_id = :tenant AND key_id = :key"  # noqa: S608 - ours
 PAGE = text(
-    f"SELECT {COLUMNS} FROM api_keys WHERE tenant_id = :tenant AND key_id > :after"  # noqa: S608
+    f"SELECT {COLUMNS} FROM api_keys WHERE tenant_id = :tenant AND key_id > :after"  # noqa: S608 - ours
     " ORDER BY key_id LIMIT :many"
 )
 
