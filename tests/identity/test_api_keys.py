@@ -214,23 +214,23 @@ def test_a_key_approves_nothing(api: Caller) -> None:
     """And who made it, or rotated it, does not approve what it submits: that is the same person."""
     api.open_two()
     api.posted({"kind": "set_approval", "name": "a", "currency": "EUR", "above": 0})
-    ada, bob = (api.with_roles("admin", subject=f"person:{name}") for name in ("ada", "bob"))
+    ida, bob = (api.with_roles("admin", subject=f"person:{name}") for name in ("ida", "bob"))
     boss = api.with_roles("admin", subject="person:cleo")
-    key = made(ada, roles=["admin"])
+    key = made(ida, roles=["admin"])
     program = holder(api, key)
     waiting: Any = program.submit(transfer()).json
     approval = {"kind": "approve", "target": waiting["id"]}
     assert problem(program.submit(approval)) == (403, "forbidden")
     group = {"kind": "group", "operations": [approval]}
     assert program.submit(group, wait=10).json["status"] != "posted"  # type: ignore[index]
-    own: Any = ada.submit(approval, wait=10).json
+    own: Any = ida.submit(approval, wait=10).json
     assert own["rejection"]["code"] == "own_approval", own
     rotated: Any = bob.post(f"{KEYS}/{key['id']}/rotate").json
     zoe = api.with_roles("admin", subject="person:zoe")
     again: Any = zoe.post(f"{KEYS}/{key['id']}/rotate").json
-    assert again["known_to"] == ["person:ada", "person:bob", "person:zoe"]
+    assert again["known_to"] == ["person:ida", "person:bob", "person:zoe"]
     later: Any = holder(api, rotated).submit(transfer()).json
-    for person in (ada, bob, zoe):
+    for person in (ida, bob, zoe):
         again = person.submit({"kind": "approve", "target": later["id"]}, wait=10).json
         assert again["rejection"]["code"] == "own_approval", again
     listed: Any = bob.get("approvals").json
