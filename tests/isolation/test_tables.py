@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from tests.isolation.schema import (
     FIRST,
+    INSTALLATION,
     OF_NO_TENANT,
     ROLES,
     SECOND,
@@ -25,8 +26,6 @@ from tests.isolation.schema import (
 
 # What the setting may be for somebody who is not the first tenant. Unset is '' on a connection that
 # was used before, and NULL on a new one: test_settings.py has that.
-# What is nobody's but the installation's stands under tenant 0 (pipeline/identity/lockout.py).
-INSTALLATION = "0"
 OTHERS = ("", str(SECOND), INSTALLATION, "-1")
 DENIED = "42501"  # insufficient_privilege: by grants and by policies alike
 
@@ -132,8 +131,6 @@ def test_nobody_else_sees_or_touches_a_row(owner: Engine, tenant: str) -> None:
             count = text(f"SELECT count(*) FROM {name}")
             assert connection.execute(count).scalar() == 1, f"{table.name} hides its own row"
             say_tenant(connection, tenant)
-            if tenant == INSTALLATION:
-                count = text(f"SELECT count(*) FROM {name} WHERE tenant_id <> {INSTALLATION}")
             assert connection.execute(count).scalar() == 0, f"{table.name} shows a row to {tenant}"
             for column in columns(connection, table.name):
                 update = f'UPDATE {name} SET "{column}" = NULL'
