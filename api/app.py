@@ -51,6 +51,33 @@ from tasks.ring import ringer
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 REQUEST_ID_BYTES = 8
 
+# In the order of the document.
+ROUTES = (
+    tenant,
+    sessions,
+    own,
+    people,
+    tickets,
+    api_keys,
+    events,
+    ledgers,
+    accounts,
+    operations,
+    postings,
+    dry_runs,
+    approvals,
+    rules,
+    schedules,
+    subjects,
+    statements,
+    reports,
+    reconciliations,
+    matches,
+    external_statements,
+    health,
+    jwks,
+)
+
 
 def create_app(ring: Ring | None = None) -> Flask:
     """The app with its writer and listener running. `ring` is told of new operations."""
@@ -70,32 +97,8 @@ def create_app(ring: Ring | None = None) -> Flask:
     errors.register(app)
 
     api = openapi_document.make(app)
-    for blueprint in (
-        tenant,
-        sessions,
-        own,
-        people,
-        tickets,
-        api_keys,
-        events,
-        ledgers,
-        accounts,
-        operations,
-        postings,
-        dry_runs,
-        approvals,
-        rules,
-        schedules,
-        subjects,
-        statements,
-        reports,
-        reconciliations,
-        matches,
-        external_statements,
-        health,
-        jwks,
-    ):
-        api.register_blueprint(blueprint.blueprint)
+    for routes in ROUTES:
+        api.register_blueprint(routes.blueprint)
     docs.register(app, api)
     errors.register(app)
 
