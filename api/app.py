@@ -33,7 +33,7 @@ from api.books import Books
 from api.checked import Checked
 from api.converters import AccountCode
 from api.gateway.cors import Cors
-from api.gateway.gate import Gate
+from api.gateway.gate import Dressed, Gate
 from api.gateway.proxies import Proxies
 from api.gateway.rates import Rates
 from api.identity import api_keys, own, people, sessions, tickets
@@ -107,7 +107,8 @@ def create_app(ring: Ring | None = None) -> Flask:
     gate = Gate(settings(), Cors(engine, tenancy), tenancy, Rates(settings().broker_url))
     gate.install(app)
     # mypy knows methods as what they are, and not as what they may be replaced with.
-    app.wsgi_app = Proxies(app.wsgi_app, settings().trusted_proxies)  # type: ignore[method-assign]
+    dressed = Dressed(app.wsgi_app)
+    app.wsgi_app = Proxies(dressed, settings().trusted_proxies)  # type: ignore[method-assign]
     held = State(
         engine=engine,
         writer=Writer(engine, told, settings().max_lag),

@@ -18,6 +18,8 @@ RECHECK_S = 2.0
 # How long a browser need not ask beforehand again; none remembers it for more than two hours.
 PREFLIGHT_S = 600
 
+# Where a request's environment says which page asks.
+ORIGIN = "HTTP_ORIGIN"
 ORIGINS = text("SELECT cors_origins()")
 METHODS = "GET, POST, PATCH, PUT, DELETE"
 # What a page may send beside the plainest of headers, and read of an answer.
@@ -39,7 +41,7 @@ class Cors:
 
     def preflight(self) -> Response | None:
         """The answer to a browser that asks beforehand; None if it is none, or from nowhere."""
-        origin = request.environ.get("HTTP_ORIGIN")
+        origin = request.environ.get(ORIGIN)
         asked = request.environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD")
         if request.method != "OPTIONS" or not origin or not asked or not self._known(origin):
             return None
@@ -52,7 +54,7 @@ class Cors:
 
     def let(self, headers: Any, tenant_id: int | None) -> None:
         """Let the page that asked read the answer, if the tenant allows it."""
-        origin = request.environ.get("HTTP_ORIGIN")
+        origin = request.environ.get(ORIGIN)
         if not origin:
             return
         headers.add("Vary", "Origin")  # caches keep the answers to different pages apart

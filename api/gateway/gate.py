@@ -1,12 +1,19 @@
-"""What every request passes, before its route and after: rates, CORS, headers of answers."""
+"""What every request passes, before its route and after: rates, CORS, headers of answers.
 
+Every operation goes through here, so the headers that all answers have are put on as they leave
+for the server, where an answer's headers are a plain list: Werkzeug compares each name that is set
+with all names that are there.
+"""
+
+from collections.abc import Iterable
 from contextlib import suppress
+from typing import Any
 
 from flask import Flask, Response, g, request
 
 from api.errors import DATABASE_ERRORS, Problem
-from api.gateway.cors import Cors
-from api.gateway.proxies import counted_as
+from api.gateway.cors import ORIGIN, Cors
+from api.gateway.proxies import Wsgi, counted_as
 from api.gateway.rates import AwayError, Bound, OverError, Rates, Standing
 from api.tenancy import Tenancy
 from api.tokens import Principal
@@ -28,7 +35,31 @@ HEADERS = (
     ("Cache-Control", "no-store"),
 )
 # For a year browsers come back by https alone.
-STRICT_TRANSPORT = "max-age=31536000"
+STRICT_TRANSPORT = ("Strict-Transport-Security", "max-age=31536000")
+# Where a request's environment keeps how far its bounds are used up.
+STANDING = "trident.standing"
+
+
+class Dressed:
+    """The application, whose answers carry the headers of all answers."""
+
+    def __init__(self, app: Wsgi) -> None:
+        self._app = app
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], failed: Any = None) -> Any:
+            own = {name for name, _ in headers}
+            headers += [header for header in HEADERS if header[0] not in own]
+            if environ["wsgi.url_scheme"] == "https":
+                headers.append(STRICT_TRANSPORT)
+            standing: Standing | None = environ.get(STANDING)
+            if standing is not None:
+                (name, _, most), left, seconds = standing
+                headers.append(("RateLimit-Policy", f'"{name}";q={most};w=60'))
+                headers.append(("RateLimit", f'"{name}";r={left};t={seconds}'))
+            return start_response(status, headers, failed)
+
+        return self._app(environ, start)
 
 
 class Gate:
@@ -49,8 +80,10 @@ class Gate:
         """Count a request of a principal; raises Problem when there are too many of them."""
         g.tenant_id = who.tenant_id
         tenant = self._tenancy.of(who.tenant_id)
-        address = counted_as(request.remote_addr or "")
+        environ = request.environ
+        address = counted_as(environ.get("REMOTE_ADDR", ""))
         self._take(
+            environ,
             Bound("tenant", f"t:{who.tenant_id}", self._bound(tenant, "tenant")),
             Bound("key", f"k:{who.tenant_id}:{who.subject}", self._bound(tenant, "key")),
             Bound("address", f"a:{who.tenant_id}:{address}", self._bound(tenant, "address")),
@@ -61,25 +94,17 @@ class Gate:
         self._rates.stop()
 
     def _enter(self) -> Response | None:
-        address = counted_as(request.remote_addr or "")
-        self._take(Bound("address", f"a:{address}", self._most["address"]))
-        if request.path in LOG_INS and request.method == "POST":
-            self._take_strictly(Bound("login", f"l:{address}", self._most["login"]))
-        return self._cors.preflight()
+        environ = request.environ
+        address = counted_as(environ.get("REMOTE_ADDR", ""))
+        self._take(environ, Bound("address", f"a:{address}", self._most["address"]))
+        if environ["REQUEST_METHOD"] == "POST" and request.path in LOG_INS:
+            self._take_strictly(environ, Bound("login", f"l:{address}", self._most["login"]))
+        return self._cors.preflight() if ORIGIN in environ else None
 
     def _leave(self, response: Response) -> Response:
-        headers = response.headers
-        for name, value in HEADERS:
-            headers.setdefault(name, value)
-        if request.is_secure:
-            headers["Strict-Transport-Security"] = STRICT_TRANSPORT
-        standing: Standing | None = g.get("standing")
-        if standing is not None:
-            (name, _, most), left, seconds = standing
-            headers["RateLimit-Policy"] = f'"{name}";q={most};w=60'
-            headers["RateLimit"] = f'"{name}";r={left};t={seconds}'
-        with suppress(*DATABASE_ERRORS):  # then the page does not get to read the answer
-            self._cors.let(headers, g.get("tenant_id"))
+        if ORIGIN in request.environ:
+            with suppress(*DATABASE_ERRORS):  # then the page does not get to read the answer
+                self._cors.let(response.headers, g.get("tenant_id"))
         return response
 
     def _bound(self, tenant: TenantState | None, name: str) -> int:
@@ -91,16 +116,18 @@ class Gate:
         allowed = tenant.allowed.get("rate_limits") or {}
         return settled if name in allowed else min(settled, most)
 
-    def _take(self, *bounds: Bound) -> None:
+    def _take(self, environ: dict[str, Any], *bounds: Bound) -> None:
         try:
-            g.standing = self._rates.take(bounds)
+            environ[STANDING] = self._rates.take(bounds)
         except OverError as over:
+            environ[STANDING] = over.standing
             raise _too_many(over.standing) from None
 
-    def _take_strictly(self, bound: Bound) -> None:
+    def _take_strictly(self, environ: dict[str, Any], bound: Bound) -> None:
         try:
-            g.standing = self._rates.take_strictly(bound)
+            environ[STANDING] = self._rates.take_strictly(bound)
         except OverError as over:
+            environ[STANDING] = over.standing
             raise _too_many(over.standing) from None
         except AwayError:
             raise Problem(
@@ -110,7 +137,6 @@ class Gate:
 
 
 def _too_many(standing: Standing) -> Problem:
-    g.standing = standing
     name, _, most = standing.bound
     what = {
         "tenant": "in the name of this tenant",

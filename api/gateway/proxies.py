@@ -6,6 +6,7 @@ proxies wrote, up to the first address that is none of them.
 """
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
@@ -57,6 +58,8 @@ class Proxies:
         return address is not None and any(address in network for network in self._trusted)
 
 
+# Clients ask again and again, and parsing an address takes longer than counting it.
+@lru_cache(maxsize=10_000)
 def counted_as(text: str) -> str:
     """Under what an address is counted: IPv6 by its network, which one client has to itself."""
     address = _address(text)

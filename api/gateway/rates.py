@@ -104,21 +104,24 @@ class Rates:
         Raises OverError, and then counts it nowhere: who is refused may ask again in time.
         """
         minute, second = divmod(self._now(), WINDOW_S)
+        past = 1 - second / WINDOW_S
+        counts, nearest, least = [], bounds[0], float("inf")
         with self._lock:
-            found = [(bound, self._count(bound.who, int(minute))) for bound in bounds]
-            for bound, count in found:
-                if _used(count.here + count.elsewhere, count.before, second) >= bound.most:
-                    raise OverError(
-                        _over(bound, count.here + count.elsewhere, count.before, second)
-                    )
-            for bound, count in found:
+            for bound in bounds:
+                count = self._count(bound.who, int(minute))
+                total = count.here + count.elsewhere
+                left = bound.most - total - count.before * past
+                if left <= 0:
+                    raise OverError(_over(bound, total, count.before, second))
+                if left < least:
+                    nearest, least = bound, left
+                counts.append(count)
+            for count in counts:
                 count.here += 1
-                self._untold.add(bound.who)
-            bound, count = min(found, key=lambda one: one[0].most - one[1].here)
-            used = _used(count.here + count.elsewhere, count.before, second)
+            self._untold.update([bound.who for bound in bounds])
         if not self._counted.is_set():
             self._counted.set()
-        return Standing(bound, max(0, int(bound.most - used)), WINDOW_S - int(second))
+        return Standing(nearest, int(least - 1) if least > 1 else 0, WINDOW_S - int(second))
 
     def take_strictly(self, bound: Bound) -> Standing:
         """Count one request in Valkey itself; raises OverError, and AwayError without Valkey."""
