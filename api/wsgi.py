@@ -1,5 +1,12 @@
 """What Granian serves: `granian --interface wsgi api.wsgi:app`."""
 
+import gc
+
 from api.app import create_app
 
 app = create_app()
+
+# What is loaded by now stays as long as the process. The collector of cycles would look through it
+# every 3,000 requests or so, and nobody is answered meanwhile (150,000 objects: 0.1 s).
+gc.collect()
+gc.freeze()

@@ -1,5 +1,6 @@
 """The Celery app. Its messages are bells: they carry which ledgers have work, and nothing else."""
 
+import gc
 from typing import Any
 
 import billiard.pool
@@ -36,6 +37,12 @@ def _fail_early(**_: Any) -> None:
 def _own_connections(**_: Any) -> None:
     """A pool child makes connections of its own: one that crossed the fork serves two masters."""
     dispose_engines()
+
+
+@worker_process_init.connect
+def _leave_what_is_loaded(**_: Any) -> None:
+    """The collector of cycles looks at what a pool child makes, not at the whole program again."""
+    gc.freeze()
 
 
 @task_postrun.connect
