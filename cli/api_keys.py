@@ -5,23 +5,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
-import kombu.exceptions
-import redis
 from sqlalchemy import Connection
 
 from cli.asking import DataCommand, Unfulfillable, format_options, tenant_option
 from cli.importing import user_name
 from cli.printing import plain, print_csv, print_json, print_table, table
+from cli.ringing import ring_for
 from cli.statement import utc
 from cli.token import EACH_ROLE, read_limits
 from models.api_key import KEY_ID_MAX, parse_id, show_id
 from models.db import tenant_reading, tenant_writing
 from models.tenant import tenant_id_of
-from pipeline.events import Recorded
 from pipeline.identity import api_keys as acts
 from pipeline.identity.api_keys import GRACE_MAX_S, GRACE_S, ApiKey, Powers, RevokedError
 from pipeline.permissions import ROLES, is_scope
-from tasks.ring import ring_now
 
 LISTED = ("key", "name", "roles", "state", "created_by", "created_at", "last_used_at")
 # More keys than any tenant has programs.
@@ -85,7 +82,7 @@ def create(
         _, secret, recorded = acts.make(
             connection, tenant_id, name, powers, expires_at, user_name()
         )
-    _ring(recorded)
+    ring_for(recorded)
     click.echo(secret)
 
 
@@ -124,7 +121,7 @@ def rotate(key: str, grace_hours: int, tenant: str) -> None:
         _, secret, recorded = acts.rotate(
             connection, tenant_id, found, grace_hours * S_PER_HOUR, user_name()
         )
-    _ring(recorded)
+    ring_for(recorded)
     click.echo(secret)
 
 
@@ -136,8 +133,7 @@ def revoke(key: str, tenant: str) -> None:
     tenant_id = tenant_id_of(tenant)
     with _acting(tenant_id, key) as (connection, found):
         _, recorded = acts.revoke(connection, tenant_id, found, user_name())
-    if recorded is not None:
-        _ring(recorded)
+    ring_for(recorded)
     click.echo(f"{key} is revoked.")
 
 
@@ -155,13 +151,6 @@ def _acting(tenant_id: int, shown: str) -> Iterator[tuple[Connection, ApiKey]]:
             yield connection, found
     except RevokedError as error:
         raise Unfulfillable(str(error)) from None
-
-
-def _ring(recorded: Recorded) -> None:
-    try:
-        ring_now({recorded.ledger: recorded.position})
-    except (redis.RedisError, kombu.exceptions.OperationalError):
-        click.echo("trident: The broker is away; the sweeper finds the event.", err=True)
 
 
 def _record(key: ApiKey) -> tuple[str, ...]:

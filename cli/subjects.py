@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-import kombu.exceptions
 import orjson
-import redis
 from sqlalchemy import Connection
 
 from cli.asking import DataCommand, Unfulfillable, format_options, tenant_option
 from cli.importing import user_name
 from cli.printing import plain, print_csv, print_json, print_table, table
+from cli.ringing import ring_for
 from cli.statement import utc
 from models.db import app_engine, tenant_reading, tenant_writing
 from models.key_ring import key_ring
@@ -26,7 +25,6 @@ from pipeline.privacy.certificate import BadCertificateError, certify, check
 from pipeline.privacy.data_keys import ErasedError, UnknownSubjectError
 from pipeline.privacy.export import about
 from pipeline.privacy.export import export as pieces_of
-from tasks.ring import ring_now
 
 COLUMNS = ("subject", "due_at", "asked_by")
 FAULTS = (UnknownSubjectError, ErasedError, acts.SubjectErasedError, BadCertificateError)
@@ -149,7 +147,7 @@ def _change(act: Act, ref: str, tenant: str) -> None:
             recorded = act(connection, tenant_id, subject, user_name())
     except FAULTS as error:
         raise Unfulfillable(str(error)) from None
-    _ring(recorded)
+    ring_for(recorded)
     _show(tenant_id, ref)
 
 
@@ -157,16 +155,7 @@ def _tell(tenant_id: int, subject: str) -> None:
     with tenant_writing(tenant_id) as connection:
         event = Event("subject.exported", user_name(), target=subject)
         recorded = record(connection, tenant_id, event)
-    _ring(recorded)
-
-
-def _ring(recorded: Recorded | None) -> None:
-    """The event goes through the stages now; without the broker the sweeper sees to it."""
-    if recorded is not None:
-        try:
-            ring_now({recorded.ledger: recorded.position})
-        except (redis.RedisError, kombu.exceptions.OperationalError, OSError):
-            click.echo("trident: The broker is away: the event is sealed later.", err=True)
+    ring_for(recorded)
 
 
 def _show(tenant_id: int, ref: str) -> None:
