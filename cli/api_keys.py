@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from cli.asking import DataCommand, Unfulfillable, format_options, tenant_option
 from cli.importing import user_name
-from cli.printing import plain, print_csv, print_json, print_table, table
+from cli.printing import print_listing
 from cli.ringing import ring_for
 from cli.statement import utc
 from cli.token import EACH_ROLE, read_limits
@@ -94,14 +94,8 @@ def list_(tenant: str, form: str) -> None:
     tenant_id = tenant_id_of(tenant)
     with tenant_reading(tenant_id) as connection:
         found = acts.page(connection, tenant_id, 0, LIST_MAX)
-    records = [_record(key) for key in sorted(found, key=lambda key: key.created_at)]
-    if form != "table":
-        (print_csv if form == "csv" else print_json)(LISTED, records)
-        return
-    made = table("", LISTED)
-    for record in records:
-        made.add_row(*map(plain, record))
-    print_table(made)
+    ordered = sorted(found, key=lambda key: key.created_at)
+    print_listing(LISTED, map(_record, ordered), form)
 
 
 @api_keys.command(cls=DataCommand)

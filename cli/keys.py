@@ -5,7 +5,7 @@ import datetime as dt
 import click
 
 from cli.asking import EXIT_FAULT, DataCommand, Unfulfillable, format_options
-from cli.printing import plain, print_csv, print_json, print_table, table
+from cli.printing import print_listing
 from cli.statement import utc
 from models import signing_key
 from models.db import owner_engine
@@ -75,13 +75,9 @@ def list_(form: str) -> None:
             found = signing_key.read(connection)
         used = in_use(engine)
     records = [_record(key, newest=key is found[0]) for key in found]
+    print_listing(LISTED, records, form, title="Signing keys")
     if form != "table":
-        (print_csv if form == "csv" else print_json)(LISTED, records)
         return
-    made = table("Signing keys", LISTED)
-    for record in records:
-        made.add_row(*map(plain, record))
-    print_table(made)
     current = key_ring().current
     for kek, count in sorted(used.items()):
         note = " (current)" if kek == current else "; `trident keys rotate` wraps them anew"

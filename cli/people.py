@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from cli.asking import DataCommand, Unfulfillable, format_options, tenant_option
 from cli.importing import user_name
-from cli.printing import plain, print_csv, print_json, print_table, table
+from cli.printing import print_listing
 from cli.ringing import ring_for
 from cli.statement import utc
 from models.db import tenant_writing
@@ -64,13 +64,7 @@ def list_(tenant: str, form: str) -> None:
     tenant_id = tenant_id_of(tenant)
     with acting(tenant_id) as connection:
         found = [_record(person) for person in _all(connection, tenant_id)]
-    if form != "table":
-        (print_csv if form == "csv" else print_json)(COLUMNS, found)
-        return
-    made = table("", COLUMNS)
-    for record in found:
-        made.add_row(*map(plain, record))
-    print_table(made)
+    print_listing(COLUMNS, found, form)
 
 
 @people.command(cls=DataCommand)

@@ -63,6 +63,24 @@ def table(title: str, columns: Sequence[str], numeric: Iterable[str] = ()) -> Ta
     return made
 
 
+def print_listing(
+    columns: Sequence[str],
+    records: Iterable[Record],
+    form: str,
+    *,
+    title: str = "",
+    numeric: Iterable[str] = (),
+) -> None:
+    """Every column of every record, in the form that `format_options` was given."""
+    if form != "table":
+        (print_csv if form == "csv" else print_json)(columns, records)
+        return
+    made = table(title, columns, numeric)
+    for record in records:
+        made.add_row(*map(plain, record))
+    print_table(made)
+
+
 def plain(value: str | int | None) -> Text:
     """A cell as it is: no markup, and nothing that would steer a terminal."""
     text = "" if value is None else str(value)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from cli.asking import DataCommand, Unfulfillable, format_options, tenant_option
 from cli.importing import user_name
-from cli.printing import plain, print_csv, print_json, print_table, table
+from cli.printing import print_listing
 from cli.ringing import ring_for
 from cli.statement import utc
 from models.db import app_engine, tenant_reading, tenant_writing
@@ -99,13 +99,7 @@ def list_due(tenant: str, form: str) -> None:
             (acts.shown(one.subject), utc(one.due_at), one.asked_by)
             for one in acts.read_due(connection, tenant_id)
         ]
-    if form == "table":
-        made = table("", COLUMNS)
-        for record_ in found:
-            made.add_row(*map(plain, record_))
-        print_table(made)
-    else:
-        (print_csv if form == "csv" else print_json)(COLUMNS, found)
+    print_listing(COLUMNS, found, form)
 
 
 @subjects.command(cls=DataCommand)

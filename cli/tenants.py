@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from cli.asking import DataCommand, Unfulfillable, format_options, json_option
 from cli.importing import user_name
 from cli.people import acting, invited
-from cli.printing import plain, print_csv, print_json, print_table, table
+from cli.printing import print_listing
 from cli.ringing import ring_for
 from cli.rows import flatten
 from cli.statement import utc
@@ -67,13 +67,7 @@ def list_(form: str) -> None:
     """Show all tenants, deleted ones too."""
     with owner_writing() as connection:
         found = [_record(tenant) for tenant in all_tenants(connection)]
-    if form == "table":
-        made = table("", COLUMNS, numeric=("number",))
-        for record in found:
-            made.add_row(*map(plain, record))
-        print_table(made)
-    else:
-        (print_csv if form == "csv" else print_json)(COLUMNS, found)
+    print_listing(COLUMNS, found, form, numeric=("number",))
 
 
 @tenants.command(cls=DataCommand)
