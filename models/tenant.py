@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
-from models.db import STAGE_TIMEOUT_MS, make_engine
-from models.settings import SettingsError, settings
+from models.db import owner_engine
+from models.settings import settings
 from models.tenant_settings import Document, Settings, in_force
 
 # The tenant that the first migration makes.
@@ -80,18 +80,8 @@ def all_tenants(connection: Connection) -> list[TenantState]:
 @contextmanager
 def owner_writing() -> Iterator[Connection]:
     """One transaction of the database's owner, committed at the end; raises SettingsError."""
-    url = settings().owner_database_url
-    if url is None:
-        raise SettingsError(
-            "TRIDENT_OWNER_DATABASE_URL is not set: only the owner of the database sees all tenants"
-            " and may change which there are."
-        )
-    engine = make_engine(url, statement_timeout_ms=STAGE_TIMEOUT_MS, trusted=True)
-    try:
-        with engine.begin() as connection:
-            yield connection
-    finally:
-        engine.dispose()
+    with owner_engine() as engine, engine.begin() as connection:
+        yield connection
 
 
 def _state(
