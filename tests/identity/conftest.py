@@ -1,9 +1,11 @@
 """A tenant of its own for each test, with an owner, in the app that tests/api makes."""
 
+from collections.abc import Iterator
 from itertools import count
 from typing import Any, NamedTuple
 
 import pytest
+from argon2 import PasswordHasher
 from flask import Flask
 from sqlalchemy import text
 
@@ -13,7 +15,7 @@ from models.ledger import event_ledger
 from models.tenant import owner_writing
 from pipeline import tenants
 from pipeline.events import Wanted, read_page
-from pipeline.identity import lockout, people, tickets
+from pipeline.identity import lockout, passwords, people, tickets
 from pipeline.identity.people import Actor
 from tests.api.caller import Caller, token
 from tests.api.conftest import (  # noqa: F401 - fixtures are found by their names
@@ -31,6 +33,11 @@ from tests.api.conftest import (  # noqa: F401 - fixtures are found by their nam
 GOOD = "mandolin harbor 49 quilts"
 OTHER = "viaduct nutmeg 71 lantern"
 CLI = Actor("cli:test", frozenset({"owner"}))
+
+# A hash as it is kept costs 0.2 s of a core, which is its point. These tests make and verify some
+# two hundred; that what is kept is as dear as it should be is for test_sign_in.py, with DEAR.
+CHEAP = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+DEAR = passwords._hasher
 
 _numbers = count(1)
 
@@ -94,6 +101,16 @@ class House(NamedTuple):
             ledger = event_ledger(connection, self.tenant_id)
         assert ledger is not None
         work(ledger)
+
+
+@pytest.fixture(autouse=True, scope="package")
+def _cheap_hashes() -> Iterator[None]:
+    """Passwords are hashed as they are in earnest, with less memory and in one pass."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(passwords, "_hasher", CHEAP)
+        passwords._nobodys.cache_clear()
+        yield
+    passwords._nobodys.cache_clear()
 
 
 @pytest.fixture
