@@ -62,8 +62,6 @@ def make(app: Flask) -> Api:
         API_TITLE="Trident",
         API_VERSION="v1",
         OPENAPI_VERSION=VERSION,
-        OPENAPI_URL_PREFIX="/v1",
-        OPENAPI_JSON_PATH="openapi.json",
         API_SPEC_OPTIONS={
             "info": {"description": DESCRIPTION},
             "security": [{"bearer": []}],
