@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from cli import stack
 from models import settings
 from tests.bank import Bank, new_ledger
+from tests.conftest import temporary_home
 
 ROOT = Path(__file__).parents[2]
 QUEUES = ",".join(
@@ -27,6 +29,13 @@ QUEUES = ",".join(
     )
 )
 STOP_S = 20
+
+
+@pytest.fixture(scope="package")
+def running() -> Iterator[dict[str, str]]:
+    """The environment of the whole stack, started in an empty home."""
+    with temporary_home() as home, stack.start(home, any_ports=True) as env:
+        yield env
 
 
 @pytest.fixture(scope="module")

@@ -1,28 +1,12 @@
 """The whole stack as `make run` starts it: API, workers, beat and Flower together."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import pytest
 import requests
 
-from cli import stack
-
 WITHIN_S = 10.0
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The stack's environment."""
-    with (
-        pytest.MonkeyPatch.context() as environment,
-        stack.start(tmp_path_factory.mktemp("home"), any_ports=True) as env,
-    ):
-        for name, value in env.items():
-            environment.setenv(name, value)
-        yield env
 
 
 def post(env: dict[str, str], path: str, body: object, key: str) -> requests.Response:
@@ -48,7 +32,7 @@ def test_an_operation_goes_from_the_api_to_the_ledger(running: dict[str, str]) -
         "amount": 125,
         "currency": "EUR",
     }
-    answer = post(running, "operations", body, "pay")
+    answer = post(running, "operations", body, "first-payment")
     assert answer.status_code == 200
     assert answer.json()["status"] == "posted"
     assert all(answer.json()["timeline"].values())

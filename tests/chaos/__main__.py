@@ -41,7 +41,7 @@ def hammer(console: Console, seeds: int, seconds: float, first: int) -> bool:
     """The jack hammer, once for each seed; whether all went well."""
     reports = []
     for seed in range(first, first + seeds):
-        with temporary_home() as home:
+        with temporary_home(on_disk=True) as home:  # it may grow for hours
             keep = report.RESULTS / f"logs-of-seed-{seed}"
             reports.append(jackhammer.run(home, seed, seconds, say=console.log, keep=keep))
     report.show(console, reports)
