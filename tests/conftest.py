@@ -70,14 +70,17 @@ def servers(template: Path) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture
-def env(servers: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+def env(servers: dict[str, str]) -> Iterator[dict[str, str]]:
     """The environment of the servers, set, so that models.settings finds them."""
-    _forget(monkeypatch)
-    for name, value in servers.items():
-        monkeypatch.setenv(name, value)
-    settings.settings.cache_clear()
-    yield servers
-    settings.settings.cache_clear()
+    with environment_of(servers):
+        yield servers
+
+
+@pytest.fixture(scope="module")
+def module_env(servers: dict[str, str]) -> Iterator[dict[str, str]]:
+    """The same, for what the tests of a module share."""
+    with environment_of(servers):
+        yield servers
 
 
 @cache
@@ -105,6 +108,18 @@ def temporary_home(*, on_disk: bool = False) -> Iterator[Path]:
 def copy_home(template: Path, home: Path) -> None:
     """Fill a folder with a copy of a home, owners and modes included."""
     subprocess.run(["cp", "-Rp", f"{template}/.", str(home)], check=True)
+
+
+@contextmanager
+def environment_of(servers: dict[str, str]) -> Iterator[pytest.MonkeyPatch]:
+    """The environment of the servers, and nothing else of ours, until the end."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        _forget(monkeypatch)
+        for name, value in servers.items():
+            monkeypatch.setenv(name, value)
+        settings.settings.cache_clear()
+        yield monkeypatch
+    settings.settings.cache_clear()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 from api.app import create_app
 from api.state import NAME
 from api.writer import Writer
-from models import db, settings
+from models import db
 from models.ledger import LedgerRef
 from pipeline.drain import drain
 from pipeline.stage import STAGES
@@ -20,6 +20,7 @@ from tests.api.proxy import Proxy, proxied
 from tests.api.twins import Twins
 from tests.api.writing import Rung
 from tests.bank import new_ledger
+from tests.conftest import environment_of
 
 
 class Bellman:
@@ -58,14 +59,10 @@ def work(ledger: LedgerRef) -> None:
 @pytest.fixture(scope="package")
 def environment(servers: dict[str, str]) -> Iterator[dict[str, str]]:
     """The servers' environment, for as long as this package's tests run."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        for name, value in servers.items():
-            monkeypatch.setenv(name, value)
+    with environment_of(servers) as monkeypatch:
         # All tests ask from one address; what bounds log-ins is tested by tests/gateway.
         monkeypatch.setenv("TRIDENT_RATE_LIMITS", "login:100000")
-        settings.settings.cache_clear()
         yield servers
-    settings.settings.cache_clear()
 
 
 @pytest.fixture(scope="package")

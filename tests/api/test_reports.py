@@ -250,9 +250,10 @@ def test_what_waits_to_be_posted_is_said(books: Caller, asleep: Bellman) -> None
         ("reports/income-statement?at=2026-01-01", "at"),
     ],
 )
-def test_a_wrong_parameter_is_named(books: Caller, path: str, param: str) -> None:
+def test_a_wrong_parameter_is_named(api: Caller, path: str, param: str) -> None:
     """422, and which one."""
-    answer = books.get(path)
+    api.open("a")
+    answer = api.get(path)
     assert answer.status_code == 422, answer.text
     assert answer.json is not None
     assert (answer.json["code"], answer.json["param"]) == ("invalid_request", param)

@@ -8,12 +8,14 @@ import pytest
 from models.db import app_engine, raw_connection
 from pipeline.accept import rollback
 from pipeline.reconcile.items import Match, Place
+from tests.bank import Bank, new_ledger
 from tests.reconcile.desk import Desk, line
 
 
-@pytest.fixture
-def books(desk: Desk) -> Desk:
+@pytest.fixture(scope="module")
+def books(module_env: dict[str, str]) -> Desk:
     """Lines 1 to 3 of 1.00 to 3.00; postings of 1.00, which is match 1 with line 1, and of 2.00."""
+    desk = Desk(Bank(new_ledger()))
     place = desk.receive(100)
     desk.receive(200)
     desk.lines(line(100, 30), line(200, 30), line(300, 30))

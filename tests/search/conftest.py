@@ -4,21 +4,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from models import settings
 from pipeline.search.index import index_next
 from tests.bank import Bank, new_ledger
+from tests.conftest import environment_of
 from tests.search.books import Record, fill, read
 
 
 @pytest.fixture(scope="package")
 def environment(servers: dict[str, str]) -> Iterator[dict[str, str]]:
     """The servers' environment, for as long as this package's tests run."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        for name, value in servers.items():
-            monkeypatch.setenv(name, value)
-        settings.settings.cache_clear()
+    with environment_of(servers):
         yield servers
-    settings.settings.cache_clear()
 
 
 @pytest.fixture(scope="package")
