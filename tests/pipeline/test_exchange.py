@@ -149,12 +149,11 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("body", "code"), REFUSED)
-def test_exchanges_that_are_refused(desk: Bank, body: dict[str, Any], code: str) -> None:
+def test_exchanges_that_are_refused(desk: Bank) -> None:
     """Nothing moves in either currency."""
-    refused = desk.submit("exchange", body)
+    refused = [desk.submit("exchange", body) for body, _ in REFUSED]
     desk.work()
-    assert desk.rejection(refused) == code
+    assert [desk.rejection(one) for one in refused] == [code for _, code in REFUSED]
     assert desk.balance("customer") == 10_000
     assert desk.rows("SELECT FROM postings WHERE ledger_id = :ledger AND currency <> 'EUR'") == []
     proves(desk)

@@ -19,15 +19,16 @@ LOOKUPS = {
 }
 
 
-@pytest.fixture
-def analyzed(bank: Bank, env: dict[str, str]) -> Bank:
+@pytest.fixture(scope="module")
+def analyzed(module_env: dict[str, str]) -> Bank:
     """A ledger with a thousand accounts and postings, seen by ANALYZE."""
+    bank = Bank(new_ledger())
     bank.open("world", type="asset", overdraft="unlimited")
     bank.accept(*(bank.submission("open_account", _opening(n)) for n in range(1000)))
     bank.accept(*(bank.submission("transfer", _payment(n)) for n in range(1000)))
     bank.accept(*(bank.submission("transfer", _dated(n)) for n in range(1000)))
     bank.work()
-    url = env["TRIDENT_OWNER_DATABASE_URL"]
+    url = module_env["TRIDENT_OWNER_DATABASE_URL"]
     owner = make_engine(url, statement_timeout_ms=30_000, trusted=True)
     with owner.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE accounts, postings, date_shifts"))
