@@ -160,8 +160,8 @@ class Tokens:
         if found is None:
             raise Problem(
                 "token_invalid",
-                "There is no such API key, or it is expired, rotated out or revoked. An admin makes"
-                " another by POST /v1/api-keys.",
+                "There is no such API key, or it is expired, rotated out or revoked, or its holder"
+                " is disabled. An admin makes another by POST /v1/api-keys, or rotates it.",
             )
         self._uses.note(spelled, found)
         return key_principal(spelled, found), None, found.until

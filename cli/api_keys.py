@@ -17,7 +17,8 @@ from models.api_key import KEY_ID_MAX, parse_id, show_id
 from models.db import tenant_reading, tenant_writing
 from models.tenant import tenant_id_of
 from pipeline.identity import api_keys as acts
-from pipeline.identity.api_keys import GRACE_MAX_S, GRACE_S, ApiKey, Powers, RevokedError
+from pipeline.identity.api_keys import GRACE_MAX_S, GRACE_S, ApiKey, RevokedError
+from pipeline.identity.key_powers import Powers
 from pipeline.permissions import ROLES, is_scope
 
 LISTED = ("key", "name", "roles", "state", "created_by", "created_at", "last_used_at")

@@ -16,6 +16,7 @@ from models.key_ring import key_ring
 from models.tenant import tenant_id_of
 from pipeline.identity import changes, tickets
 from pipeline.identity import people as acts
+from pipeline.identity.api_keys import held_by
 from pipeline.identity.errors import IdentityError
 from pipeline.identity.people import OWNING, Actor, Person
 from pipeline.permissions import ROLES, roles_for
@@ -81,8 +82,11 @@ def disable(email: str, tenant: str) -> None:
         _, recorded = changes.change(
             connection, key_ring(), tenant_id, _me(), person_id, active=False
         )
+        keys = held_by(connection, tenant_id, acts.subject_of(person_id))
     ring_for(recorded)
     click.echo(f"{email} is disabled." if recorded else "It was so already.")
+    if keys:
+        click.echo(f"Rotate or revoke the API keys that they know: {', '.join(keys)}.")
 
 
 @people.command(cls=DataCommand)

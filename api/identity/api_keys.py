@@ -29,7 +29,8 @@ from models.api_key import KEY_ID_MAX, parse_id, show_id
 from models.db import tenant_reading, tenant_writing
 from pipeline.events import Recorded
 from pipeline.identity import api_keys as acts
-from pipeline.identity.api_keys import ApiKey, BeyondError, Powers, RevokedError
+from pipeline.identity.api_keys import ApiKey, RevokedError
+from pipeline.identity.key_powers import BeyondError, Powers, check_within
 
 blueprint = Blueprint(
     "API keys",
@@ -252,7 +253,7 @@ def _check_within(powers: Powers, who: Principal) -> None:
     limits = orjson.loads(stored).get("limits")
     ledgers = None if who.ledgers is None else tuple(sorted(who.ledgers))
     try:
-        acts.check_within(powers, Powers(tuple(who.roles), who.scopes, ledgers, limits))
+        check_within(powers, Powers(tuple(who.roles), who.scopes, ledgers, limits))
     except BeyondError as error:
         raise invalid_members({error.member: [str(error)]}) from None
 

@@ -14,7 +14,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from models.api_key import Spelled
 from models.db import set_tenant, tenant_writing
 from models.settings import SettingsError
-from pipeline.identity.api_keys import Powers
+from pipeline.identity.api_keys import HOLDER
+from pipeline.identity.erasure import PERSON
+from pipeline.identity.key_powers import Powers, bounded
 
 # When a key was last used is written down at most once in this time: for people, who want to know
 # which keys nobody needs any more.
@@ -22,17 +24,23 @@ USED_EVERY_S = 60.0
 # Keys whose use waits to be written. What comes while so many wait is noted the next time.
 WAITING_MAX = 1_000
 CLOSE_S = 3.0
+# Of the holder of a key, if that is one of the tenant's people.
+ACTIVE = "active"
 
-LOOK_UP = text(
-    "SELECT k.hash, k.previous_hash, k.roles, k.scopes, k.ledgers, k.limits::text AS limits,"
-    " k.known_to, extract(epoch FROM k.expires_at)::float AS expires,"
-    " extract(epoch FROM k.previous_until)::float AS previous_until,"
-    " extract(epoch FROM k.last_used_at)::float AS last_used,"
-    " extract(epoch FROM clock_timestamp())::float AS now"
-    " FROM api_keys k JOIN tenants t USING (tenant_id)"
-    " WHERE k.tenant_id = :tenant AND k.key_id = :key"
-    " AND k.revoked_at IS NULL AND t.deleted_at IS NULL"
-)
+LOOK_UP = text(f"""
+    SELECT k.hash, k.previous_hash, k.roles, k.scopes, k.ledgers, k.limits::text AS limits,
+           k.known_to, extract(epoch FROM k.expires_at)::float AS expires,
+           extract(epoch FROM k.previous_until)::float AS previous_until,
+           extract(epoch FROM k.last_used_at)::float AS last_used,
+           extract(epoch FROM clock_timestamp())::float AS now,
+           p.status AS holder_status, p.roles AS holder_roles
+      FROM api_keys k JOIN tenants t USING (tenant_id)
+      LEFT JOIN LATERAL (SELECT {HOLDER} AS who) holder ON true
+      LEFT JOIN people p ON p.tenant_id = k.tenant_id
+       AND holder.who LIKE '{PERSON}%' AND p.person_id = substr(holder.who, {len(PERSON) + 1})
+     WHERE k.tenant_id = :tenant AND k.key_id = :key
+       AND k.revoked_at IS NULL AND t.deleted_at IS NULL
+""")  # noqa: S608 - ours
 USED = text(
     "UPDATE api_keys SET last_used_at = clock_timestamp() WHERE tenant_id = :tenant"
     " AND key_id = :key AND (last_used_at IS NULL"
@@ -65,15 +73,16 @@ def look_up(engine: Engine, spelled: Spelled, digest: bytes) -> Found | None:
         if row.previous_hash is None or not hmac.compare_digest(row.previous_hash, digest):
             return None
         until = min(until, row.previous_until)
-    if until <= row.now:
+    if until <= row.now or row.holder_status not in (None, ACTIVE):
         return None
+    powers = Powers(
+        tuple(row.roles),
+        None if row.scopes is None else tuple(row.scopes),
+        None if row.ledgers is None else tuple(row.ledgers),
+        None if row.limits is None else json.loads(row.limits),
+    )
     return Found(
-        Powers(
-            tuple(row.roles),
-            None if row.scopes is None else tuple(row.scopes),
-            None if row.ledgers is None else tuple(row.ledgers),
-            None if row.limits is None else json.loads(row.limits),
-        ),
+        powers if row.holder_roles is None else bounded(powers, row.holder_roles),
         frozenset(row.known_to),
         until,
         row.last_used is not None and row.now - row.last_used < USED_EVERY_S,

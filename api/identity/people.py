@@ -17,6 +17,7 @@ from api.state import state
 from models.db import tenant_writing
 from models.key_ring import key_ring
 from pipeline.identity import changes, people, second_factor, tickets
+from pipeline.identity.api_keys import held_by
 from pipeline.identity.people import Person, found, guard_owner
 
 blueprint = Blueprint(
@@ -91,7 +92,7 @@ def show(person_id: str) -> Response:
 @blueprint.route("/<person_id>", methods=["PATCH"], parameters=[PERSON_ID])
 @blueprint.doc(
     **openapi.route(
-        {200: ("Person", "It as it is now.")},
+        {200: ("ChangedPerson", "It as it is now.")},
         body=openapi.json_body("PersonChange", PERSON_CHANGE),
         problems=(*BODY_PROBLEMS, "unknown_person", "owners_only", "own_roles", "last_owner"),
         action="people.write",
@@ -101,7 +102,9 @@ def change(person_id: str) -> Response:
     """Change what a person may do
 
     Their access tokens are refused at once, everywhere within two seconds, and a refresh gives one
-    with the new roles. Disabling ends their sessions.
+    with the new roles. Disabling ends their sessions. So it is with the API keys whose secret they
+    were last shown: these may do no more than they may themselves, and nothing if they are
+    disabled, until somebody else rotates them.
     """
     may("people.write")
     given = body(PersonChangeSchema())
@@ -112,7 +115,7 @@ def change(person_id: str) -> Response:
 @blueprint.route("/<person_id>", methods=["DELETE"], parameters=[PERSON_ID])
 @blueprint.doc(
     **openapi.route(
-        {200: ("Person", "It as it is now.")},
+        {200: ("ChangedPerson", "It as it is now.")},
         problems=("unknown_person", "owners_only", "last_owner"),
         action="people.write",
     )
@@ -120,7 +123,8 @@ def change(person_id: str) -> Response:
 def disable(person_id: str) -> Response:
     """Disable a person
 
-    All their sessions end. What they did stays, and so do they: PATCH enables them again.
+    All their sessions end, and their API keys count no more until somebody else rotates them. What
+    they did stays, and so do they: PATCH enables them again.
     """
     may("people.write")
     return _changed(person_id, None, active=False)
@@ -168,5 +172,6 @@ def _changed(person_id: str, roles: list[str] | None, active: bool | None) -> Re
         person, recorded = changes.change(
             connection, key_ring(), who.tenant_id, actor_of(who), person_id, roles, active
         )
+        keys = held_by(connection, who.tenant_id, person.subject)
     committed(recorded, person.subject)
-    return answer(shown(person))
+    return answer(shown(person) | {"api_keys": keys})

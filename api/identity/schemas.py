@@ -157,6 +157,16 @@ class PersonSchema(Schema):
     created_at = time("When they were invited.")
 
 
+class ChangedPersonSchema(PersonSchema):
+    """Somebody who may do something else now."""
+
+    api_keys = fields.List(
+        fields.String(),
+        required=True,
+        metadata=says("Ids of the API keys whose secret they have seen, and which may count yet."),
+    )
+
+
 class InvitedSchema(PersonSchema):
     """Somebody who was just invited. The token is shown this once."""
 
@@ -242,6 +252,7 @@ BODIES = (
 )
 ANSWERS = (
     PersonSchema,
+    ChangedPersonSchema,
     InvitedSchema,
     PasswordResetSchema,
     TokensSchema,

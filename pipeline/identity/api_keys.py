@@ -1,19 +1,20 @@
 """API keys: made, changed, rotated and revoked, each act with its event.
 
 A key never gets more than who makes it, changes it or sees its new secret may do: neither an action
-nor a ledger nor an amount. It keeps what it has when its maker loses something: revoke it then.
+nor a ledger nor an amount. Nor does it keep more than its holder may do now: that is who was shown
+its present secret. Another one takes it over by rotating it.
 """
 
 import datetime as dt
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from models.api_key import hash_of, new_id, new_key, show_id
+from models.api_key import SUBJECT, hash_of, new_id, new_key, parse_id, show_id
 from pipeline.events import Event, Recorded, record
-from pipeline.permissions import TABLE, allowed
+from pipeline.identity.key_powers import Powers
 from pipeline.strict_json import canonical
 
 # For how long the secret before counts after a rotation, unless it is said: time for a deployment.
@@ -27,7 +28,7 @@ COLUMNS = (
 INSERT = text(
     "INSERT INTO api_keys (tenant_id, key_id, name, hash, roles, scopes, ledgers, limits,"
     " expires_at, created_by, known_to) VALUES (:tenant, :key, :name, :hash, :roles, :scopes,"
-    " :ledgers, :limits, :expires_at, :actor, ARRAY[:actor])"
+    " :ledgers, :limits, :expires_at, :actor, :known_to)"
 )
 CHANGE = text(
     "UPDATE api_keys SET name = :name, roles = :roles, scopes = :scopes, ledgers = :ledgers,"
@@ -36,7 +37,7 @@ CHANGE = text(
 ROTATE = text(
     "UPDATE api_keys SET previous_hash = hash,"
     " previous_until = clock_timestamp() + make_interval(secs => :grace_s), hash = :hash,"
-    " known_to = array_append(array_remove(known_to, :actor), :actor)"
+    " known_to = :known_to"
     " WHERE tenant_id = :tenant AND key_id = :key"
 )
 REVOKE = text(
@@ -48,15 +49,17 @@ PAGE = text(
     f"SELECT {COLUMNS} FROM api_keys WHERE tenant_id = :tenant AND key_id > :after"  # noqa: S608 - ours
     " ORDER BY key_id LIMIT :many"
 )
-
-
-class Powers(NamedTuple):
-    """What somebody may do. None: neither scopes, nor ledgers, nor limits narrow it."""
-
-    roles: tuple[str, ...]
-    scopes: tuple[str, ...] | None = None
-    ledgers: tuple[str, ...] | None = None
-    limits: Mapping[str, int] | None = None
+# Who was shown the present secret of a key `k`: of those who know one the last that is no key.
+HOLDER = f"""(
+    SELECT who FROM unnest(k.known_to) WITH ORDINALITY AS known (who, place)
+     WHERE who NOT LIKE '{SUBJECT}%' ORDER BY place DESC LIMIT 1
+)"""  # noqa: S608 - ours
+HELD = text(f"""
+    SELECT k.key_id FROM api_keys k
+     WHERE k.tenant_id = :tenant AND k.revoked_at IS NULL AND :subject = ANY(k.known_to)
+       AND ({HOLDER} = :subject OR k.previous_until > clock_timestamp())
+     ORDER BY k.created_at, k.key_id
+""")  # noqa: S608 - ours
 
 
 class ApiKey(NamedTuple):
@@ -74,37 +77,8 @@ class ApiKey(NamedTuple):
     previous_until: dt.datetime | None
 
 
-class BeyondError(Exception):
-    """The key would do more than who asks for it: `member` says by what, the message how."""
-
-    def __init__(self, member: str, message: str) -> None:
-        super().__init__(message)
-        self.member = member
-
-
 class RevokedError(Exception):
     """It is revoked, and stays so."""
-
-
-def check_within(powers: Powers, maker: Powers) -> None:
-    """Refuse powers that go further than the maker's; raises BeyondError."""
-    for action in TABLE:
-        if not allowed(powers.roles, action, powers.scopes):
-            continue
-        if not allowed(maker.roles, action):
-            raise BeyondError("roles", f"They permit {action}, which you may not do yourself.")
-        if not allowed(maker.roles, action, maker.scopes):
-            raise BeyondError("scopes", f"They leave {action} open, which yours leave out.")
-    if maker.ledgers is not None and (
-        powers.ledgers is None or not set(powers.ledgers) <= set(maker.ledgers)
-    ):
-        raise BeyondError("ledgers", f"You are for {_named(maker.ledgers)} alone: name of those.")
-    if maker.limits is not None and (
-        powers.limits is None
-        or any(most > maker.limits.get(one, 0) for one, most in powers.limits.items())
-    ):
-        said = (f"{one}: {most}" for one, most in sorted(maker.limits.items()))
-        raise BeyondError("limits", f"Name limits within your own, {_named(said)}.")
 
 
 def make(
@@ -124,6 +98,7 @@ def make(
             **_row(tenant_id, key_id, name, powers, expires_at),
             "hash": hash_of(secret),
             "actor": actor,
+            "known_to": _knowing(connection, tenant_id, (), actor),
         },
     )
     made = _there(connection, tenant_id, key_id)
@@ -164,7 +139,8 @@ def rotate(
     _refuse_revoked(key)
     secret = new_key(tenant_id, key.key_id)
     scope = {"tenant": tenant_id, "key": key.key_id}
-    changed = {"hash": hash_of(secret), "grace_s": grace_s, "actor": actor}
+    known_to = _knowing(connection, tenant_id, key.known_to, actor)
+    changed = {"hash": hash_of(secret), "grace_s": grace_s, "known_to": known_to}
     connection.execute(ROTATE, {**scope, **changed})
     rotated = _there(connection, tenant_id, key.key_id)
     detail = {"grace_s": grace_s}
@@ -192,6 +168,12 @@ def find(
     return None if row is None else _read(row)
 
 
+def held_by(connection: Connection, tenant_id: int, subject: str) -> list[str]:
+    """The ids of the keys of which somebody has seen a secret that may still count."""
+    found = connection.execute(HELD, {"tenant": tenant_id, "subject": subject})
+    return [show_id(key_id) for key_id in found.scalars()]
+
+
 def page(connection: Connection, tenant_id: int, after: int, many: int) -> list[ApiKey]:
     """Keys, revoked ones too, behind a number, in the order of their numbers."""
     rows = connection.execute(PAGE, {"tenant": tenant_id, "after": after, "many": many})
@@ -202,6 +184,19 @@ def _there(connection: Connection, tenant_id: int, key_id: int) -> ApiKey:
     found = find(connection, tenant_id, key_id)
     assert found is not None, "keys are never deleted"
     return found
+
+
+def _knowing(
+    connection: Connection, tenant_id: int, before: Iterable[str], actor: str
+) -> list[str]:
+    """Everybody who has seen a secret, whoever sees the new one last.
+
+    What a key sees, those see who know its own secret.
+    """
+    number = parse_id(actor.removeprefix(SUBJECT)) if actor.startswith(SUBJECT) else None
+    asking = None if number is None else find(connection, tenant_id, number)
+    last = (*(asking.known_to if asking else ()), actor)
+    return [*(one for one in before if one not in last), *dict.fromkeys(last)]
 
 
 def _refuse_revoked(key: ApiKey) -> None:
@@ -264,7 +259,3 @@ def _read(row: Any) -> ApiKey:
         row.revoked_at,
         row.previous_until,
     )
-
-
-def _named(words: Iterable[str]) -> str:
-    return ", ".join(words) or "none"

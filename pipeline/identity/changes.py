@@ -6,6 +6,7 @@ from sqlalchemy import Connection, text
 
 from models.key_ring import KeyRing
 from pipeline.events import Event, Recorded, record
+from pipeline.identity import api_keys
 from pipeline.identity.errors import IdentityError
 from pipeline.identity.people import OWNING, Actor, Person, checked_roles, found, guard_owner, owns
 from pipeline.identity.sessions import revoke_all
@@ -34,7 +35,8 @@ def change(
 ) -> tuple[Person, Recorded | None]:
     """Give other roles, or disable and enable; tokens from before do not count any more.
 
-    Raises IdentityError. No event where it was so already.
+    Raises IdentityError. No event where it was so already. It names the API keys whose secret they
+    have seen: those may do no more than they may from now on, or need to be rotated.
     """
     owning = sorted(roles_for(OWNING))
     owners = connection.execute(OWNERS, {"tenant": tenant_id, "owning": owning}).scalars().all()
@@ -59,6 +61,7 @@ def change(
     detail = {
         "before": {"roles": list(before.roles), "status": before.status},
         "after": {"roles": list(after), "status": status},
+        "api_keys": api_keys.held_by(connection, tenant_id, before.subject),
     }
     event = Event("person.changed", actor.subject, target=before.subject, detail=detail)
     now = before._replace(roles=after, status=status, version=before.version + 1)
