@@ -89,6 +89,7 @@ TABLE: dict[str, Permission] = {
     "ledgers.read": Permission(READERS, "List ledgers, and see how far their stages have come"),
     "accounts.read": Permission(READERS, "Read accounts, their balances and postings"),
     "operations.read": Permission(READERS, "Read and search operations and postings"),
+    "schedules.any": Permission(TELLERS, "Pause, resume and end the schedules of others"),
     "schedules.read": Permission(READERS, "Read schedules and their occurrences"),
     "approvals.read": Permission(READERS, "See what waits for approvals"),
     "rules.read": Permission(READERS, "Read limits, approval rules and first-use rules"),

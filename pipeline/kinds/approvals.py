@@ -3,6 +3,9 @@
 An operation of more than a rule's amount takes no effect where it stands in the log: it is pending,
 and the last approval that it needs applies it, at its own place. Which rule it is under is judged
 anew for each approval, by the rules that are in force then.
+
+A rule is over its own removal as well, and over what would loosen it: else who wants to get around
+it would take it away first.
 """
 
 import datetime as dt
@@ -17,6 +20,8 @@ from pipeline.refusal import Refusal
 from pipeline.settings import Approval, Settings
 
 APPROVER = "approver"
+REMOVE, SET = "remove_approval", "set_approval"
+CHANGES = frozenset({REMOVE, SET})
 # The roles that a rule may name. Who may do `approvals.any` approves under any rule.
 ROLES = (APPROVER, "operator", "admin")
 
@@ -26,6 +31,8 @@ def rule_over(settings: Settings, name: str, body: Body, principal: str) -> Appr
 
     Of several the one that asks for most people, then that of the highest threshold.
     """
+    if name in CHANGES:
+        return _loosened(settings, name, body)
     roles = read_principal(principal).get("roles", ())
     found = [
         rule
@@ -58,6 +65,40 @@ def refuse_amounts(principal: str, name: str, body: Body) -> Refusal | None:
     found = [refuse_over_limit(principal, *amount) for amount in kind.amounts(body).items()]
     found += [refuse_amounts(principal, *inner) for inner in kind.inner(body)]
     return next(filter(None, found), None)
+
+
+def approval_of(body: Body) -> Approval:
+    """The rule that the body of a set_approval makes."""
+    return Approval(
+        name=body["name"],
+        currency=body["currency"],
+        above=body["above"],
+        people=body["people"],
+        by_role=body["by_role"],
+        operation_kind=body.get("operation_kind"),
+        role=body.get("role"),
+        expires_after_s=body.get("expires_after_s"),
+    )
+
+
+def _loosened(settings: Settings, name: str, body: Body) -> Approval | None:
+    """The rule that would be taken away, or let something pass that waits under it now."""
+    rule = settings.approvals.get(body["name"])
+    if rule is None or (name == SET and _holds_as_much(approval_of(body), rule)):
+        return None
+    return rule
+
+
+def _holds_as_much(new: Approval, rule: Approval) -> bool:
+    """Whether all that waits under the rule waits under the new one, for as many such people."""
+    return (
+        new.currency == rule.currency
+        and new.above <= rule.above
+        and new.people >= rule.people
+        and new.by_role == rule.by_role
+        and new.operation_kind in (None, rule.operation_kind)
+        and new.role in (None, rule.role)
+    )
 
 
 def _is_above(rule: Approval, name: str, body: Body) -> bool:

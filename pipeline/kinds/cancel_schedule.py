@@ -1,16 +1,16 @@
 """cancel_schedule: the schedule ends. What has happened by then stays as it is."""
 
-from pipeline.decide import decide, find_pending
+from pipeline.decide import decide
 from pipeline.kinds.capture import targets
 from pipeline.kinds.kind import Kind
-from pipeline.kinds.schedule import Named
+from pipeline.kinds.schedule import Named, find_schedule
 from pipeline.ledger import Books, Effect, Entry
 from pipeline.refusal import Refusal
 
 
 def apply(books: Books, entry: Entry) -> Effect:
     """No postings; or why not."""
-    schedule = find_pending(books, entry, ("schedule",))
+    schedule = find_schedule(books, entry)
     if isinstance(schedule, Refusal):
         return schedule
     decide(books, entry, schedule, "cancel", None, terminal=True)

@@ -1,16 +1,16 @@
 """pause_schedule: nothing of the schedule happens until it is resumed."""
 
-from pipeline.decide import decide, find_pending, wait
+from pipeline.decide import decide, wait
 from pipeline.kinds.capture import targets
 from pipeline.kinds.kind import Kind
-from pipeline.kinds.schedule import Named
+from pipeline.kinds.schedule import Named, find_schedule
 from pipeline.ledger import Books, Effect, Entry
 from pipeline.refusal import Refusal, refuse
 
 
 def apply(books: Books, entry: Entry) -> Effect:
     """No postings; or why not."""
-    schedule = find_pending(books, entry, ("schedule",))
+    schedule = find_schedule(books, entry)
     if isinstance(schedule, Refusal):
         return schedule
     assert schedule.pending is not None, "what has not been decided is pending"

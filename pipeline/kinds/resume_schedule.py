@@ -3,17 +3,17 @@
 What it missed while it was paused is not made up for. If no time is left it ends here.
 """
 
-from pipeline.decide import decide, find_pending
+from pipeline.decide import decide
 from pipeline.kinds.capture import targets
 from pipeline.kinds.kind import Kind
-from pipeline.kinds.schedule import Named, go_on
+from pipeline.kinds.schedule import Named, find_schedule, go_on
 from pipeline.ledger import Books, Effect, Entry
 from pipeline.refusal import Refusal, refuse
 
 
 def apply(books: Books, entry: Entry) -> Effect:
     """No postings; or why not."""
-    schedule = find_pending(books, entry, ("schedule",))
+    schedule = find_schedule(books, entry)
     if isinstance(schedule, Refusal):
         return schedule
     assert schedule.pending is not None, "what has not been decided is pending"

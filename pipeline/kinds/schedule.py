@@ -12,11 +12,13 @@ from typing import Any
 from marshmallow import ValidationError, validates_schema
 from marshmallow import fields as marshmallow_fields
 
-from pipeline.decide import begin, find_target, wait
+from pipeline.decide import begin, find_pending, find_target, wait
 from pipeline.kinds import fields
 from pipeline.kinds.inner import InnerField, named
 from pipeline.kinds.kind import Body, Kind
 from pipeline.ledger import Books, Effect, Entry, Target, inner
+from pipeline.permissions import permits
+from pipeline.principal import actor_of, read_principal
 from pipeline.recurrence import RULE_MAX_LENGTH, BadRule, next_time, parse_rule
 from pipeline.refusal import Refusal, refuse
 from pipeline.times import parse_time
@@ -48,6 +50,18 @@ AHEAD_MAX = dt.timedelta(days=10 * 366)
 YEAR_MIN, YEAR_MAX = 1970, 2200
 UTC = "UTC"
 SECOND = dt.timedelta(seconds=1)
+
+
+def find_schedule(books: Books, entry: Entry) -> Target | Refusal:
+    """The schedule that the entry names, for who made it, or may do it to any."""
+    schedule = find_pending(books, entry, ("schedule",))
+    if isinstance(schedule, Refusal):
+        return schedule
+    own = actor_of(entry.principal) == actor_of(schedule.entry.principal)
+    if not own and not permits(entry.principal, "schedules.any"):
+        roles = list(read_principal(entry.principal).get("roles", ()))
+        return refuse("not_permitted", kind=entry.kind, roles=roles)
+    return schedule
 
 
 def check_rule(text: str) -> None:

@@ -1,15 +1,16 @@
 """set_approval: from here on, an operation of more than an amount waits for other people.
 
-What waits already goes on waiting for as many people as it did.
+What waits already goes on waiting for as many people as it did. Where it would loosen the rule of
+its name, it waits for approvals under that rule itself.
 """
 
 from pipeline.kinds import fields, rule_fields
-from pipeline.kinds.approvals import APPROVER, ROLES
+from pipeline.kinds.approvals import APPROVER, ROLES, SET, approval_of
 from pipeline.kinds.kind import Kind
 from pipeline.kinds.transfer import currencies
 from pipeline.ledger import Books, Effect, Entry
 from pipeline.refusal import refuse
-from pipeline.settings import RULES_MAX, Approval, with_rule
+from pipeline.settings import RULES_MAX, with_rule
 
 PEOPLE_MAX = 5
 # Nobody looks at what waits every second, and what waits for more than a year is forgotten.
@@ -36,22 +37,13 @@ def apply(books: Books, entry: Entry) -> Effect:
     name = body["name"]
     if name not in rules and len(rules) >= RULES_MAX:
         return refuse("too_many_rules", limits=RULES_MAX)
-    rule = Approval(
-        name=name,
-        currency=body["currency"],
-        above=body["above"],
-        people=body["people"],
-        by_role=body["by_role"],
-        operation_kind=body.get("operation_kind"),
-        role=body.get("role"),
-        expires_after_s=body.get("expires_after_s"),
-    )
+    rule = approval_of(body)
     books.settings = with_rule(books.settings, entry.position, "approvals", name, rule)
     return []
 
 
 KIND = Kind(
-    name="set_approval",
+    name=SET,
     posts=False,
     schema=Schema(),
     example={

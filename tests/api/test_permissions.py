@@ -19,8 +19,8 @@ from tests.bank import Bank, new_ledger
 
 # Each role by itself, none, one that there is not, and the one that no client has.
 SETS = [(role,) for role in ROLES] + [(), ("janitor",), ("scheduler",)]
-# Permissions that a route asks for beside its own, and those of routes that are still to come.
-AHEAD = re.compile(r"people\.owners|sessions\.\w+|(personal|subjects)\.\w+|approvals\.any")
+# Permissions that a route or a kind asks for beside its own.
+AHEAD = re.compile(r"people\.owners|sessions\.\w+|(personal|subjects)\.\w+|(approvals|schedules)\.any")
 
 
 class Route(NamedTuple):

@@ -77,6 +77,9 @@ class Rules:
 
     def must_wait(self, content: Content, principal: str) -> bool:
         """Whether it is above what is allowed without approvals, or something in it is."""
+        if content["kind"] in ("set_approval", "remove_approval"):
+            rule = self.approvals.get(content["name"])
+            return rule is not None and loosens(content, rule)
         held = [*content.get("operations", ()), *filter(None, (content.get("operation"),))]
         return any(
             concerns(rule, Applied(0, one, principal))
@@ -84,6 +87,18 @@ class Rules:
             for rule in self.approvals.values()
             for one in (content, *held)
         )
+
+
+def loosens(content: Content, rule: Content) -> bool:
+    """Whether less would wait than under the rule, or for fewer people, or for others."""
+    if content["kind"] == "remove_approval":
+        return True
+    return (
+        any(content.get(of) != rule.get(of) for of in ("currency", "by_role"))
+        or any(content.get(of) not in (None, rule.get(of)) for of in ("operation_kind", "role"))
+        or content["above"] > rule["above"]
+        or content["people"] < rule["people"]
+    )
 
 
 def concerns(rule: Content, what: Applied) -> bool:
@@ -129,8 +144,8 @@ def limits_kept(one: Evidence) -> Finding:
             finding.look(_rightly(rules, refused.detail), said, *keys(position, []))
         wrong = [fault for what in applied(one, row) for fault in rules.count(one, what, at)]
         finding.look(not wrong, f"at {position} {wrong}", *keys(position, []))
-        if refused is None and not waits(one, position):
-            rules.take(position, row.content)
+        for what in applied(one, row):
+            rules.take(position, what.content)
     used = {tuple(counter): amount for counter, amount in one.usage.items()}
     said = f"{used} is kept as used of limits, and {dict(rules.used)} was"
     finding.look(used == dict(+rules.used), said)
@@ -186,8 +201,8 @@ def large_ones_wait(one: Evidence) -> Finding:
             waited = waits(one, position)
             said = f"{position} waits: {waited}, though {rules.approvals} ask: {must}"
             finding.look(must == waited, said, *keys(position, []))
-            if not waited:
-                rules.take(position, row.content)
+            for what in applied(one, row):
+                rules.take(position, what.content)
     return finding
 
 

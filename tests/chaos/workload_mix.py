@@ -48,5 +48,6 @@ SORTED = {
     "exchange": ("paid",),
     "group": ("paid",),
     "schedule": ("scheduled",),
+    "remove_approval": ("waiting",),
 }
 CALENDAR = ("pause_schedule", "resume_schedule", "resume_schedule", "cancel_schedule")

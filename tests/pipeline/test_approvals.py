@@ -160,7 +160,7 @@ def test_who_submitted_it_takes_it_back(shop: Bank) -> None:
 
 def test_what_is_not_approved_in_time_lapses(shop: Bank) -> None:
     """It is due from when it was accepted; Trident gives it up, and nothing else can be done."""
-    rule(shop, "large", 1_000, expires_after_s=60)
+    rule(shop, "large", 1_000, people=2, expires_after_s=60)
     large = pay(shop, 2_000)
     shop.work()
     query = "SELECT effect, due_at FROM pending_operations WHERE ledger_id = :ledger"
@@ -290,9 +290,10 @@ def test_the_strictest_rule_counts(shop: Bank) -> None:
 def test_rules_change_and_what_waits_still_waits(shop: Bank) -> None:
     """For as many as it did, by the role of the rule that it is under now."""
     large = pay(shop, 2_000)
-    rule(shop, "large", 1_000, people=1, by_role="operator")
-    receipts = approve(shop, large, ANN, person("o", "operator"))
-    shop.submit("remove_approval", {"name": "large"})
+    tellers = [person(name, "operator") for name in ("o", "p")]
+    approve(shop, rule(shop, "large", 1_000, people=2, by_role="operator"), ANN, BEN)
+    receipts = approve(shop, large, ANN, tellers[0])
+    approve(shop, shop.submit("remove_approval", {"name": "large"}), *tellers)
     now = pay(shop, 2_000)
     receipts += approve(shop, large, ANN)
     gone = shop.submit("remove_approval", {"name": "large"})

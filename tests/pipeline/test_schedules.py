@@ -45,9 +45,9 @@ def once(bank: Bank, seconds: float = SOON_S) -> Accepted:
     return made
 
 
-def name(bank: Bank, kind: str, schedule: Accepted) -> Accepted:
+def name(bank: Bank, kind: str, schedule: Accepted, who: bytes = ADMIN) -> Accepted:
     """An operation about the schedule."""
-    return bank.submit(kind, {"target": show_id(schedule.id)})
+    return bank.submit(kind, {"target": show_id(schedule.id)}, principal=who)
 
 
 def occur(bank: Bank, schedule: Accepted, number: int) -> Accepted:
@@ -194,6 +194,31 @@ def test_a_cancellation_after_the_time_leaves_it(shop: Bank) -> None:
     ]
     assert {shop.rejection(one) for one in decided} == {"target_decided"}
     assert shop.balance("merchant") == 1_000
+    proves(shop)
+
+
+def test_schedules_of_others_are_for_operators(shop: Bank) -> None:
+    """Who submits operations stops and ends their own, and nobody else's; operators all."""
+    ann, ben, kim = (
+        canonical({"roles": [role], "sub": sub})
+        for sub, role in (("ann", "submitter"), ("ben", "submitter"), ("kim", "operator"))
+    )
+    later = (dt.datetime.now(dt.UTC) + dt.timedelta(days=1)).isoformat()
+    made = shop.submit("schedule", {"operation": RENT, "at": later}, principal=ann)
+    acts = [f"{act}_schedule" for act in ("pause", "resume", "cancel")]
+    strange = [name(shop, act, made, ben) for act in acts]
+    group = {"operations": [{"kind": "cancel_schedule", "target": show_id(made.id)}]}
+    strange.append(shop.submit("group", group, principal=ben))
+    done = [
+        name(shop, "pause_schedule", made, kim),
+        name(shop, "resume_schedule", made, ann),
+        name(shop, "cancel_schedule", made, kim),
+    ]
+    shop.work()
+    assert [shop.rejection(one) for one in strange[:3]] == ["not_permitted"] * 3
+    assert shop.rejection(strange[3]) is not None
+    assert [shop.rejection(one) for one in done] == [None] * 3
+    assert effects(shop, made) == ["schedule", "pause", "resume", "cancel"]
     proves(shop)
 
 
