@@ -12,9 +12,9 @@ from flask import Flask, Response, render_template
 from flask_smorest import Api
 from markupsafe import Markup, escape
 
-from api.errors import PROBLEMS
 from api.intake import JSON
 from api.openapi_document import PATH
+from api.problems import PROBLEMS
 from pipeline.refusal import CODES
 
 TEMPLATES = str(Path(__file__).parent / "templates")

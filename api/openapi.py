@@ -7,8 +7,9 @@ keyword arguments of `Blueprint.doc`.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from api.errors import PROBLEM_JSON, PROBLEMS
+from api.errors import PROBLEM_JSON
 from api.intake import ITEMS_MAX, JSON, NDJSON
+from api.problems import PROBLEMS
 from pipeline.kinds import OFFERED
 from pipeline.permissions import SUBMIT, TABLE
 

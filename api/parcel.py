@@ -19,7 +19,7 @@ from pipeline.receipt import Receipt, Submission
 
 
 class Unstored(NamedTuple):
-    """Why a submission has no receipt: a code of errors.PROBLEMS, and what to do about it."""
+    """Why a submission has no receipt: a code of problems.PROBLEMS, and what to do about it."""
 
     code: str
     detail: str

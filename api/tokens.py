@@ -17,6 +17,7 @@ from flask import Flask
 from flask_jwt_extended import JWTManager, decode_token, get_unverified_jwt_headers
 from sqlalchemy import Engine, text
 
+from api.claims import REQUIRED, BadClaimsError, read_claims, session_of
 from api.errors import DATABASE_ERRORS, Problem
 from api.identity.key_look_up import Found, Uses, look_up
 from models.api_key import PREFIX, SUBJECT, Spelled, parse_id, read_key, subject_of
@@ -27,9 +28,6 @@ from models.token import ACCESS, ALGORITHM, AUDIENCE, ISSUER
 from pipeline.identity import sessions
 from pipeline.strict_json import canonical
 
-# Claims that a token must bring itself: the library fills in `type` and `jti` where they are
-# missing and asks for no `exp` (flask-jwt-extended 4.7.4, tried).
-REQUIRED = ("exp", "iat", "jti", "type", "sub", "tenant", "roles", "aud", "iss")
 # Clocks of two machines of one house differ by a second or two; 30 s would be too much.
 LEEWAY_S = 10
 # A token of ours has about 400 bytes; this leaves room for long lists of limits.
@@ -39,12 +37,6 @@ REMEMBERED_MAX = 10_000
 # How long a token that was revoked may still be taken: a log-out means "now" to a person, and a
 # look every two seconds costs a request nothing.
 RECHECK_S = 2.0
-TENANT_MAX = 2**31 - 1  # a Postgres integer
-VERSION_MAX = 2**31 - 1
-TEXT_MAX_LENGTH = 255
-ROLES_MAX = 32
-# Every action there is, and more ledgers than a person lists by hand.
-NAMES_MAX = 256
 
 TENANT = text(
     "SELECT EXISTS (SELECT FROM tenants WHERE tenant_id = :tenant AND deleted_at IS NULL)"
@@ -73,10 +65,6 @@ class Principal(NamedTuple):
     def sees(self, ledger: str) -> bool:
         """Whether there is a ledger of this name for it."""
         return self.ledgers is None or ledger in self.ledgers
-
-
-class BadClaimsError(Exception):
-    """A correctly signed token that says something impossible; the message says what."""
 
 
 @dataclass(slots=True)
@@ -173,22 +161,15 @@ class Tokens:
 
 def key_principal(spelled: Spelled, found: Found) -> Principal:
     """Who asks with a key. The log keeps who has seen its secret as well."""
-    subject, powers = subject_of(spelled.key_id), found.powers
+    powers = found.powers
     kept: dict[str, Any] = {
-        "sub": subject,
+        "sub": subject_of(spelled.key_id),
         "roles": sorted(powers.roles),
         "by": sorted(found.known_to),
     }
     narrowed = {"limits": powers.limits, "scopes": powers.scopes, "ledgers": powers.ledgers}
     kept |= {name: value for name, value in narrowed.items() if value is not None}
-    return Principal(
-        subject,
-        spelled.tenant_id,
-        frozenset(powers.roles),
-        canonical(kept),
-        powers.scopes,
-        None if powers.ledgers is None else frozenset(powers.ledgers),
-    )
+    return _principal(spelled.tenant_id, kept)
 
 
 def still_counts(engine: Engine, who: Principal) -> bool:
@@ -237,7 +218,8 @@ def _verify(token: str) -> _Verified:
     try:
         claims = decode_token(token)
         kid = get_unverified_jwt_headers(token)["kid"]
-        return _Verified(_read(claims), kid, float(claims["exp"]))
+        who = _principal(claims["tenant"], read_claims(claims), *session_of(claims))
+        return _Verified(who, kid, float(claims["exp"]))
     except BadClaimsError as error:
         _refuse(str(error))
     except (*DATABASE_ERRORS, SettingsError):  # our fault, not the token's
@@ -251,57 +233,18 @@ def _refuse(reason: str) -> NoReturn:
     raise Problem("token_invalid", f"{reason} Ask for a new one; `trident token` makes one.")
 
 
-def _read(claims: dict[str, Any]) -> Principal:
-    if claims["type"] != "access":
-        raise BadClaimsError("It is no access token.")
-    tenant_id, roles = claims["tenant"], claims["roles"]
-    if type(tenant_id) is not int or not 1 <= tenant_id <= TENANT_MAX:
-        raise BadClaimsError("Its tenant is not a number.")
-    if not isinstance(roles, list) or len(roles) > ROLES_MAX or not all(map(_is_text, roles)):
-        raise BadClaimsError("Its roles are not a list of names.")
-    if not _is_text(claims["sub"]) or not _is_text(claims["jti"]):
-        raise BadClaimsError("Its subject or its id is no text.")
-    kept: dict[str, Any] = {"sub": claims["sub"], "roles": sorted(set(roles))}
-    if "limits" in claims:
-        kept["limits"] = _limits(claims["limits"])
-    narrowed = {
-        name: _names(name, claims[name]) for name in ("scopes", "ledgers") if name in claims
-    }
+def _principal(
+    tenant_id: int, kept: dict[str, Any], session: str | None = None, version: int = 0
+) -> Principal:
+    """Who asks, by what the log keeps of it."""
+    scopes, ledgers = kept.get("scopes"), kept.get("ledgers")
     return Principal(
-        claims["sub"],
+        kept["sub"],
         tenant_id,
-        frozenset(roles),
-        canonical(kept | narrowed),
-        tuple(narrowed["scopes"]) if "scopes" in narrowed else None,
-        frozenset(narrowed["ledgers"]) if "ledgers" in narrowed else None,
-        *_session(claims),
+        frozenset(kept["roles"]),
+        canonical(kept),
+        None if scopes is None else tuple(scopes),
+        None if ledgers is None else frozenset(ledgers),
+        session,
+        version,
     )
-
-
-def _session(claims: dict[str, Any]) -> tuple[str | None, int]:
-    """The session that it is of, and what the person was when it was given out."""
-    if "sid" not in claims:
-        return None, 0
-    session, version = claims["sid"], claims.get("version")
-    if not _is_text(session) or type(version) is not int or not 0 < version <= VERSION_MAX:
-        raise BadClaimsError("Its session is none.")
-    return session, version
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and 1 <= len(value) <= TEXT_MAX_LENGTH and value.isprintable()
-
-
-def _names(claim: str, names: Any) -> list[str]:
-    if not isinstance(names, list) or len(names) > NAMES_MAX or not all(map(_is_text, names)):
-        raise BadClaimsError(f"Its {claim} are not a list of names.")
-    return sorted(set(names))
-
-
-def _limits(limits: Any) -> dict[str, int]:
-    if not isinstance(limits, dict) or not all(
-        _is_text(name) and type(limit) is int and 0 <= limit < 2**63
-        for name, limit in limits.items()
-    ):
-        raise BadClaimsError("Its limits are not amounts by currency.")
-    return limits

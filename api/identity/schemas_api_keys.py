@@ -12,7 +12,7 @@ from pipeline.permissions import ROLES, TABLE, is_scope
 
 EXAMPLE = {"name": "web shop", "roles": ["submitter"], "ledgers": ["main"]}
 NAME_MAX_LENGTH = 255
-# More than a person lists by hand (as in tokens: api/tokens.py).
+# More than a person lists by hand (as in tokens: api/claims.py).
 LEDGERS_MAX = 256
 
 

@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 from sqlalchemy.exc import OperationalError
 
-from api.errors import PROBLEMS
+from api.problems import PROBLEMS
 from api.state import NAME
 from tests.api.caller import Caller, new_key, transfer
 

@@ -20,7 +20,7 @@ from tests.bank import Bank, new_ledger
 # Each role by itself, none, one that there is not, and the one that no client has.
 SETS = [(role,) for role in ROLES] + [(), ("janitor",), ("scheduler",)]
 # Permissions that a route or a kind asks for beside its own.
-AHEAD = re.compile(r"people\.owners|sessions\.\w+|(personal|subjects)\.\w+|(approvals|schedules)\.any")
+AHEAD = re.compile(r"people\.owners|(sessions|personal|subjects)\.\w+|(approvals|schedules)\.any")
 
 
 class Route(NamedTuple):
