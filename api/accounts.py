@@ -30,6 +30,7 @@ from api.tokens import Principal
 from api.waiting import wanted_wait_s
 from models.db import tenant_reading
 from models.ledger import LedgerRef
+from pipeline.kinds.fields import CODE_PATTERN
 from pipeline.permissions import action_of
 from pipeline.privacy.naming import Naming
 from pipeline.privacy.subjects import named
@@ -148,6 +149,8 @@ def show_postings(query: dict[str, Any], ledger: str, code: str) -> Response:
     who = may("accounts.read")
     book = state().books.find(who, ledger)
     wanted = wanted_by(query, place_after("postings", query.get("after")), account=code)
+    if not CODE_PATTERN.fullmatch(code):
+        raise queries.unknown_account()
     with tenant_reading(who.tenant_id, state().engine) as connection:
         listed = listing(connection, book, wanted).postings()
     following = None if listed.following is None else cursor("postings", listed.following)

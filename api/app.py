@@ -31,7 +31,7 @@ from api import (
 from api.answers import unless_known
 from api.books import Books
 from api.checked import Checked
-from api.converters import AccountCode
+from api.converters import AccountCode, Name, Reference
 from api.gateway.cors import Cors
 from api.gateway.gate import Dressed, Gate
 from api.gateway.proxies import Proxies
@@ -88,7 +88,8 @@ def create_app(ring: Ring | None = None) -> Flask:
     # Codes of accounts may hold slashes, doubled or at the end: an address is taken as it is.
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = True
-    app.url_map.converters["account_code"] = AccountCode
+    converters = {"default": Name, "account_code": AccountCode, "reference": Reference}
+    app.url_map.converters |= converters
 
     app.before_request(_name_request)
     app.after_request(_finish)

@@ -1,6 +1,12 @@
-"""How addresses are read."""
+"""How addresses are read. No name holds a NUL, which the database takes in no text."""
 
 from werkzeug.routing import BaseConverter
+
+
+class Name(BaseConverter):
+    """A name, a number or an id: one part of an address."""
+
+    regex = r"[^/\x00]+"
 
 
 class AccountCode(BaseConverter):
@@ -12,3 +18,9 @@ class AccountCode(BaseConverter):
     regex = ".+?"
     part_isolating = False
     weight = 200  # as werkzeug's own `path`: whatever is more specific goes first
+
+
+class Reference(AccountCode):
+    """A tenant's own name of a subject, likewise."""
+
+    regex = r"[^\x00\n]+?"

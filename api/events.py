@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Response
 from flask_smorest import Blueprint
-from marshmallow import RAISE, fields, validate
+from marshmallow import RAISE, ValidationError, fields, validate
 
 from api import openapi
 from api.answers import answer
@@ -29,6 +29,11 @@ blueprint = Blueprint(
 )
 
 
+def _check_actor(actor: str) -> None:
+    if not actor.isprintable():  # the database takes no text with a NUL in it
+        raise ValidationError("An actor is of printable characters.")
+
+
 class EventsQuery(PageQuery):
     """Filters of events; all that are given must fit."""
 
@@ -36,7 +41,8 @@ class EventsQuery(PageQuery):
         validate=validate.OneOf(tuple(ACTIONS)), metadata=says("What was done or refused.")
     )
     actor = fields.String(
-        validate=validate.Length(1, TEXT_MAX_LENGTH), metadata=says("Who it was, exactly.")
+        validate=[validate.Length(1, TEXT_MAX_LENGTH), _check_actor],
+        metadata=says("Who it was, exactly."),
     )
     since = moment("At this time or later.")
     until = moment("Before this time.")

@@ -19,7 +19,7 @@ from api import (
     schemas_tenant,
     schemas_tried,
 )
-from api.converters import AccountCode
+from api.converters import AccountCode, Name, Reference
 from api.identity import schemas as schemas_identity
 from api.identity import schemas_api_keys
 from api.openapi import IDEMPOTENCY_KEY
@@ -68,7 +68,8 @@ def make(app: Flask) -> Api:
         },
     )
     api = Document(app)
-    api.register_converter(AccountCode, lambda _converter: {"type": "string"})
+    for converter in (Name, AccountCode, Reference):
+        api.register_converter(converter, lambda _converter: {"type": "string"})
     api.spec.components.security_scheme(
         "bearer", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
     )

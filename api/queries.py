@@ -173,10 +173,15 @@ def account(connection: Connection, ledger: LedgerRef, code: str) -> Account:
     """The account with this code; raises Problem."""
     found = accounts(connection, ledger, [code]) if CODE_PATTERN.fullmatch(code) else {}
     if code not in found:
-        raise Problem(
-            "unknown_account", "GET the ledger's /accounts to see which there are.", param="account"
-        )
+        raise unknown_account()
     return found[code]
+
+
+def unknown_account() -> Problem:
+    """There is no account with the code that was named."""
+    return Problem(
+        "unknown_account", "GET the ledger's /accounts to see which there are.", param="account"
+    )
 
 
 def accounts_page(

@@ -6,6 +6,7 @@ from typing import Any
 from marshmallow import fields, pre_load, validate
 from sqlalchemy import Connection
 
+from api import queries
 from api.errors import Problem
 from api.parameters import TimesQuery, says
 from models.ledger import LedgerRef
@@ -154,8 +155,6 @@ def listing(*of: Any) -> Listing:
     try:
         return Listing(*of)
     except UnknownAccountError:
-        raise Problem(
-            "unknown_account", "GET the ledger's /accounts to see which there are.", param="account"
-        ) from None
+        raise queries.unknown_account() from None
     except UnservedError as error:
         raise Problem("filter_unserved", str(error), param=error.param) from None

@@ -44,7 +44,7 @@ SUBJECT = {200: ("Subject", "It, as it is now.")}
 Act = Callable[[Connection, int, str, str], Recorded | None]
 
 
-@blueprint.route("/<account_code:ref>", methods=["GET"], parameters=[dict(REF)])
+@blueprint.route("/<reference:ref>", methods=["GET"], parameters=[dict(REF)])
 @blueprint.doc(**openapi.route(SUBJECT, problems=("unknown_subject",), action="subjects.read"))
 def show(ref: str) -> Response:
     """Show the state of a subject
@@ -54,7 +54,7 @@ def show(ref: str) -> Response:
     return answer(_state(may("subjects.read"), ref))
 
 
-@blueprint.route("/<account_code:ref>/restrict", methods=["POST"], parameters=[dict(REF)])
+@blueprint.route("/<reference:ref>/restrict", methods=["POST"], parameters=[dict(REF)])
 @blueprint.doc(
     **openapi.route(
         SUBJECT, problems=("unknown_subject", "subject_erased"), action="subjects.restrict"
@@ -69,7 +69,7 @@ def restrict(ref: str) -> Response:
     return _change(ref, "subjects.restrict", subjects.restrict)
 
 
-@blueprint.route("/<account_code:ref>/unrestrict", methods=["POST"], parameters=[dict(REF)])
+@blueprint.route("/<reference:ref>/unrestrict", methods=["POST"], parameters=[dict(REF)])
 @blueprint.doc(
     **openapi.route(
         SUBJECT, problems=("unknown_subject", "subject_erased"), action="subjects.restrict"
@@ -83,7 +83,7 @@ def unrestrict(ref: str) -> Response:
     return _change(ref, "subjects.restrict", subjects.unrestrict)
 
 
-@blueprint.route("/<account_code:ref>/erase", methods=["POST"], parameters=[dict(REF)])
+@blueprint.route("/<reference:ref>/erase", methods=["POST"], parameters=[dict(REF)])
 @blueprint.doc(
     **openapi.route(
         {
@@ -107,7 +107,7 @@ def erase(ref: str) -> Response:
     return answer(_state(who, ref), 202) if certificate is None else answer(certificate)
 
 
-@blueprint.route("/<account_code:ref>/certificate", methods=["GET"], parameters=[dict(REF)])
+@blueprint.route("/<reference:ref>/certificate", methods=["GET"], parameters=[dict(REF)])
 @blueprint.doc(
     **openapi.route(
         {200: ("ErasureCertificate", "As of now.")},
@@ -128,7 +128,7 @@ def show_certificate(ref: str) -> Response:
     return answer(certificate)
 
 
-@blueprint.route("/<account_code:ref>/export", methods=["POST"], parameters=[dict(REF)])
+@blueprint.route("/<reference:ref>/export", methods=["POST"], parameters=[dict(REF)])
 @blueprint.doc(
     **openapi.route(
         {200: ("SubjectExport", "All that is held, in clear.")},
