@@ -4,7 +4,9 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
+from models.db import tenant_reading
 from models.ledger import LedgerRef
 from models.operation import parse_id
 from pipeline.idempotency import DUE
@@ -188,9 +190,8 @@ def test_nobody_else_sees_it(api: Caller, stranger: Caller, rule: dict[str, Any]
     assert problem(auditor.post(f"schedules/{schedule}/pause", key=new_key()))[0] == 403
 
 
-def test_the_lists_are_read_by_their_indexes(api: Caller, ledger: LedgerRef) -> None:
-    """Under row-level security, whatever else the ledger holds."""
-    bank = Bank(ledger)
+def test_the_lists_are_read_by_their_indexes(ledger: LedgerRef) -> None:
+    """Under row-level security, and in order; how full the tables are just now plays no part."""
     plans = {
         "operations_occurrences": "SELECT position FROM operations WHERE tenant_id = 1 AND"
         " ledger_id = :ledger AND kind = 'occur' AND idempotency_key COLLATE \"C\" >= 'a'"
@@ -203,7 +204,15 @@ def test_the_lists_are_read_by_their_indexes(api: Caller, ledger: LedgerRef) -> 
         " AND ledger_id = :ledger AND due_at <= now() ORDER BY due_at LIMIT 1",
     }
     for index, query in plans.items():
-        plan = "\n".join(row[0] for row in bank.rows(f"EXPLAIN {query}"))
+        with tenant_reading(ledger.tenant_id) as connection:
+            for other in (
+                "seqscan",
+                "bitmapscan",
+                "sort",
+            ):  # cheaper where there is next to nothing
+                connection.execute(text(f"SET LOCAL enable_{other} = off"))
+            wanted = {"ledger": ledger.ledger_id}
+            plan = "\n".join(connection.execute(text(f"EXPLAIN {query}"), wanted).scalars())
         assert index in plan, plan
         assert "Sort" not in plan, plan
         assert "Filter: (" not in plan.replace("One-Time Filter", ""), plan
