@@ -128,6 +128,7 @@ def allowed(roles: Iterable[str], action: str, scopes: Collection[str] | None = 
     )
 
 
+@lru_cache(maxsize=4096)  # Asked for every operation, of few principals and kinds.
 def permits(principal: str, action: str) -> bool:
     """Whether the principal that was recorded with an operation may do it."""
     who = read_principal(principal)
