@@ -107,6 +107,9 @@ class Rates:
         past = 1 - second / WINDOW_S
         counts, nearest, least = [], bounds[0], float("inf")
         with self._lock:
+            if len(self._counts) > COUNTED_MAX:  # what was told is learned anew from Valkey
+                self._counts.clear()
+                self._untold.clear()
             for bound in bounds:
                 count = self._count(bound.who, int(minute))
                 total = count.here + count.elsewhere
@@ -156,10 +159,6 @@ class Rates:
     def _count(self, who: str, minute: int) -> _Count:
         count = self._counts.get(who)
         if count is None:
-            if len(self._counts) >= COUNTED_MAX:
-                # What was told is learned anew from Valkey.
-                self._counts.clear()
-                self._untold.clear()
             count = self._counts[who] = _Count(minute)
         elif count.minute != minute:
             count.turn(minute)
@@ -187,14 +186,14 @@ class Rates:
         with self._lock:
             names = [self._untold.pop() for _ in range(min(len(self._untold), TOLD_MAX))]
             found = [(who, self._counts[who]) for who in names]
-            new = [(who, count.minute, count.here) for who, count in found]
+            new = [(who, count.minute, count.here, count.here - count.told) for who, count in found]
         if not new:
             return False
         try:
             pipe = self._valkey.pipeline(transaction=False)
-            for who, minute, here in new:
+            for who, minute, _, more in new:
                 key = KEY.format(who, minute)
-                pipe.incrby(key, here - self._told_of(who, minute))
+                pipe.incrby(key, more)
                 pipe.expire(key, 2 * WINDOW_S)
             totals = pipe.execute()[::2]
         except redis.RedisError:
@@ -202,16 +201,11 @@ class Rates:
                 self._untold.update(who for who in names if who in self._counts)
             raise
         with self._lock:
-            for (who, minute, here), total in zip(new, totals, strict=True):
+            for (who, minute, here, _), total in zip(new, totals, strict=True):
                 known = self._counts.get(who)
                 if known is not None and known.minute == minute:
                     known.told, known.elsewhere = here, max(0, total - here)
             return bool(self._untold)
-
-    def _told_of(self, who: str, minute: int) -> int:
-        """Only the thread tells, so nobody changes it meanwhile but a new minute."""
-        count = self._counts.get(who)
-        return count.told if count is not None and count.minute == minute else 0
 
     def _prune(self, minute: int) -> None:
         """Forget who has not asked for a minute."""

@@ -177,3 +177,21 @@ def test_a_valkey_that_comes_back_is_told(environment: dict[str, str], clock: Cl
         rates.take([mine])
         other.take([mine])
         eventually(lambda: other._counts[mine.who].elsewhere >= 10, within_s=5)
+
+
+def test_more_names_than_are_remembered(
+    environment: dict[str, str], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flood of addresses takes no more memory, and what is asked after it is shared as before."""
+    url, mine = environment["TRIDENT_BROKER_URL"], bound(100)
+    monkeypatch.setattr("api.gateway.rates.COUNTED_MAX", 2)
+    with counting(url, clock) as rates, counting(url, clock) as other:
+        for _ in range(3):
+            rates.take([bound(5), bound(5), bound(5)])
+            assert len(rates._counts) <= 2 + 3
+            eventually(lambda: not rates._untold, within_s=5)
+        rates.take([mine])
+        other.take([mine])
+        eventually(lambda: rates._counts[mine.who].told == 1, within_s=5)
+        other.take([mine])
+        eventually(lambda: other._counts[mine.who].elsewhere == 1, within_s=5)
