@@ -6,7 +6,7 @@ COPY requirements.lock ./
 RUN pip install --no-cache-dir --require-hashes -r requirements.lock
 COPY . .
 RUN pip install --no-cache-dir --no-deps --no-build-isolation -e . \
-    && useradd --system trident \
+    && useradd --system --uid 10001 trident \
     && install -d -o trident /var/lib/trident
 
 ENV TRIDENT_HOME=/var/lib/trident

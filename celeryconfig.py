@@ -5,9 +5,9 @@ import time
 
 from celery.schedules import schedule
 
-from models.settings import settings
+from models.settings import bells
 
-broker_url = settings().broker_url
+broker_url = bells().broker_url
 broker_transport_options = {
     # Bells are acknowledged before they are worked, so nothing waits for a redelivery; the
     # smallest value that outlives a bell's 30 s time limit keeps `unacked` short.

@@ -1,23 +1,29 @@
 """`trident run`: the stack left running, or running for as long as one command does."""
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from ipaddress import ip_address
+from pathlib import Path
 from types import FrameType
 
 import click
+from cryptography import x509
 from rich.console import Console
 from rich.markup import escape
 
 from cli.signals import EXIT_SIGNALLED, STOP_SIGNALS, interrupted_by_signals
 from cli.stack import running, start
 from cli.stack.apps import path
+from cli.stack.ports import HOST
 from cli.stack.saying import NOTE
+from models.settings import TLS_CERTIFICATE
 
 # What a shell reports of a command that cannot be found, or cannot be run.
 EXIT_NOT_FOUND = 127
@@ -36,7 +42,7 @@ Try it in another terminal:
 
   export TRIDENT_TOKEN={TRIDENT_TOKEN}
 
-  curl -s {TRIDENT_URL}/v1/ledgers/main/operations -H "Authorization: Bearer $TRIDENT_TOKEN" \
+  {CURL}/v1/ledgers/main/operations -H "Authorization: Bearer $TRIDENT_TOKEN" \
 -H 'Content-Type: application/json' -H 'Idempotency-Key: first-steps-1' -H 'Prefer: wait=5' \
 -d '{BODY}'
 """
@@ -63,12 +69,31 @@ def run(command: tuple[str, ...]) -> None:
 
 def _leave_running(console: Console) -> None:
     with start(say=lambda line: console.print(f"  {line}", markup=False)) as env:
-        values = {name: escape(value) for name, value in {**env, "BODY": BODY}.items()}
+        values = {name: escape(value) for name, value in {**env, "CURL": curl(env), "BODY": BODY}.items()}
         console.print(WELCOME.format_map(values))
         with suppress(KeyboardInterrupt):
             threading.Event().wait()
         console.print("Stopping ...")
     console.print("Stopped. The data is kept: the next `make run` goes on with it.")
+
+
+def curl(env: Mapping[str, str]) -> str:
+    """The beginning of a request, up to the path. With TLS it trusts the certificate that the API
+    has, by a name that stands in there; that name need not lead to this machine yet."""
+    url, certificate = env["TRIDENT_URL"], env.get(TLS_CERTIFICATE)
+    if certificate is None:
+        return f"curl -s {url}"
+    trusting = f"curl -s --cacert {shlex.quote(certificate)}"
+    read = x509.load_pem_x509_certificate(Path(certificate).read_bytes())
+    try:
+        names = read.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return f"{trusting} {url}"
+    hosts = [name.replace("*", "www") for name in names.get_values_for_type(x509.DNSName)]
+    if not hosts or ip_address(HOST) in names.get_values_for_type(x509.IPAddress):
+        return f"{trusting} {url}"
+    port = env["TRIDENT_PORT"]
+    return f"{trusting} --resolve {hosts[0]}:{port}:{HOST} https://{hosts[0]}:{port}"
 
 
 def _run_with(command: tuple[str, ...]) -> int:

@@ -21,6 +21,7 @@ from models import keks
 from models.keks import KeksError, KekSource
 
 DEFAULT_HOME = ".trident"
+LOG_LEVEL = "INFO"
 # How far a ledger's log may run ahead of its posting: 25 s of work at the 8,000 operations a second
 # that two cores post. Beyond that a caller is better told to come back than given a promise.
 MAX_LAG = 200_000
@@ -64,6 +65,13 @@ class Settings:
     crash_at: str | None  # tests only, see pipeline/crash.py
 
 
+class Bells(NamedTuple):
+    """What a process needs that only passes bells on: beat and Flower know no database, no key."""
+
+    broker_url: str
+    log_level: str
+
+
 def home() -> Path:
     """TRIDENT_HOME as an absolute path; it need not exist."""
     return Path(os.environ.get("TRIDENT_HOME", DEFAULT_HOME)).expanduser().resolve()
@@ -75,6 +83,15 @@ def running_stack(at: Path) -> dict[str, str]:
         return dict(json.loads((at / "env.json").read_text()))
     except FileNotFoundError:
         return {}
+
+
+def bells() -> Bells:
+    """The part of the settings that leads to the broker; raises SettingsError."""
+    known = {**running_stack(home()), **os.environ}
+    broker = known.get("TRIDENT_BROKER_URL")
+    if not broker:
+        raise SettingsError(_message({"TRIDENT_BROKER_URL": "Environment variable not set."}))
+    return Bells(broker, known.get("TRIDENT_LOG_LEVEL", LOG_LEVEL))
 
 
 @lru_cache
@@ -113,11 +130,12 @@ def _read(env: Env, at: Path) -> dict[str, Any]:
         return {
             "home": at,
             "database_url": env.str("DATABASE_URL"),
-            "owner_database_url": env.str("OWNER_DATABASE_URL", None),
-            "sweeper_database_url": env.str("SWEEPER_DATABASE_URL", None),
+            # Empty in a process of the stack that is not to have it (cli/stack/apps.py).
+            "owner_database_url": env.str("OWNER_DATABASE_URL", None) or None,
+            "sweeper_database_url": env.str("SWEEPER_DATABASE_URL", None) or None,
             "broker_url": env.str("BROKER_URL"),
             "heads_url": env.str("HEADS_URL", str(at / "heads")),
-            "log_level": env.str("LOG_LEVEL", "INFO"),
+            "log_level": env.str("LOG_LEVEL", LOG_LEVEL),
             "max_lag": env.int(
                 "MAX_LAG",
                 MAX_LAG,

@@ -9,7 +9,7 @@ from celery.signals import celeryd_init, setup_logging, task_postrun, worker_pro
 
 from models.db import dispose_engines
 from models.logs import set_up_logs
-from models.settings import settings
+from models.settings import bells, settings
 from pipeline.crash import crash_point
 
 # A pool child that stops waits until its parent has read all its results, 300 times 0.1 s at the
@@ -25,7 +25,7 @@ app.config_from_object("celeryconfig")
 
 @setup_logging.connect
 def _logs(**_: Any) -> None:
-    set_up_logs(settings().log_level)
+    set_up_logs(bells().log_level)
 
 
 @celeryd_init.connect

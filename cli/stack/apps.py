@@ -15,12 +15,26 @@ from cli.stack.child import Spec
 from cli.stack.home import Home
 from cli.stack.root import ROOT
 from cli.stack.supervisor import Supervisor
+from models import keks
 from models.settings import TLS_CERTIFICATE
 
 # Celery lets a running bell end: at most its time limit of 30 s (celeryconfig.py), and then some.
 GRACE_S = 35.0
 # Flower often waits for ever for a worker that has gone, and has nothing that a kill could lose.
 FLOWER_GRACE_S = 2.0
+# Secrets, and who needs them. What a process does not need it is not told, so that a fault in it
+# cannot give it away: Flower and beat have no way to the books, and nobody is the owner.
+APP, SWEEPER = "TRIDENT_DATABASE_URL", "TRIDENT_SWEEPER_DATABASE_URL"
+AWS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+FLOWER = ("FLOWER_BASIC_AUTH", "FLOWER_COOKIE_SECRET")
+FOR_NOBODY = ("TRIDENT_OWNER_DATABASE_URL", "TRIDENT_TOKEN", "TRIDENT_FLOWER_URL")
+NEEDS = {
+    "web": {APP, *keks.SOURCES, *AWS},
+    "worker": {APP, SWEEPER, *keks.SOURCES, *AWS},
+    "beat": set[str](),
+    "flower": {*FLOWER},
+}
+SECRETS = {*FOR_NOBODY, *FLOWER}.union(*NEEDS.values())
 STOP_RANK = 0
 UP_WITHIN_S = 60.0
 # The server's own patience with its database is shorter (POOL_WAIT_S in models/db.py).
@@ -31,7 +45,7 @@ def start(supervisor: Supervisor, home: Home, env: Mapping[str, str]) -> None:
     """Start the processes of the Procfile and wait until API and Flower answer."""
     everything = {**os.environ, **env, "PATH": path()}
     for name, command in _procfile().items():
-        supervisor.start(_spec(home, name, command, everything))
+        supervisor.start(_spec(home, name, command, told(name, everything)))
     supervisor.wait_until(
         "web", _says_ok(f"{env['TRIDENT_URL']}/readyz", env.get(TLS_CERTIFICATE)), UP_WITHIN_S
     )
@@ -42,6 +56,13 @@ def start(supervisor: Supervisor, home: Home, env: Mapping[str, str]) -> None:
 def names() -> list[str]:
     """What the Procfile starts."""
     return list(_procfile())
+
+
+def told(name: str, everything: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process. What it does not need is empty in it, and not left out:
+    models/settings.py would look that up among what the running stack has written down."""
+    withheld = (SECRETS - NEEDS[name]) & everything.keys()
+    return {**everything, **dict.fromkeys(withheld, "")}
 
 
 def _procfile() -> dict[str, str]:

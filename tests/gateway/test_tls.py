@@ -1,6 +1,8 @@
 """TLS: what the API serves with, and that its own connections know whom they talk to."""
 
 import re
+import shlex
+import shutil
 import socket
 import ssl
 import subprocess
@@ -21,6 +23,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError as DatabaseGone
 
 from api.gateway.rates import AwayError, Bound, Rates
+from cli.run import curl
 from cli.stack.apps import _says_ok, path
 from cli.stack.root import ROOT
 from models import db
@@ -109,6 +112,7 @@ def test_the_api_serves_tls_1_3_alone(
                 old.get(f"{url}/docs", timeout=10)
         with pytest.raises(requests.exceptions.ConnectionError):
             requests.get(url.replace("https", "http") + "/docs", timeout=10)
+        assert asked_with_curl(url, right) == "200"
 
 
 def test_the_start_waits_for_this_certificate(
@@ -117,6 +121,20 @@ def test_the_start_waits_for_this_certificate(
     """It takes the server with just this certificate, whatever name it is for, and no other."""
     with serving(wrong, environment, tmp_path / "web.log") as url:
         assert not _says_ok(f"{url}/readyz", str(right.certificate))()
+        assert asked_with_curl(url, wrong) == "200"
+
+
+def asked_with_curl(url: str, pair: Pair) -> str:
+    """The status that the request which `make run` prints gets."""
+    if shutil.which("curl") is None:
+        pytest.skip("there is no curl")
+    told = {
+        "TRIDENT_URL": url,
+        "TRIDENT_PORT": str(urlsplit(url).port),
+        "TRIDENT_TLS_CERTIFICATE": str(pair.certificate),
+    }
+    words = [*shlex.split(f"{curl(told)}/readyz"), "-o", "/dev/null", "-w", "%{http_code}"]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,10 @@
-"""`trident demo` and the files that it, and containers, rest on."""
+"""`trident demo` and the files that it rests on."""
 
 import csv
 import os
-import re
 import subprocess
 import sys
 
-from cli.stack import apps
 from cli.stack.home import Home
 from cli.stack.root import ROOT
 
@@ -46,13 +44,3 @@ def test_the_example_names_only_accounts_that_it_opens() -> None:
 def _rows(name: str) -> list[dict[str, str]]:
     with (ROOT / "examples" / name).open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-def test_containers_run_the_processes_of_the_procfile() -> None:
-    """docker-compose.yml has a service for each line of the Procfile, which runs that line."""
-    services = re.findall(
-        r"^  (\w+):\n    <<: \*app\n    command: (\w+)$",
-        (ROOT / "docker-compose.yml").read_text(),
-        re.MULTILINE,
-    )
-    assert services == [(name, name) for name in apps.names()]

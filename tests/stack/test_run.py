@@ -6,6 +6,8 @@ import signal
 import sys
 import urllib.request
 
+import psutil
+
 from cli.stack.home import Home
 from tests.stack.holding import Held, all_gone, holding, wait_until
 
@@ -33,6 +35,9 @@ def test_the_stack_is_whole_heals_and_ends(made: Home) -> None:
         env = held.env()
         assert is_up(env)
         assert {name for name in NAMES if held.pid(name)} == NAMES
+        told = psutil.Process(held.pid("flower")).environ()
+        assert told["TRIDENT_BROKER_URL"] == env["TRIDENT_BROKER_URL"]
+        assert not told["TRIDENT_DATABASE_URL"]
         kill_and_wait(held, "web", "worker")
         wait_until(lambda: is_up(env))
         family = held.family()
