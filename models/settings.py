@@ -91,7 +91,7 @@ def bells() -> Bells:
     broker = known.get("TRIDENT_BROKER_URL")
     if not broker:
         raise SettingsError(_message({"TRIDENT_BROKER_URL": "Environment variable not set."}))
-    return Bells(broker, known.get("TRIDENT_LOG_LEVEL", LOG_LEVEL))
+    return Bells(_verified(broker), known.get("TRIDENT_LOG_LEVEL", LOG_LEVEL))
 
 
 @lru_cache
@@ -133,7 +133,7 @@ def _read(env: Env, at: Path) -> dict[str, Any]:
             # Empty in a process of the stack that is not to have it (cli/stack/apps.py).
             "owner_database_url": env.str("OWNER_DATABASE_URL", None) or None,
             "sweeper_database_url": env.str("SWEEPER_DATABASE_URL", None) or None,
-            "broker_url": env.str("BROKER_URL"),
+            "broker_url": _verified(env.str("BROKER_URL") or ""),
             "heads_url": env.str("HEADS_URL", str(at / "heads")),
             "log_level": env.str("LOG_LEVEL", LOG_LEVEL),
             "max_lag": env.int(
@@ -143,6 +143,14 @@ def _read(env: Env, at: Path) -> dict[str, Any]:
             ),
             "crash_at": env.str("CRASH_AT", None),
         }
+
+
+def _verified(broker_url: str) -> str:
+    """Over TLS the server must prove who it is, unless the address says otherwise: kombu would
+    believe any server."""
+    if not broker_url.startswith("rediss:") or "ssl_cert_reqs=" in broker_url:
+        return broker_url
+    return f"{broker_url}{'&' if '?' in broker_url else '?'}ssl_cert_reqs=required"
 
 
 def _rate_limits(text: str) -> dict[str, int]:

@@ -40,22 +40,22 @@ class Authority:
             decipher_only=False,
         )
         made = (
-            self._builder(self._name, self._key)
+            self._builder(self._name, self._key, A_DAY)
             .add_extension(constraint, critical=True)
             .add_extension(usage, critical=True)
             .sign(self._key, hashes.SHA256())
         )
         self.certificate = self._write(f"{name}.pem", made.public_bytes(_PEM))
 
-    def sign(self, host: str) -> Pair:
-        """A certificate for this host and no other, and its key."""
+    def sign(self, host: str, *, until: dt.timedelta = A_DAY) -> Pair:
+        """A certificate for this host and no other, for so long from now, and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         try:
             name: x509.GeneralName = x509.IPAddress(ip_address(host))
         except ValueError:
             name = x509.DNSName(host)
         made = (
-            self._builder(_named(host), key)
+            self._builder(_named(host), key, until)
             .add_extension(x509.SubjectAlternativeName([name]), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(
@@ -68,12 +68,12 @@ class Authority:
             _PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         return Pair(
-            self._write(f"{host}.pem", made.public_bytes(_PEM)),
-            self._write(f"{host}.key", secret),
+            self._write(f"{made.serial_number}.pem", made.public_bytes(_PEM)),
+            self._write(f"{made.serial_number}.key", secret),
         )
 
     def _builder(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, until: dt.timedelta
     ) -> x509.CertificateBuilder:
         now = dt.datetime.now(dt.UTC)
         return (
@@ -82,8 +82,8 @@ class Authority:
             .issuer_name(self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - A_DAY)
-            .not_valid_after(now + A_DAY)
+            .not_valid_before(now - 2 * A_DAY)
+            .not_valid_after(now + until)
             .add_extension(
                 x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
             )

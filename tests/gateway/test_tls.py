@@ -27,9 +27,9 @@ from cli.run import curl
 from cli.stack.apps import _says_ok, path
 from cli.stack.root import ROOT
 from models import db
-from models.settings import SettingsError, settings
+from models.settings import SettingsError, bells, settings
 from tasks import ring
-from tests.gateway.authority import Authority, Pair
+from tests.gateway.authority import A_DAY, Authority, Pair
 from tests.gateway.terminator import Terminator, terminated
 
 HERE = "127.0.0.1"
@@ -187,7 +187,7 @@ def ask(url: str) -> None:
 def test_the_database_is_who_it_should_be(
     environment: dict[str, str], authority: Authority, right: Pair, wrong: Pair, stranger: Authority
 ) -> None:
-    """sslmode=verify-full: its certificate is of the authority, and for the host's name."""
+    """sslmode=verify-full: its certificate is of the authority, for the host's name, and valid."""
     verified = f"?sslmode=verify-full&sslrootcert={quote(str(authority.certificate))}"
     with postgres(environment, right) as (tls, url):
         ask(url + verified)
@@ -198,6 +198,11 @@ def test_the_database_is_who_it_should_be(
         assert tls.deciphered <= 1
     with (
         postgres(environment, stranger.sign(HERE)) as (tls, url),
+        pytest.raises(DatabaseGone, match="certificate verify failed"),
+    ):
+        ask(url + verified)
+    with (
+        postgres(environment, authority.sign(HERE, until=-A_DAY)) as (tls, url),
         pytest.raises(DatabaseGone, match="certificate verify failed"),
     ):
         ask(url + verified)
@@ -212,6 +217,13 @@ def by_kombu(url: str) -> None:
     with Connection(url, connect_timeout=3) as connection:
         connection.ensure_connection(max_retries=1, timeout=3)
         connection.default_channel.client.ping()
+
+
+def by_celery(url: str) -> None:
+    """As the address of the environment is read for Celery, without a word about verification."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRIDENT_BROKER_URL", url.removesuffix("&ssl_cert_reqs=required"))
+        by_kombu(bells().broker_url)
 
 
 def by_ringer(url: str) -> None:
@@ -237,7 +249,7 @@ def by_rates(url: str) -> None:
         rates.stop()
 
 
-@pytest.mark.parametrize("connect", [by_kombu, by_ringer, by_rates])
+@pytest.mark.parametrize("connect", [by_celery, by_kombu, by_ringer, by_rates])
 def test_the_broker_is_who_it_should_be(
     env: dict[str, str],
     authority: Authority,
@@ -259,7 +271,7 @@ def test_the_broker_is_who_it_should_be(
         connect(url(tls))
         assert tls.deciphered >= 1
     gone = (redis.RedisError, OperationalError, AwayError, ssl.SSLError)
-    for pair in (wrong, stranger.sign(HERE)):
+    for pair in (wrong, stranger.sign(HERE), authority.sign(HERE, until=-A_DAY)):
         with terminated(pair, upstream) as tls:
             with pytest.raises(gone):
                 connect(url(tls))
