@@ -10,7 +10,7 @@ from models.signing_key import signing_keys
 
 blueprint = Blueprint("Keys", __name__, description="What tokens are verified with.")
 
-# As long as the API's own processes remember keys.
+# Whoever verifies tokens elsewhere takes those of a revoked key for so much longer.
 FRESH = "public, max-age=60"
 
 

@@ -38,9 +38,11 @@ REMEMBERED_MAX = 10_000
 # look every two seconds costs a request nothing.
 RECHECK_S = 2.0
 
-TENANT = text(
-    "SELECT EXISTS (SELECT FROM tenants WHERE tenant_id = :tenant AND deleted_at IS NULL)"
-)
+STANDS = text("""
+    SELECT EXISTS (SELECT FROM tenants WHERE tenant_id = :tenant AND deleted_at IS NULL)
+       AND EXISTS (SELECT FROM signing_keys WHERE kid = :kid
+                    AND (retired_at IS NULL OR retired_at > clock_timestamp()))
+""")
 
 log = structlog.get_logger("trident.auth")
 
@@ -134,8 +136,7 @@ class Tokens:
                 spelled = Spelled(known.principal.tenant_id, key_id)
                 known.principal, _, known.expires = self._find_key(spelled, digest)
                 return
-            key = signing_keys(self._engine).verifying(known.kid)
-            counts = key is not None and still_counts(self._engine, known.principal)
+            counts = still_counts(self._engine, known.principal, known.kid)
         except BaseException:
             known.look_at = before
             raise
@@ -172,11 +173,12 @@ def key_principal(spelled: Spelled, found: Found) -> Principal:
     return _principal(spelled.tenant_id, kept)
 
 
-def still_counts(engine: Engine, who: Principal) -> bool:
-    """Is there still the tenant that it speaks for, not deleted, and the session, not ended?"""
+def still_counts(engine: Engine, who: Principal, kid: str) -> bool:
+    """Is there still the tenant that it speaks for, not deleted, the key that signed, not retired,
+    and the session, not ended?"""
     with engine.begin() as connection:
         set_tenant(connection, who.tenant_id)
-        if not connection.execute(TENANT, {"tenant": who.tenant_id}).scalar():
+        if not connection.execute(STANDS, {"tenant": who.tenant_id, "kid": kid}).scalar():
             return False
         return who.session is None or sessions.counts(
             connection, who.tenant_id, who.session, who.version

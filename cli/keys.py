@@ -25,7 +25,7 @@ def keys() -> None:
 @click.option(
     "--revoke",
     metavar="KID",
-    help="End this signing key now: every token that it signed is refused within a minute.",
+    help="End this signing key now: every token that it signed is refused within two seconds.",
 )
 @click.pass_context
 def rotate(ctx: click.Context, revoke: str | None) -> None:
@@ -47,7 +47,7 @@ def rotate(ctx: click.Context, revoke: str | None) -> None:
             ) from None
         click.echo(f"New tokens are signed with the key {kid}.")
         if revoke is not None:
-            click.echo(f"The key {revoke} is revoked; within a minute no process takes its tokens.")
+            click.echo(f"The key {revoke} is revoked; its tokens are refused within two seconds.")
         stuck = 0
         for one in COLUMNS:
             made = rewrap(engine, ring, one)

@@ -22,11 +22,10 @@ from models.key_ring import KeyRing, Wrapped
 from models.sealed import TamperedError, aad
 from models.settings import SettingsError
 
-# A key that was revoked elsewhere is refused here no later than this.
-REMEMBERED_S = 60.0
-# A token may name a key that was made a moment ago, so an unknown one is looked for, but a flood of
-# such tokens costs no more than a query a second.
-LOOK_AGAIN_S = 1.0
+# A key that was revoked elsewhere neither signs nor verifies here for longer than this, and one that
+# was made elsewhere is known by then. However many tokens come, true and false, they cost no more
+# than a query a second; so do those that wait for a database that is away.
+REMEMBERED_S = 1.0
 # A process has two: that of its requests and that of its commands (models/db.py).
 ENGINES_MAX = 2
 # A key that is followed by another one verifies as long as what it signed last may live: a refresh
@@ -109,19 +108,16 @@ class SigningKeys:
 
     def verifying(self, kid: object) -> Ed25519PublicKey | None:
         """The public key of this id, unless there is none or it is retired."""
-        known = self._remembered(REMEMBERED_S)
-        if isinstance(kid, str) and kid not in known:
-            known = self._remembered(LOOK_AGAIN_S)
-        key = known.get(kid) if isinstance(kid, str) else None
+        key = self._remembered().get(kid) if isinstance(kid, str) else None
         return None if key is None or _is_retired(key) else key.public_key
 
     def published(self) -> list[SigningKey]:
         """Every key that verifies, the one that signs first."""
-        return [key for key in self._remembered(REMEMBERED_S).values() if not _is_retired(key)]
+        return [key for key in self._remembered().values() if not _is_retired(key)]
 
     def signing(self, ring: KeyRing) -> tuple[str, Ed25519PrivateKey]:
         """The id and the private key that sign; raises SettingsError."""
-        newest = next(iter(self._remembered(REMEMBERED_S).values()), None)
+        newest = next(iter(self._remembered().values()), None)
         if newest is None or newest.retired_at is not None:
             raise SettingsError(
                 "There is no signing key. `trident db upgrade` makes the first one, and"
@@ -132,17 +128,17 @@ class SigningKeys:
             known = self._private = newest.kid, newest.private_key(ring)
         return known
 
-    def _remembered(self, at_most_s: float) -> dict[str, SigningKey]:
-        """The keys, looked at no longer ago than this; raises SQLAlchemy's errors."""
-        if time.monotonic() - self._looked_at >= at_most_s:
+    def _remembered(self) -> dict[str, SigningKey]:
+        """The keys as they were a moment ago; raises SQLAlchemy's errors."""
+        if time.monotonic() - self._looked_at >= REMEMBERED_S:
             with self._lock:
-                if time.monotonic() - self._looked_at >= at_most_s:
+                if time.monotonic() - self._looked_at >= REMEMBERED_S:
                     self._look()
         return self._keys
 
     def _look(self) -> None:
         began = time.monotonic()
-        if began - self._failed_at < LOOK_AGAIN_S:
+        if began - self._failed_at < REMEMBERED_S:
             # Those who have waited for a look that failed do not each wait for their own time-out.
             raise DisconnectionError("The signing keys could not be read a moment ago.")
         try:
