@@ -6,6 +6,7 @@ from cli.stack.given import password_of
 from models import migrate, signing_key
 from models.key_ring import key_ring
 from models.settings import Settings, SettingsError, settings
+from pipeline.rewrap import missing
 
 
 @click.group()
@@ -28,6 +29,8 @@ def upgrade() -> None:
         )
     migrate.upgrade(known.owner_database_url)
     signing_key.make_first(known.owner_database_url, key_ring())
+    for sentence in missing(known.owner_database_url, key_ring()):
+        click.echo(f"trident: {sentence}", err=True)
     _let_in(known, known.owner_database_url)
     click.echo("The database has the newest schema.")
 

@@ -69,7 +69,9 @@ def run(command: tuple[str, ...]) -> None:
 
 def _leave_running(console: Console) -> None:
     with start(say=lambda line: console.print(f"  {line}", markup=False)) as env:
-        values = {name: escape(value) for name, value in {**env, "CURL": curl(env), "BODY": BODY}.items()}
+        values = {
+            name: escape(value) for name, value in {**env, "CURL": curl(env), "BODY": BODY}.items()
+        }
         console.print(WELCOME.format_map(values))
         with suppress(KeyboardInterrupt):
             threading.Event().wait()

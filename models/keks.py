@@ -8,6 +8,7 @@ import base64
 import binascii
 import re
 import secrets
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ SOURCES = (GIVEN, FILE, KMS)
 # No colon: an id of ours is never taken for the ARN of a KMS key.
 ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 ID_BYTES = 4
+# Who may read the file has every key, and who may write it chooses them. Its group may read it:
+# orchestrators hand secrets out so.
+OPEN_TO_OTHERS = stat.S_IRWXO | stat.S_IWGRP
 
 
 class KeksError(Exception):
@@ -69,6 +73,12 @@ def read(source: KekSource) -> dict[str, bytes]:
         assert source.given is not None, "KMS shows no keys"
         return parse(source.given.split(","))
     try:
+        mode = source.file.stat().st_mode
+        if mode & OPEN_TO_OTHERS:
+            raise KeksError(
+                f"{source.file} is open to others than its owner and group (mode"
+                f" {stat.S_IMODE(mode):04o}): chmod 600"
+            )
         return parse(source.file.read_text().splitlines())
     except (OSError, UnicodeDecodeError) as error:
         raise KeksError(f"{source.file} cannot be read ({error})") from None

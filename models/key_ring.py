@@ -54,6 +54,9 @@ class KeyRing(Protocol):
     def current(self) -> str:
         """The id of the KEK under which new keys are wrapped."""
 
+    def has(self, kek: str) -> bool:
+        """Whether what is wrapped under the KEK of this id can be unwrapped."""
+
     def wrap(self, key: bytes, aad: bytes) -> Wrapped:
         """Wrap under the current KEK, bound to the place that `aad` names."""
 
@@ -76,6 +79,11 @@ class LocalRing:
         out of it could not be unwrapped after the next start."""
         self._look()
         return next(iter(self._keys))
+
+    def has(self, kek: str) -> bool:
+        """Whether it is one of them."""
+        self._look()
+        return kek in self._keys
 
     def wrap(self, key: bytes, aad: bytes) -> Wrapped:
         """Wrap under the current KEK."""
@@ -141,6 +149,10 @@ class KmsRing:
                 self._arn = str(found["KeyMetadata"]["Arn"])
             return self._arn
 
+    def has(self, kek: str) -> bool:
+        """Whether it is one of KMS, which then says itself whether we may use it."""
+        return kek.startswith("arn:")
+
     def wrap(self, key: bytes, aad: bytes) -> Wrapped:
         """Wrap under the KMS key; raises KeyRingError."""
         kek = self.current
@@ -149,7 +161,7 @@ class KmsRing:
 
     def unwrap(self, wrapped: Wrapped, aad: bytes) -> bytes:
         """The key; also of a KMS key that was current before. Raises KeyRingError and others."""
-        if not wrapped.kek.startswith("arn:"):
+        if not self.has(wrapped.kek):
             raise UnknownKekError(wrapped.kek, self._source)
         found = self._ask(
             "decrypt",

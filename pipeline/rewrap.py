@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Engine, LargeBinary, Row, String, column, func, select, table, tuple_, update
 from sqlalchemy.sql import ColumnElement, TableClause
 
+from models.db import STAGE_TIMEOUT_MS, make_engine
 from models.key_ring import KeyRing, UnknownKekError, Wrapped
 from models.sealed import TamperedError
 from models.signing_key import private_key_aad
@@ -84,6 +85,21 @@ def in_use(engine: Engine) -> Counter[str]:
             for name, count in connection.execute(query):
                 counted[name] += count
     return counted
+
+
+def missing(owner_url: str, ring: KeyRing) -> list[str]:
+    """What cannot be unwrapped any more, a sentence for each KEK that is not at hand."""
+    engine = make_engine(owner_url, statement_timeout_ms=STAGE_TIMEOUT_MS, trusted=True)
+    try:
+        used = in_use(engine)
+    finally:
+        engine.dispose()
+    return [
+        f"{count:,} keys are wrapped under the key-encryption key {kek}, which is not at hand:"
+        " nothing that they open can be read. Put it back, behind the current one."
+        for kek, count in sorted(used.items())
+        if not ring.has(kek)
+    ]
 
 
 def _older(one: WrappedColumn, current: str, after: Sequence[Any] | None) -> Any:

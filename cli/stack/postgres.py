@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg2
 from psycopg2 import sql
+from psycopg2.extensions import encrypt_password
 
 from cli.stack import datadir
 from cli.stack.child import Spec
@@ -150,7 +151,7 @@ def _bootstrap(port: int, secrets: dict[str, str]) -> None:
                 role = sql.Identifier(OWNER)
                 cursor.execute(
                     sql.SQL("CREATE ROLE {} LOGIN CREATEROLE PASSWORD %s").format(role),
-                    (secrets[OWNER],),
+                    (encrypt_password(secrets[OWNER], OWNER, connection, "scram-sha-256"),),
                 )
             cursor.execute("SELECT FROM pg_database WHERE datname = %s", (DATABASE,))
             if cursor.rowcount == 0:

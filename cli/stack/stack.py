@@ -14,13 +14,14 @@ from cli.stack.files import write_private
 from cli.stack.given import Database
 from cli.stack.home import Home, Lock, locked
 from cli.stack.ports import HOST, Port
-from cli.stack.saying import Say, quiet
+from cli.stack.saying import NOTE, Say, quiet
 from cli.stack.supervisor import Supervisor, supervising
 from models import migrate, settings, signing_key, token
 from models.db import STAGE_TIMEOUT_MS, make_engine
 from models.keks import KeksError, source_of
 from models.key_ring import KeyRing, ring_of
 from pipeline.permissions import ROLES
+from pipeline.rewrap import missing
 
 FLOWER_USER = "trident"
 # TRIDENT_TOKEN is for the person at this machine, who has the keys that it rests on anyway: it
@@ -134,6 +135,8 @@ def _upgrade(database: Database, ground: _Ground) -> None:
     ground.say("upgrading the database")
     migrate.upgrade(database.owner)
     signing_key.make_first(database.owner, ground.ring)
+    for sentence in missing(database.owner, ground.ring):
+        ground.say(f"{NOTE}{sentence}")
     migrate.let_in(
         database.owner,
         app_password=given.password_of(database.app),

@@ -10,6 +10,7 @@ import orjson
 import pytest
 from sqlalchemy import Engine, text
 
+from models import signing_key
 from models.db import app_engine, owner_engine
 from models.key_ring import key_ring
 from models.sealed import new_key
@@ -111,6 +112,28 @@ def test_a_key_that_is_not_there_is_not_revoked(trident: Trident) -> None:
     assert result.exit_code == 2
     assert "No signing key nobody is left to revoke" in result.stderr
     assert listed(trident) == before
+
+
+def test_a_kek_that_was_taken_away_too_early_is_named(
+    trident: Trident, file: Path, owner: Engine
+) -> None:
+    """By whoever starts next, before anybody asks: with how much hangs on it."""
+    (before,) = wrappings(owner)
+    file.write_text(entry("kek-next"))
+    key_ring.cache_clear()
+    result = trident("db", "upgrade")
+    assert f"keys are wrapped under the key-encryption key {before}, which" in result.stderr
+    assert result.exit_code == 0
+
+
+def test_of_two_rotations_at_once_one_key_signs(file: Path, owner: Engine) -> None:
+    """Each makes a key; the later one follows the other."""
+    with ThreadPoolExecutor(2) as pool:
+        kids = set(pool.map(lambda _: signing_key.rotate(owner, key_ring()), range(2)))
+    with owner.connect() as connection:
+        every = signing_key.read(connection)
+    (signs,) = [key.kid for key in every if key.retired_at is None]
+    assert signs in kids < {key.kid for key in every}
 
 
 def test_a_kek_that_is_lost_stops_nothing_else(trident: Trident, file: Path, owner: Engine) -> None:

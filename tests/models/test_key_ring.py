@@ -53,9 +53,16 @@ def test_a_kek_that_is_not_at_hand_is_named() -> None:
         ring_of(of(SECOND)).unwrap(wrapped, PLACE)
 
 
-def test_a_file_is_read_again(tmp_path: Path) -> None:
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """An empty file for its owner only."""
+    made = tmp_path / "keks"
+    made.touch(0o600)
+    return made
+
+
+def test_a_file_is_read_again(file: Path) -> None:
     """A running process takes up a KEK that was put into the file, and drops one taken out."""
-    file = tmp_path / "keks"
     file.write_text(f"# The key-encryption keys\n\n{FIRST}\n")
     ring = ring_of(KekSource(file=file))
     old = ring.wrap(b"key", PLACE)
@@ -70,15 +77,26 @@ def test_a_file_is_read_again(tmp_path: Path) -> None:
         ring.unwrap(old, PLACE)
 
 
-def test_a_file_that_breaks_later_changes_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o602, 0o620])
+def test_a_file_that_is_open_to_others_is_refused(file: Path, mode: int) -> None:
+    """Everybody's to read, or its group's to write; the group may read it."""
+    file.write_text(FIRST)
+    file.chmod(mode)
+    with pytest.raises(KeyRingError, match=f"keks is open to others .*mode 0{mode:o}.*chmod 600"):
+        ring_of(KekSource(file=file))
+    file.chmod(0o640)
+    assert ring_of(KekSource(file=file)).current == "first"
+
+
+def test_a_file_that_breaks_later_changes_nothing(file: Path) -> None:
     """What was read before goes on until the file is mended."""
-    file = tmp_path / "keks"
     file.write_text(FIRST)
     ring = ring_of(KekSource(file=file))
     file.write_text("nonsense")
     assert ring.current == "first"
     file.unlink()
     assert ring.current == "first"
+    file.touch(0o600)
     file.write_text(SECOND)
     assert ring.current == "second"
 
