@@ -34,11 +34,11 @@ def let_in(owner_url: str, *, app_password: str, sweeper_password: str) -> None:
     with engine.begin() as connection:
         raw = connection.connection.driver_connection
         cursor = connection.connection.cursor()
-        # Only what proves the password is sent: statements stand in the server's log and statistics.
+        # Only what proves a password is sent: statements may stand in the server's log.
         for role, password in (
             ("trident_app", app_password),
             ("trident_sweeper", sweeper_password),
         ):
             proof = encrypt_password(password, role, raw, "scram-sha-256")
-            cursor.execute(f"ALTER ROLE {role} LOGIN PASSWORD %s", (proof,))  # noqa: S608 - ours
+            cursor.execute(f"ALTER ROLE {role} LOGIN PASSWORD %s", (proof,))
     engine.dispose()

@@ -22,9 +22,9 @@ from models.key_ring import KeyRing, Wrapped
 from models.sealed import TamperedError, aad
 from models.settings import SettingsError
 
-# A key that was revoked elsewhere neither signs nor verifies here for longer than this, and one that
-# was made elsewhere is known by then. However many tokens come, true and false, they cost no more
-# than a query a second; so do those that wait for a database that is away.
+# A key that was revoked elsewhere neither signs nor verifies here for longer than this, and one
+# that was made elsewhere is known by then. However many tokens come, true and false, they cost no
+# more than a query a second; so do those that wait for a database that is away.
 REMEMBERED_S = 1.0
 # A process has two: that of its requests and that of its commands (models/db.py).
 ENGINES_MAX = 2

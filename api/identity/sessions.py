@@ -11,6 +11,7 @@ from api import openapi
 from api.answers import answer
 from api.auth import demand, may
 from api.errors import Problem
+from api.gateway.proxies import counted_as
 from api.identity.asking import BODY_PROBLEMS, address, agent, body, committed, person_of
 from api.identity.schemas import RefreshSchema, SignInSchema
 from api.parameters import says
@@ -88,6 +89,7 @@ def begin() -> Response:
         given.get("code"),
         address(),
         agent(),
+        counted_as(address()),
     )
     try:
         with passwords.place():

@@ -13,6 +13,7 @@ from models.key_ring import KeyRing
 from pipeline.events import Event, Recorded, record
 from pipeline.identity import lockout, passwords, second_factor, sessions
 from pipeline.identity.people import by_email, subject_of
+from pipeline.identity.refusals import refusals
 from pipeline.identity.sessions import Granted
 
 # Who an event is of when nobody knows.
@@ -30,7 +31,7 @@ LET_IN = text("""
 
 
 class Asked(NamedTuple):
-    """What somebody signs in with, and from where."""
+    """What somebody signs in with, and from where. `network`: under what tries are counted."""
 
     tenant: str
     email: str
@@ -38,6 +39,7 @@ class Asked(NamedTuple):
     code: str | None
     address: str
     agent: str
+    network: str
 
 
 class Answer(NamedTuple):
@@ -50,7 +52,7 @@ class Answer(NamedTuple):
 def sign_in(engine: Engine, ring: KeyRing, asked: Asked) -> Answer:
     """Try to; the caller holds a place (passwords.place)."""
     tenant_id, person_id, kept, why = None, None, None, "locked_address"
-    address = lockout.try_address(engine, ring, asked.address)
+    address = lockout.try_address(engine, ring, asked.network)
     if address is not None:
         with tenant_reading(lockout.INSTALLATION, engine) as connection:
             tenant_id = connection.execute(TENANT, {"name": asked.tenant}).scalar()
@@ -127,7 +129,11 @@ def _why_not(
 
 
 def _refused(engine: Engine, tenant_id: int, person_id: str | None, why: str) -> Answer:
+    left_out = refusals.left_out(tenant_id)
+    if left_out is None:
+        return Answer(None, None)
     actor = NOBODY if person_id is None else subject_of(person_id)
+    detail = {"reason": why} | ({"left_out": left_out} if left_out else {})
     with tenant_writing(tenant_id, engine) as connection:
-        event = Event("person.signed_in", actor, "refused", detail={"reason": why})
+        event = Event("person.signed_in", actor, "refused", detail=detail)
         return Answer(None, record(connection, tenant_id, event))

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from api.identity import sessions as routes
 from models.db import tenant_writing
-from pipeline.identity import lockout, passwords, totp
+from pipeline.identity import lockout, passwords, refusals, totp
 from pipeline.identity.errors import IdentityError
 from pipeline.identity.own_password import check_for
 from tests.api.caller import problem
@@ -112,6 +112,33 @@ def test_parallel_tries_are_counted_one_by_one(house: House, quick: None) -> Non
     house.run("UPDATE people SET locked_until = now() WHERE person_id = :p", p=person)
     house.sign_in("ada@example.com")
     assert house.run(f"SELECT failures, locked_until {where}", p=person).one() == (0, None)
+
+
+def test_a_flood_is_told_by_its_number(
+    house: House, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of refusals beyond the bound of a minute no event is kept; the next one says how many."""
+    monkeypatch.setattr(refusals, "TOLD_A_MINUTE", 2)
+    for _ in range(5):
+        assert problem(house.try_in("nobody@example.com")) == (401, "sign_in_refused")
+    assert len(house.told("person.signed_in")) == 2
+    monkeypatch.setattr(refusals, "MINUTE_S", 0.0)
+    house.try_in("nobody@example.com")
+    (last, *before) = house.told("person.signed_in")
+    assert last["detail"] == {"reason": "unknown", "left_out": 3}
+    assert [told["detail"] for told in before] == [{"reason": "unknown"}] * 2
+
+
+def test_addresses_of_one_network_are_one(house: House, quick: None) -> None:
+    """Whoever has a /64 has as many addresses as they like, and no more tries for it."""
+    asked = {"tenant": house.name, "email": "nobody@example.com", "password": GOOD}
+    client = house.app.test_client()
+    for host in range(3):
+        seen = {"REMOTE_ADDR": f"2001:db8:7:7::{host:x}"}
+        assert client.post("/v1/sessions", json=asked, environ_base=seen).status_code == 401
+    with tenant_writing(lockout.INSTALLATION) as connection:
+        failures = connection.execute(text("SELECT failures FROM sign_in_addresses")).scalars()
+        assert list(failures) == [3]
 
 
 def test_the_delay_grows_to_its_bound(house: House, quick: None) -> None:
