@@ -48,7 +48,12 @@ def verify(ledger: str | None, tenant: str, as_json: bool) -> None:
 
     Exit codes: 0 all is well; 1 a fault was found.
     """
-    found = {books.name: _verify(books, as_json=as_json) for books in _ledgers(tenant, ledger)}
+    found = {}
+    for books in sorted(_ledgers(tenant, ledger), key=lambda books: books.name == EVENTS):
+        found[books.name], took_s = _verify(books)
+        if not as_json:
+            brief = books.name == EVENTS and ledger is None
+            _print(books.name, found[books.name], took_s, brief=brief)
     faulty = [name for name, findings in found.items() if first_fault(findings)]
     if as_json:
         ledgers = [{"ledger": name, "checks": as_dicts(found[name])} for name in found]
@@ -68,8 +73,8 @@ def _ledgers(tenant: str, name: str | None) -> list[LedgerRef]:
     return [ledger for ledger in every if name in (None, ledger.name)]
 
 
-def _verify(books: LedgerRef, *, as_json: bool) -> list[Finding]:
-    """Run all checks on a ledger; for people, say what each found."""
+def _verify(books: LedgerRef) -> tuple[list[Finding], float]:
+    """Run all checks on a ledger; what they found, and after how many seconds."""
     began = time.monotonic()
     console = Console(stderr=True, highlight=False)
     with console.status(f"Ledger {books.name}") as status:
@@ -77,11 +82,18 @@ def _verify(books: LedgerRef, *, as_json: bool) -> list[Finding]:
             books,
             lambda done, of: status.update(f"Ledger {books.name}: {done:,} of {of:,} operations"),
         )
-    if not as_json:
-        click.echo(f"Ledger {books.name}, {time.monotonic() - began:.1f} s")
-        for finding in findings:
-            click.echo(line(finding))
-    return findings
+    return findings, time.monotonic() - began
+
+
+def _print(name: str, findings: list[Finding], took_s: float, *, brief: bool) -> None:
+    """What each check found; `brief`: of events that are well, all in one line."""
+    if brief and first_fault(findings) is None:
+        click.echo(f"What people and programs did beside the books (ledger {name}), {took_s:.1f} s")
+        click.echo(f"  ok     {'All of these checks.':{WIDTH}}  {findings[0].examined}")
+        return
+    click.echo(f"Ledger {name}, {took_s:.1f} s")
+    for finding in findings:
+        click.echo(line(finding))
 
 
 def line(finding: Finding) -> str:

@@ -193,7 +193,11 @@ def test_the_command_names_the_fault_and_fails(
 
 
 def test_the_command_looks_at_every_ledger(books: Bank, trident: Trident) -> None:
-    """Without --ledger all of the tenant's are verified."""
+    """Without --ledger all of the tenant's are verified, its events last and briefly."""
     document = json.loads(trident("verify", "--json").stdout)
     assert books.ledger.name in [ledger["ledger"] for ledger in document["ledgers"]]
     assert "main" in [ledger["ledger"] for ledger in document["ledgers"]]
+    *_, heading, line = trident("verify").stdout.splitlines()
+    assert heading.startswith("What people and programs did beside the books")
+    assert "ok     All of these checks." in line
+    assert trident("verify", "--ledger", "trident-events").stdout.count("\n") == len(CHECKS) + 1

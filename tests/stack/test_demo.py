@@ -27,6 +27,7 @@ def test_the_demo_shows_a_month_and_stops(home: Home) -> None:
         "1    insufficient_funds",
         "it balances",
         "$ trident verify",
+        "What people and programs did beside the books",
         "Done.",
     ):
         assert line in done.stdout
