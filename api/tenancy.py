@@ -65,14 +65,29 @@ class Tenancy:
                 )
 
     def recorded(self, tenant_id: int, stored: bytes) -> bytes:
-        """What the log keeps of a principal: with the tenant's limits if it has none of its own."""
+        """What the log keeps of a principal: with the tenant's limits if it has none of its own;
+        those that it has go no further than the installation allows the tenant."""
         tenant = self.of(tenant_id)
         limits = None if tenant is None else tenant.settings.limits
-        return stored if limits is None else _limited(stored, tuple(sorted(limits.items())))
+        if tenant is None or limits is None:
+            return stored
+        return _limited(stored, _pairs(limits), _pairs(tenant.allowed.get("limits")))
+
+
+Pairs = tuple[tuple[str, int], ...]
+
+
+def _pairs(limits: dict[str, int] | None) -> Pairs | None:
+    return None if limits is None else tuple(sorted(limits.items()))
 
 
 # A process meets few principals, again and again.
 @lru_cache(maxsize=1024)
-def _limited(stored: bytes, limits: tuple[tuple[str, int], ...]) -> bytes:
+def _limited(stored: bytes, limits: Pairs, allowed: Pairs | None) -> bytes:
     principal = orjson.loads(stored)
-    return stored if "limits" in principal else canonical({**principal, "limits": dict(limits)})
+    own, most = principal.get("limits"), dict(allowed or ())
+    if own is None:
+        principal["limits"] = dict(limits)
+    elif allowed is not None:
+        principal["limits"] = {code: min(own[code], most[code]) for code in own if code in most}
+    return canonical(principal)

@@ -122,8 +122,11 @@ def delete(name: str) -> None:
     audit and its name stay; `trident tenants restore` takes it back.
     """
     with _acting() as connection:
-        recorded = acts.delete(connection, _named(connection, name).tenant_id, user_name())
+        tenant_id = _named(connection, name).tenant_id
+        recorded = acts.delete(connection, tenant_id, user_name())
     ring_for(recorded)
+    with owner_writing() as connection:
+        acts.wait_out(connection, tenant_id)
     click.echo(
         f"Tenant {name} is deleted. Its books stay; `trident tenants restore` takes it back."
     )

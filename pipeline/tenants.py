@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from models.db import set_tenant
 from models.tenant import TenantState, tenant_state
 from models.tenant_settings import Document, TenantSettingsSchema, beyond, changed
+from pipeline.accept import ACCEPT_LOCK
 from pipeline.events import Event, Recorded, record
 from pipeline.money import currency_exponent
 from pipeline.strict_json import canonical
@@ -24,6 +25,11 @@ FIRST_LEDGER = "main"
 CREATE = text("INSERT INTO tenants (name) VALUES (:name) RETURNING tenant_id")
 CREATE_LEDGER = text("INSERT INTO ledgers (tenant_id, name) VALUES (:tenant, :name)")
 DELETE = text("UPDATE tenants SET deleted_at = clock_timestamp() WHERE tenant_id = :tenant")
+# One lock at a time: a tenant may have more ledgers than Postgres keeps locks.
+WAIT_OUT = text("""
+    SELECT pg_advisory_lock(:lock, ledger_id), pg_advisory_unlock(:lock, ledger_id)
+      FROM ledgers WHERE tenant_id = :tenant
+""")
 RESTORE = text("UPDATE tenants SET deleted_at = NULL WHERE tenant_id = :tenant")
 CHANGE = {
     "settings": text("UPDATE tenants SET settings = :document WHERE tenant_id = :tenant"),
@@ -62,6 +68,13 @@ def delete(connection: Connection, tenant_id: int, actor: str) -> Recorded:
     recorded = record(connection, tenant_id, event)
     connection.execute(DELETE, {"tenant": tenant_id})
     return recorded
+
+
+def wait_out(connection: Connection, tenant_id: int) -> None:
+    """Wait for those who began to add to its logs before it was deleted, as the owner, behind the
+    transaction of `delete`. Whoever begins later sees that it is."""
+    set_tenant(connection, tenant_id)
+    connection.execute(WAIT_OUT, {"lock": ACCEPT_LOCK, "tenant": tenant_id})
 
 
 def restore(connection: Connection, tenant_id: int, actor: str) -> Recorded:

@@ -200,6 +200,21 @@ def test_limits_of_the_tenant_bind_who_has_none(shop: Caller) -> None:
     assert (above["status"], above["rejection"]["code"]) == ("rejected", "limit_exceeded")
 
 
+def test_limits_of_the_installation_bind_everybody(
+    shop: Caller, tenant: TenantState, look_again: Look
+) -> None:
+    """Limits of a token's own, or of a key's, that go further than it allows the tenant do not."""
+    shop.open_two()
+    with owner_writing() as connection:
+        tenants.change(connection, tenant.tenant_id, "allowed", {"limits": {"EUR": 10}}, "cli:x")
+    look_again()
+    for own, most in (({"EUR": 50, "USD": 50}, 10), ({"EUR": 5}, 5)):
+        shop.bearer = token(tenant_id=tenant.tenant_id, limits=own)
+        assert shop.posted(transfer(most))
+        above: Any = shop.submit(transfer(most + 1), wait=10).json
+        assert (above["status"], above["rejection"]["code"]) == ("rejected", "limit_exceeded")
+
+
 def test_a_deleted_tenant_is_refused_whatever_its_token_says(
     shop: Caller, tenant: TenantState
 ) -> None:

@@ -137,7 +137,7 @@ def test_events_are_shown_and_proved(trident: Trident, acme: str) -> None:
     assert "no such events" in trident("events", "--tenant", acme, "--actor", "nobody").stdout
     both = trident("verify", "--tenant", acme)
     assert "Ledger main" in both.stdout
-    assert "Ledger trident-events" in both.stdout
+    assert "(ledger trident-events)" in both.stdout
     alone = trident("verify", "--tenant", acme, "--ledger", "trident-events")
     assert alone.exit_code == 0
     assert "Ledger main" not in alone.stdout

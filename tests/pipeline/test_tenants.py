@@ -1,8 +1,7 @@
-"""Tenants are created, settled, deleted and restored; what is deleted takes nothing in."""
+"""Tenants are created and settled, and go no further than the installation allows them."""
 
 from typing import Any
 
-import psycopg2
 import pytest
 from marshmallow import ValidationError
 from sqlalchemy import text
@@ -12,10 +11,7 @@ from models.db import sweeper_engine, tenant_reading, tenant_writing
 from models.ledger import LedgerRef, find_ledger
 from models.tenant import TenantState, owner_writing, tenant_state
 from pipeline import tenants
-from pipeline.accept import TENANT_DELETED
-from pipeline.due import submit_due
 from pipeline.events import Wanted, read_page
-from tasks.due import read_waiting
 from tests.bank import Bank
 
 _numbers = iter(range(1, 1000))
@@ -42,18 +38,6 @@ def now(tenant: TenantState) -> TenantState:
         found = tenant_state(connection, tenant.tenant_id)
     assert found is not None
     return found
-
-
-def delete(tenant: TenantState) -> None:
-    """As the owner."""
-    with owner_writing() as connection:
-        tenants.delete(connection, tenant.tenant_id, "cli:test")
-
-
-def restore(tenant: TenantState) -> None:
-    """As the owner."""
-    with owner_writing() as connection:
-        tenants.restore(connection, tenant.tenant_id, "cli:test")
 
 
 def allow(tenant: TenantState, changes: dict[str, Any]) -> None:
@@ -90,60 +74,6 @@ def test_names_that_no_tenant_gets(env: dict[str, str], name: str) -> None:
     """Taken, a number, or none that the table takes: nothing is made."""
     with pytest.raises(tenants.TenantError), owner_writing() as connection:
         tenants.create(connection, name, "cli:test")
-
-
-def test_a_deleted_tenant_takes_nothing_in_until_it_is_restored(tenant: TenantState) -> None:
-    """Its books stay and its backlog is worked off; what it did before is posted as it was."""
-    bank = main_of(tenant)
-    bank.fund("a", 100)
-    waiting = bank.transfer("a", "world", 30)
-    delete(tenant)
-    assert now(tenant).deleted
-    with pytest.raises(psycopg2.Error) as refused:
-        bank.transfer("a", "world", 1)
-    assert refused.value.pgcode == TENANT_DELETED
-    bank.work()
-    assert bank.status(waiting) == "posted"
-    restore(tenant)
-    bank.transfer("a", "world", 2)
-    bank.work()
-    assert bank.balance("a") == 68
-    assert [event["action"] for event in told(tenant)] == [
-        "tenant.created",
-        "tenant.deleted",
-        "tenant.restored",
-    ]
-
-
-def test_what_is_deleted_is_not_deleted_again(tenant: TenantState) -> None:
-    """Nor is restored what is there; neither leaves an event."""
-    with pytest.raises(tenants.TenantError):
-        restore(tenant)
-    delete(tenant)
-    with pytest.raises(tenants.TenantError):
-        delete(tenant)
-    assert len(told(tenant)) == 2
-
-
-def test_the_scheduler_leaves_deleted_tenants_alone(tenant: TenantState) -> None:
-    """What is due waits until the tenant is restored."""
-    bank = main_of(tenant)
-    bank.fund("a", 100)
-    bank.open("b")
-    hold = {"source": "a", "destination": "b", "amount": 5, "currency": "EUR"}
-    bank.submit("hold", hold)
-    bank.work()
-    with tenant_writing(tenant.tenant_id) as connection:
-        connection.execute(
-            text("UPDATE pending_operations SET due_at = now() WHERE ledger_id = :ledger"),
-            {"ledger": bank.ledger.ledger_id},
-        )
-    assert bank.ledger in read_waiting()
-    delete(tenant)
-    assert bank.ledger not in read_waiting()
-    restore(tenant)
-    assert bank.ledger in read_waiting()
-    assert len(submit_due(bank.ledger, 100)) == 1
 
 
 def test_settings_are_changed_member_by_member(tenant: TenantState) -> None:
