@@ -175,7 +175,8 @@ def read_page(connection: Connection, tenant_id: int, wanted: Wanted) -> Page:
     scope = {"tenant": tenant_id, "ledger": ledger.ledger_id}
     reached = connection.exec_driver_sql(REACHED, scope).one()
     low, high = _within(connection, ledger, wanted, reached.accepted)
-    looked_from = max(low, high - LOOK_MAX + 1)
+    filtered = wanted.action is not None or wanted.actor is not None
+    looked_from = max(low, high - (LOOK_MAX if filtered else wanted.limit + 1) + 1)
     asked = {"action": wanted.action, "actor": wanted.actor, "many": wanted.limit + 1}
     span = {"low": looked_from, "high": high, "audited": reached.audited}
     rows = connection.exec_driver_sql(PAGE, {**scope, **asked, **span}).all()

@@ -8,12 +8,15 @@ from flask import Flask
 
 from api.state import NAME
 from models.db import tenant_reading
-from models.ledger import event_ledger
+from models.ledger import EVENTS, event_ledger
 from models.tenant import TenantState, owner_writing
 from pipeline import tenants
+from pipeline.events import Wanted, read_page
 from pipeline.kinds import KINDS, OFFERED
-from tests.api.caller import Caller, problem, token, transfer
+from pipeline.permissions import ROLES
+from tests.api.caller import Caller, new_key, problem, token, transfer
 from tests.api.conftest import Bellman, work
+from tests.api.test_permissions import routes
 
 _numbers = iter(range(1, 1000))
 
@@ -245,14 +248,27 @@ def test_what_others_changed_holds_within_two_seconds(
 
 @pytest.mark.parametrize("name", ["trident-events", "trident-", "trident-other"])
 def test_clients_neither_make_nor_name_ledgers_of_tridents_own(api: Caller, name: str) -> None:
-    """422 to make one; everything below its name is 404, as if it were not there."""
+    """422 to make one, and none is listed."""
     assert problem(api.post("/v1/ledgers", {"name": name})) == (422, "invalid_request")
-    there = Caller(api.app, name, api.bearer)
-    for path in ("", "accounts", "operations", "postings", "settings", "balances"):
-        assert problem(there.get(path)) == (404, "unknown_ledger"), path
-    assert problem(there.submit(transfer())) == (404, "unknown_ledger")
     listed: Any = api.get("/v1/ledgers?limit=200").json
     assert name not in [one["name"] for one in listed["data"]]
+
+
+def test_no_route_finds_a_ledger_of_tridents_own(api: Caller, tenant: TenantState) -> None:
+    """Everything below its name is 404, as if it were not there, for whoever may do everything."""
+    everything = token(ROLES, tenant_id=tenant.tenant_id)
+    there = Caller(api.app, EVENTS, everything)
+    below = [route for route in routes(api.app, EVENTS) if EVENTS in route.path]
+    assert len(below) > 40
+    for route in below:
+        body = None if route.method == "GET" else KINDS["transfer"].example
+        answer: Any = there.call(route.method, route.path, body, key=new_key())
+        assert answer.status_code in (404, 422), f"{route.method} {route.path}: {answer.text}"
+        assert answer.status_code == 422 or answer.json["code"] == "unknown_ledger", route.path
+    (told,) = there.get("/v1/events").json["data"]  # type: ignore[index]
+    assert there.get(f"/v1/ledgers/main/operations/{told['id']}").status_code == 404
+    with tenant_reading(tenant.tenant_id) as connection:
+        assert len(read_page(connection, tenant.tenant_id, Wanted(50)).events) == 1
 
 
 def test_clients_submit_no_events(api: Caller) -> None:
