@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from models.db import tenant_reading
 from models.ledger import LedgerRef, ledgers_of
 from models.tenant import UnknownTenantError, tenant_id_of, tenant_state
+from pipeline.accept import TENANT_DELETED
 
 EXIT_FAULT = 1
 EXIT_USAGE = 2
@@ -27,6 +28,12 @@ EXIT_INTERRUPTED = 130
 NAMES_SHOWN_MAX = 20
 # How long a pager may stand still before the snapshot behind it is given up.
 PAGER_WAIT_MIN = 30
+
+DELETED = (
+    "The tenant is deleted: nothing is accepted in its name. `trident tenants restore` takes it"
+    " back."
+)
+HINT = "Is the stack running? `make run` starts it."
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -59,14 +66,12 @@ class DataCommand(click.Command):
         except UnknownTenantError as error:
             raise Unfulfillable(str(error)) from None
         except (psycopg2.Error, DBAPIError) as error:
-            raise DatabaseFault(f"The database failed: {_reason(error)}") from None
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            if getattr(cause, "pgcode", None) == TENANT_DELETED:
+                raise Unfulfillable(DELETED) from None
+            raise DatabaseFault(f"The database failed: {str(cause).strip()}\n{HINT}") from None
         finally:
             structlog.configure(**before)
-
-
-def _reason(error: Exception) -> str:
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    return f"{str(cause).strip()}\nIs the stack running? `make run` starts it."
 
 
 def tenant_option(function: Function) -> Function:

@@ -101,6 +101,10 @@ def test_a_deleted_tenant_imports_nothing(trident: Trident, acme: str, tmp_path:
     refused = trident("accounts", "import", path, "--tenant", acme)
     assert refused.exit_code == 2
     assert f"`trident tenants restore {acme}` takes it back" in refused.stderr
+    for words in (("people", "invite", "a@example.com"), ("api-keys", "create", "shop")):
+        refused = trident(*words, "--role", "reader", "--tenant", acme)
+        assert refused.exit_code == 2
+        assert refused.stderr.startswith("trident: The tenant is deleted: nothing is accepted")
     assert trident("verify", "--tenant", acme).exit_code == 0
     assert trident("tenants", "delete", acme).exit_code == 2
     assert "deleted" in trident("tenants", "show", acme).stdout
