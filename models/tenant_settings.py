@@ -28,6 +28,7 @@ RETENTION_MAX_DAYS = 36_500
 LIMIT_MAX = 10**15
 # More than any one machine answers in a minute.
 RATE_MAX = 10_000_000
+USUAL_PORTS = {"https": 443, "http": 80}
 RATED = ("tenant", "key", "address")
 CURRENCY = re.compile(r"[A-Z]{3}")
 
@@ -45,14 +46,22 @@ class Settings(NamedTuple):
 
 
 def _check_origin(origin: str) -> None:
-    """Scheme, host and perhaps a port, as browsers send them: nothing behind."""
+    """Scheme, host and perhaps a port, as browsers send them: small letters, no port that goes
+    without saying, nothing behind."""
     try:
         parts = urlsplit(origin)
         whole = f"{parts.scheme}://{parts.netloc}"
-        fine = parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
+        usual = USUAL_PORTS.get(parts.scheme)
+        fine = usual is not None and bool(parts.hostname) and parts.port not in (0, usual)
     except ValueError:
         fine, whole = False, ""
-    if not fine or whole != origin or "@" in origin or not origin.isascii() or "*" in origin:
+    if (
+        not fine
+        or not whole == origin == origin.lower()
+        or "@" in origin
+        or not origin.isascii()
+        or "*" in origin
+    ):
         raise ValidationError("An origin is written https://shop.example, with nothing behind.")
 
 

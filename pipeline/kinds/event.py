@@ -18,8 +18,8 @@ ACTION = re.compile(r"[a-z_]{1,40}\.[a-z_]{1,40}\Z")
 TEXT_MAX_LENGTH = 255
 # An address and the name of a program, in base64.
 SEALED_MAX_LENGTH = 1024
-# Settings of 200 currencies, as they were and as they are now, come to less.
-DETAIL_MAX_BYTES = 32 * 1024
+# Settings of 200 currencies and 50 origins, as they were and as they are now, come to less.
+DETAIL_MAX_BYTES = 64 * 1024
 
 
 def _check_detail(detail: dict[str, Any]) -> None:

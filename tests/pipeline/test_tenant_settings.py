@@ -20,6 +20,10 @@ from models.tenant_settings import TenantSettingsSchema, beyond, changed, in_for
         "https://*.example",
         "https://a.example:99999",
         "https://[::1",
+        "https://A.example",
+        "https://a.example:443",
+        "http://a.example:80",
+        "http://a.example:0080",
     ],
 )
 def test_what_is_no_origin(origin: str) -> None:
@@ -29,7 +33,8 @@ def test_what_is_no_origin(origin: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["https://a.example", "http://localhost:3000", "https://[::1]:8"]
+    "origin",
+    ["https://a.example", "http://localhost:3000", "https://[::1]:8", "https://a.example:80"],
 )
 def test_what_is_an_origin(origin: str) -> None:
     """As browsers send it."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from iso4217 import Currency
 from marshmallow import ValidationError
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
@@ -94,6 +95,20 @@ def test_settings_are_changed_member_by_member(tenant: TenantState) -> None:
             "after": {"cors_origins": ["https://shop.example:8443"]},
         },
     ]
+
+
+def test_the_largest_settings_are_told_of(tenant: TenantState) -> None:
+    """As they were and as they are now, every member as long as it may be."""
+    codes = [currency.code for currency in Currency]
+    for digit in "12":
+        host = digit.join(["a" * 63] * 3) + digit
+        every = {
+            "currencies": codes[int(digit) :],
+            "limits": dict.fromkeys(codes, 10**15 - int(digit)),
+            "cors_origins": [f"https://{n:02}.{host:a<238}:12345" for n in range(50)],
+        }
+        assert settle(tenant, every)
+    assert len(told(tenant)) == 3
 
 
 @pytest.mark.parametrize(
