@@ -18,7 +18,7 @@ from cli.stack.saying import NOTE, Say, quiet
 from cli.stack.supervisor import Supervisor, supervising
 from models import migrate, settings, signing_key, token
 from models.db import STAGE_TIMEOUT_MS, make_engine
-from models.keks import KeksError, source_of
+from models.keks import GIVEN, KeksError, source_of
 from models.key_ring import KeyRing, ring_of
 from pipeline.permissions import ROLES
 from pipeline.rewrap import missing
@@ -208,8 +208,10 @@ def _with_flower(env: dict[str, str], secrets: dict[str, str]) -> dict[str, str]
 
 
 def _publish(stack: ExitStack, ground: _Ground, env: dict[str, str]) -> None:
-    """Let commands in other terminals find this stack, until it stops."""
-    write_private(ground.home.env, json.dumps(env, indent=2))
+    """Let commands in other terminals find this stack, until it stops. Key-encryption keys that
+    the environment holds are not written down: whoever gave them so keeps them off the disk."""
+    told = {name: value for name, value in env.items() if name != GIVEN}
+    write_private(ground.home.env, json.dumps(told, indent=2))
     stack.callback(ground.home.env.unlink, missing_ok=True)
     ground.lock.say(env["TRIDENT_URL"])
 

@@ -16,7 +16,7 @@ THAT_SEE_IT = {("verify",)}
 # What fills in whatever is required; it is a file as well.
 FILE = "operations.csv"
 # What else a command asks for, with options of which it takes one.
-MORE = {("statement",): ("an-account",)}
+MORE: dict[tuple[str, ...], tuple[str, ...]] = {("statement",): ("an-account",)}
 
 
 def commands(

@@ -1,5 +1,7 @@
 """Servers that the user names are used instead of our own."""
 
+from pathlib import Path
+
 import psycopg2
 import pytest
 from sqlalchemy import make_url
@@ -77,6 +79,22 @@ def test_given_servers_are_used_and_left_running(
         assert read(home.processes) == []
         assert not home.postgres.exists()
     psycopg2.connect(servers["TRIDENT_DATABASE_URL"]).close()
+
+
+def test_given_keks_are_not_written_down(
+    home: Home, servers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The processes get them; no file in the home has them."""
+    for name in NAMES:
+        monkeypatch.setenv(name, servers[name])
+    entry = Path(servers["TRIDENT_KEKS_FILE"]).read_text().strip()
+    monkeypatch.setenv("TRIDENT_KEKS", entry)
+    with stack.servers(home.root, any_ports=True) as env:
+        assert env["TRIDENT_KEKS"] == entry
+        key = entry.partition(":")[2]
+        files = [path for path in home.root.rglob("*") if path.is_file()]
+        assert home.env in files
+        assert not [path for path in files if key in path.read_text()]
 
 
 def test_a_given_database_wants_its_keks(
