@@ -21,7 +21,16 @@ from pipeline.identity.errors import IdentityError
 from pipeline.identity.people import OWNING, Actor, Person
 from pipeline.permissions import ROLES, roles_for
 
-COLUMNS = ("person", "email", "name", "roles", "status", "second_factor", "created_at")
+COLUMNS = (
+    "person",
+    "email",
+    "name",
+    "roles",
+    "status",
+    "restricted",
+    "second_factor",
+    "created_at",
+)
 # People that are read at a time.
 PAGE = 200
 
@@ -155,6 +164,7 @@ def _record(person: Person) -> tuple[str | None, ...]:
         person.name,
         ", ".join(person.roles),
         person.status,
+        "yes" if person.restricted else "no",
         "yes" if person.second_factor else "no",
         utc(person.created_at),
     )

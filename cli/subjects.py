@@ -20,6 +20,7 @@ from models.sealed import TamperedError
 from models.signing_key import signing_keys
 from models.tenant import tenant_id_of
 from pipeline.events import Event, Recorded, record
+from pipeline.identity.errors import IdentityError
 from pipeline.privacy import subjects as acts
 from pipeline.privacy.certificate import BadCertificateError, certify, check
 from pipeline.privacy.data_keys import ErasedError, UnknownSubjectError
@@ -27,7 +28,13 @@ from pipeline.privacy.export import about
 from pipeline.privacy.export import export as pieces_of
 
 COLUMNS = ("subject", "due_at", "asked_by")
-FAULTS = (UnknownSubjectError, ErasedError, acts.SubjectErasedError, BadCertificateError)
+FAULTS = (
+    UnknownSubjectError,
+    ErasedError,
+    acts.SubjectErasedError,
+    BadCertificateError,
+    IdentityError,
+)
 
 Act = Callable[[Connection, int, str, str], Recorded | None]
 

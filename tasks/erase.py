@@ -11,7 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from models.db import sweeper_engine, tenant_reading, tenant_writing
-from pipeline.privacy.subjects import erase_if_due
+from pipeline.identity.errors import IdentityError
+from pipeline.privacy.subjects import erase_if_due, postpone
 from tasks.app import app
 from tasks.ring import broker, ring_now
 
@@ -21,6 +22,7 @@ ERASE = "trident.erase"
 ONCE_MAX = 500
 
 log = structlog.get_logger("trident.erase")
+alert = structlog.get_logger("trident.alert")
 
 # Who looks at all tenants sees no names of subjects: those are personal. Deleted tenants' events
 # cannot be told, so their subjects wait until those are restored.
@@ -55,6 +57,11 @@ def erase_due() -> int:
                 recorded = erase_if_due(connection, tenant_id, subject)
         except DBAPIError as error:  # a tenant deleted meanwhile; or held for too long: next time
             log.error("erasure_failed", tenant=tenant_id, error=type(error.orig).__name__)
+            continue
+        except IdentityError as error:  # the last owner stays until there is another one
+            alert.error("erasure_postponed", tenant=tenant_id, subject=subject, why=error.code)
+            with tenant_writing(tenant_id) as connection:
+                postpone(connection, tenant_id, subject)
             continue
         if recorded is not None:
             erased += 1

@@ -133,7 +133,7 @@ def confirm_second_factor() -> Response:
     person_id = person_of(who)
     code = body(CodeSchema())["code"]
     with tenant_writing(who.tenant_id, state().engine) as connection:
-        found(connection, key_ring(), who.tenant_id, person_id)
+        found(connection, key_ring(), who.tenant_id, person_id, lock=True)
         codes, recorded = second_factor.confirm(
             connection, key_ring(), who.tenant_id, person_id, code
         )

@@ -161,6 +161,7 @@ def shown(person: Person) -> dict[str, Any]:
         "name": person.name,
         "roles": list(person.roles),
         "status": person.status,
+        "restricted": person.restricted,
         "second_factor": person.second_factor,
         "created_at": person.created_at,
     }

@@ -153,6 +153,7 @@ class PersonSchema(Schema):
     name = text("How they are called.", nullable=True)
     roles = fields.List(fields.String(), required=True, metadata=says("What they may do."))
     status = choice(STATUSES, "Whether they may sign in.")
+    restricted = flag("Their data is kept and not used: they may not sign in, whatever `status`.")
     second_factor = flag("A code is asked for when they sign in.")
     created_at = time("When they were invited.")
 

@@ -12,6 +12,7 @@ from api import openapi
 from api.answers import answer
 from api.auth import may
 from api.errors import Problem
+from api.identity.asking import actor_of, committed
 from api.intake import JSON
 from api.privacy.edge import keys_at_hand
 from api.state import state
@@ -20,6 +21,7 @@ from models.db import tenant_reading, tenant_writing
 from models.key_ring import key_ring
 from models.signing_key import signing_keys
 from pipeline.events import Event, Recorded, record
+from pipeline.identity import restriction
 from pipeline.privacy import subjects
 from pipeline.privacy.certificate import certify
 from pipeline.privacy.data_keys import ErasedError, UnknownSubjectError
@@ -39,6 +41,7 @@ REF = {
     "description": "The subject's reference, as it is or percent-encoded.",
     "example": "customer-42",
 }
+CHANGED = ("unknown_subject", "subject_erased", "owners_only", "last_owner")
 SUBJECT = {200: ("Subject", "It, as it is now.")}
 
 Act = Callable[[Connection, int, str, str], Recorded | None]
@@ -55,26 +58,19 @@ def show(ref: str) -> Response:
 
 
 @blueprint.route("/<reference:ref>/restrict", methods=["POST"], parameters=[dict(REF)])
-@blueprint.doc(
-    **openapi.route(
-        SUBJECT, problems=("unknown_subject", "subject_erased"), action="subjects.restrict"
-    )
-)
+@blueprint.doc(**openapi.route(SUBJECT, problems=CHANGED, action="subjects.restrict"))
 def restrict(ref: str) -> Response:
     """Restrict the use of a subject's data
 
     No new operation may name it; what was accepted stays. Repeating an operation that was accepted
-    before goes on to be answered.
+    before goes on to be answered. Somebody of the tenant's people signs in no more and their
+    sessions end; an owner only by an owner, and never the last.
     """
     return _change(ref, "subjects.restrict", subjects.restrict)
 
 
 @blueprint.route("/<reference:ref>/unrestrict", methods=["POST"], parameters=[dict(REF)])
-@blueprint.doc(
-    **openapi.route(
-        SUBJECT, problems=("unknown_subject", "subject_erased"), action="subjects.restrict"
-    )
-)
+@blueprint.doc(**openapi.route(SUBJECT, problems=CHANGED, action="subjects.restrict"))
 def unrestrict(ref: str) -> Response:
     """Lift a restriction
 
@@ -90,7 +86,7 @@ def unrestrict(ref: str) -> Response:
             200: ("ErasureCertificate", "It is erased, for good."),
             202: ("Subject", "Retention forbids that yet: it is restricted, and erased when due."),
         },
-        problems=("unknown_subject", "keys_unavailable"),
+        problems=("unknown_subject", "last_owner", "keys_unavailable"),
         action="subjects.erase",
     )
 )
@@ -179,9 +175,10 @@ def _change(ref: str, action: str, act: Act) -> Response:
 def _act(who: Principal, ref: str, act: Act) -> None:
     """In a transaction of its own; the bell is rung for its event behind the commit."""
     with _found(), tenant_writing(who.tenant_id, state().engine) as connection:
-        recorded = act(connection, who.tenant_id, subjects.named(ref), who.subject)
-    if recorded is not None:
-        state().ring(*recorded)
+        subject = subjects.named(ref)
+        restriction.guard(connection, who.tenant_id, actor_of(who), subject)
+        recorded = act(connection, who.tenant_id, subject, who.subject)
+    committed(recorded, subject)
 
 
 @contextmanager

@@ -6,18 +6,11 @@ from sqlalchemy import Connection, text
 
 from models.key_ring import KeyRing
 from pipeline.events import Event, Recorded, record
-from pipeline.identity import api_keys
+from pipeline.identity import api_keys, owners
 from pipeline.identity.errors import IdentityError
-from pipeline.identity.people import OWNING, Actor, Person, checked_roles, found, guard_owner, owns
+from pipeline.identity.people import Actor, Person, checked_roles, found, guard_owner, owns
 from pipeline.identity.sessions import revoke_all
-from pipeline.permissions import roles_for
 
-# In the order of their ids, so that two who disable each other wait in turn.
-OWNERS = text("""
-    SELECT person_id FROM people
-     WHERE tenant_id = :tenant AND status = 'active' AND roles && cast(:owning AS text[])
-     ORDER BY person_id FOR UPDATE
-""")
 CHANGE = text("""
     UPDATE people SET roles = :roles, status = :status, version = version + 1
      WHERE tenant_id = :tenant AND person_id = :person
@@ -38,8 +31,7 @@ def change(
     Raises IdentityError. No event where it was so already. It names the API keys whose secret they
     have seen: those may do no more than they may from now on, or need to be rotated.
     """
-    owning = sorted(roles_for(OWNING))
-    owners = connection.execute(OWNERS, {"tenant": tenant_id, "owning": owning}).scalars().all()
+    all_owners = owners.held(connection, tenant_id)
     before = found(connection, ring, tenant_id, person_id, lock=True)
     guard_owner(actor, before)
     after = before.roles if roles is None else tuple(checked_roles(actor, roles))
@@ -50,10 +42,8 @@ def change(
     if raised and actor.subject == before.subject:
         raise IdentityError("own_roles", "Nobody gives roles to themselves; ask another admin.")
     stays = status == "active" and owns(after)
-    if list(owners) == [person_id] and not stays:
-        raise IdentityError(
-            "last_owner", "This is the tenant's only active owner. Make another one first."
-        )
+    if not stays:
+        owners.keep_one(all_owners, person_id)
     named = {"tenant": tenant_id, "person": person_id}
     connection.execute(CHANGE, {**named, "roles": list(after), "status": status})
     if status == "disabled":

@@ -33,7 +33,7 @@ PERSON = text(f"""
     UPDATE people SET failures = failures + 1,
            locked_until = CASE WHEN failures + 1 >= :free
                 THEN {DELAY.replace(":number", "(failures + 1)")} END
-     WHERE tenant_id = :tenant AND person_id = :person AND status = 'active'
+     WHERE tenant_id = :tenant AND person_id = :person AND status = 'active' AND NOT restricted
        AND (locked_until IS NULL OR locked_until <= clock_timestamp())
     RETURNING password_hash
 """)  # noqa: S608 - ours
@@ -71,7 +71,7 @@ class Try(NamedTuple):
 
 
 def try_person(connection: Connection, tenant_id: int, person_id: str) -> Try | None:
-    """Count a try; None if the person is locked, disabled, or has no password."""
+    """Count a try; None if the person is locked, disabled, restricted, or has no password."""
     asked = {"tenant": tenant_id, "person": person_id} | _delays(PERSON_FREE)
     row = connection.execute(PERSON, asked).one_or_none()
     return None if row is None else Try(row.password_hash)

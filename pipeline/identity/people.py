@@ -27,7 +27,7 @@ EMAILS = "trident:people"
 # What an owner alone may do: who has such a role is one.
 OWNING = "people.owners"
 
-COLUMNS = """person_id, email, name, roles, status, version, created_at,
+COLUMNS = """person_id, email, name, roles, status, restricted, version, created_at,
        totp_secret IS NOT NULL AS second_factor, password_hash IS NOT NULL AS accepted"""
 INSERT = text("""
     INSERT INTO people (tenant_id, person_id, email, email_hash, name, roles)
@@ -60,6 +60,7 @@ class Person(NamedTuple):
     name: str | None
     roles: tuple[str, ...]
     status: str
+    restricted: bool
     version: int
     created_at: dt.datetime
     second_factor: bool
@@ -182,18 +183,19 @@ def owns(roles: Iterable[str]) -> bool:
 def guard_owner(actor: Actor, person: Person) -> None:
     """Only an owner does anything to an owner: who resets their password could be them."""
     if owns(person.roles):
-        _demand_owner(actor)
+        demand_owner(actor)
 
 
 def checked_roles(actor: Actor, roles: Iterable[str]) -> list[str]:
     """The roles, if the actor may give them; raises IdentityError."""
     given = [role for role in ROLES if role in set(roles)]
     if owns(given):
-        _demand_owner(actor)
+        demand_owner(actor)
     return given
 
 
-def _demand_owner(actor: Actor) -> None:
+def demand_owner(actor: Actor) -> None:
+    """Refuse who is none; raises IdentityError."""
     if not allowed(actor.roles, OWNING, actor.scopes):
         raise IdentityError(
             "owners_only", "This takes `people.owners`: owners alone make, change and reset owners."
@@ -216,6 +218,7 @@ def _person(connection: Connection, ring: KeyRing, tenant_id: int, row: Row[Any]
         name,
         tuple(row.roles),
         row.status,
+        row.restricted,
         row.version,
         row.created_at,
         row.second_factor,

@@ -38,6 +38,7 @@ ROTATE = text("""
      WHERE s.tenant_id = :tenant AND s.session_id = :session AND s.generation = :generation
        AND s.revoked_at IS NULL AND s.expires_at > clock_timestamp()
        AND p.tenant_id = s.tenant_id AND p.person_id = s.person_id AND p.status = 'active'
+       AND NOT p.restricted
     RETURNING s.person_id, s.generation, s.expires_at, p.roles, p.version
 """)
 REVOKE = text("""
@@ -62,7 +63,8 @@ COUNTS = text("""
     SELECT EXISTS (
         SELECT FROM sessions s JOIN people p USING (tenant_id, person_id)
          WHERE s.tenant_id = :tenant AND s.session_id = :session AND s.revoked_at IS NULL
-           AND s.expires_at > clock_timestamp() AND p.status = 'active' AND p.version = :version)
+           AND s.expires_at > clock_timestamp() AND p.status = 'active' AND NOT p.restricted
+           AND p.version = :version)
 """)
 
 alert = structlog.get_logger("trident.alert")

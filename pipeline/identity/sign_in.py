@@ -21,7 +21,8 @@ NOBODY = "trident"
 
 TENANT = text("SELECT tenant_named(:name)")
 PERSON = text("""
-    SELECT status, password_hash, roles, version, totp_secret, totp_last_step, recovery_codes
+    SELECT status, restricted, password_hash, roles, version,
+           totp_secret, totp_last_step, recovery_codes
       FROM people WHERE tenant_id = :tenant AND person_id = :person FOR UPDATE
 """)
 LET_IN = text("""
@@ -119,7 +120,7 @@ def _why_not(
     code: str | None,
 ) -> str | None:
     """What has changed since the password was looked at, or is missing."""
-    if row.status != "active" or row.password_hash != kept:
+    if row.status != "active" or row.restricted or row.password_hash != kept:
         return "changed"
     if row.totp_secret is not None and not second_factor.passes(
         connection, ring, tenant_id, person_id, row, code

@@ -34,7 +34,7 @@ INSERT = text("""
     VALUES (:tenant, :hash, :person, :purpose, :actor, clock_timestamp() + :lives)
 """)
 LOOK = text("""
-    SELECT person_id, purpose FROM tickets
+    SELECT person_id FROM tickets
      WHERE tenant_id = :tenant AND token_hash = :hash AND purpose = :purpose
        AND used_at IS NULL AND expires_at > clock_timestamp()
 """)
@@ -88,8 +88,9 @@ def offer(
     person = found(connection, ring, tenant_id, person_id, lock=True)
     guard_owner(actor, person)
     fits = [one for one, status in STATUS.items() if status == person.status]
-    if not fits:
-        raise IdentityError("not_active", f"The person is {person.status}.")
+    if not fits or person.restricted:
+        status = "restricted" if person.restricted else person.status
+        raise IdentityError("not_active", f"The person is {status}.")
     secret = f"{tenant_id}.{secrets.token_urlsafe(SECRET_BYTES)}"
     named = {"tenant": tenant_id, "person": person_id}
     connection.execute(VOID, named)
@@ -104,14 +105,7 @@ def offer(
 
 def whose(connection: Connection, ring: KeyRing, ticket: Ticket) -> Person:
     """Who may choose a password with it; raises IdentityError."""
-    asked = {"tenant": ticket.tenant_id, "hash": ticket.hash, "purpose": ticket.purpose}
-    row = connection.execute(LOOK, asked).one_or_none()
-    if row is None:
-        raise _refused()
-    person = found(connection, ring, ticket.tenant_id, row.person_id)
-    if person.status != STATUS[row.purpose]:
-        raise _refused()
-    return person
+    return _whose(connection, ring, ticket, lock=False)
 
 
 def use(
@@ -122,10 +116,9 @@ def use(
     name: str | None = None,
 ) -> tuple[Person, Recorded]:
     """Let its holder have this password, and end all sessions; raises IdentityError."""
-    person = whose(connection, ring, ticket)
-    person = found(connection, ring, ticket.tenant_id, person.person_id, lock=True)
+    person = _whose(connection, ring, ticket, lock=True)
     used = connection.execute(USE, {"tenant": ticket.tenant_id, "hash": ticket.hash}).rowcount
-    if not used or person.status != STATUS[ticket.purpose]:
+    if not used:
         raise _refused()
     named = {"tenant": ticket.tenant_id, "person": person.person_id}
     connection.execute(CHOOSE, {**named, "password": password_hash})
@@ -138,6 +131,17 @@ def use(
         connection, ticket.tenant_id, Event(action, person.subject, target=person.subject)
     )
     return found(connection, ring, ticket.tenant_id, person.person_id), recorded
+
+
+def _whose(connection: Connection, ring: KeyRing, ticket: Ticket, *, lock: bool) -> Person:
+    asked = {"tenant": ticket.tenant_id, "hash": ticket.hash, "purpose": ticket.purpose}
+    person_id = connection.execute(LOOK, asked).scalar()
+    if person_id is None:
+        raise _refused()
+    person = found(connection, ring, ticket.tenant_id, person_id, lock=lock)
+    if person.restricted or person.status != STATUS[ticket.purpose]:
+        raise _refused()
+    return person
 
 
 def _refused() -> IdentityError:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 
 from models.tenant import tenant_state
 from pipeline.events import Event, Recorded, record
-from pipeline.identity.erasure import erase as erase_person
+from pipeline.identity import restriction as people
 from pipeline.kinds.personals import SUBJECT_RESERVED
 from pipeline.privacy.data_keys import UnknownSubjectError, destroy
 from pipeline.privacy.personal import PREFIX
@@ -59,6 +59,11 @@ ERASED = text("""
 DUE = text("""
     SELECT subject, erase_due_at, erase_asked_by FROM subjects
      WHERE tenant_id = :tenant AND erase_due_at IS NOT NULL ORDER BY erase_due_at, subject
+""")
+# An erasure that cannot be yet is tried again after a day: until then somebody was told of it.
+POSTPONE = text("""
+    UPDATE subjects SET erase_due_at = clock_timestamp() + interval '1 day'
+     WHERE tenant_id = :tenant AND subject = :subject AND erase_due_at IS NOT NULL
 """)
 TRIDENT = "trident"
 STATUSES = ("open", "restricted", "erasure_due", "erased")
@@ -135,9 +140,13 @@ def state_of(connection: Connection, tenant_id: int, subject: str) -> SubjectSta
 
 
 def restrict(connection: Connection, tenant_id: int, subject: str, actor: str) -> Recorded | None:
-    """Let no operation name it; None if that is so already. Raises as `hold` does."""
+    """Let no operation name it, and no such person sign in; None if that is so already.
+
+    Raises as `hold` does, and IdentityError about the last owner.
+    """
     if hold(connection, tenant_id, subject).restricted_at is not None:
         return None
+    people.restrict(connection, tenant_id, subject)
     connection.execute(RESTRICT, _key(tenant_id, subject))
     return _told(connection, tenant_id, "subject.restricted", actor, subject)
 
@@ -146,6 +155,7 @@ def unrestrict(connection: Connection, tenant_id: int, subject: str, actor: str)
     """Take that back, and an erasure that is not due yet with it. Raises as `hold` does."""
     if hold(connection, tenant_id, subject).restricted_at is None:
         return None
+    people.lift(connection, tenant_id, subject)
     connection.execute(UNRESTRICT, _key(tenant_id, subject))
     return _told(connection, tenant_id, "subject.unrestricted", actor, subject)
 
@@ -153,7 +163,8 @@ def unrestrict(connection: Connection, tenant_id: int, subject: str, actor: str)
 def erase(connection: Connection, tenant_id: int, subject: str, actor: str) -> Recorded | None:
     """Destroy its key if retention has ended; else restrict it, and erase it when it has.
 
-    None: an erasure was planned for the same day already. Raises as `hold` does.
+    None: an erasure was planned for the same day already. Raises as `hold` does, and IdentityError
+    about the last owner.
     """
     before = hold(connection, tenant_id, subject)
     due = _due(connection, tenant_id, before)
@@ -161,13 +172,17 @@ def erase(connection: Connection, tenant_id: int, subject: str, actor: str) -> R
         return _destroy(connection, tenant_id, subject, actor, asked_by=actor)
     if before.erase_due_at == due:
         return None
+    people.restrict(connection, tenant_id, subject)
     connection.execute(PLAN, {**_key(tenant_id, subject), "due": due, "by": actor})
     detail = {"due_at": due.isoformat()}
     return _told(connection, tenant_id, "subject.erasure_planned", actor, subject, detail)
 
 
 def erase_if_due(connection: Connection, tenant_id: int, subject: str) -> Recorded | None:
-    """Erase what was asked for if its day has come; None if not. Doing it twice does it once."""
+    """Erase what was asked for if its day has come; None if not. Doing it twice does it once.
+
+    Raises IdentityError about the last owner.
+    """
     try:
         before = hold(connection, tenant_id, subject)
     except SubjectErasedError:
@@ -183,6 +198,11 @@ def erase_if_due(connection: Connection, tenant_id: int, subject: str) -> Record
     return None
 
 
+def postpone(connection: Connection, tenant_id: int, subject: str) -> None:
+    """An erasure that was due is due later."""
+    connection.execute(POSTPONE, _key(tenant_id, subject))
+
+
 def read_due(connection: Connection, tenant_id: int) -> list[Due]:
     """The tenant's erasures that wait, by their day."""
     return [Due(*row) for row in connection.execute(DUE, {"tenant": tenant_id})]
@@ -193,6 +213,7 @@ def hold(connection: Connection, tenant_id: int, subject: str) -> SubjectState:
 
     Raises UnknownSubjectError, SubjectErasedError.
     """
+    people.hold(connection, tenant_id, subject)
     connection.execute(HOLD, _key(tenant_id, subject))
     state = state_of(connection, tenant_id, subject)
     if state.erased_at is not None:
@@ -214,7 +235,7 @@ def _due(connection: Connection, tenant_id: int, state: SubjectState) -> dt.date
 def _destroy(
     connection: Connection, tenant_id: int, subject: str, actor: str, *, asked_by: str
 ) -> Recorded:
-    erase_person(connection, tenant_id, subject)
+    people.erase(connection, tenant_id, subject)
     assert destroy(connection, tenant_id, subject), f"{subject} was held, and had a key"
     detail = None if asked_by == actor else {"asked_by": asked_by}
     recorded = _told(connection, tenant_id, "subject.erased", actor, subject, detail)

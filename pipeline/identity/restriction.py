@@ -1,0 +1,91 @@
+"""People as subjects of privacy: restricted, let in again, erased.
+
+Who is restricted is kept and not used: they do not sign in, and nobody makes them a way to choose a
+password. Admins still see them, take roles from them and disable them.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, text
+
+from pipeline.identity import owners
+from pipeline.identity.people import Actor, demand_owner, is_id, owns, subject_of
+from pipeline.identity.sessions import revoke_all
+
+ROLES = text("""
+    SELECT roles FROM people WHERE tenant_id = :tenant AND person_id = :person FOR UPDATE
+""")
+RESTRICT = text("""
+    UPDATE people SET restricted = :restricted WHERE tenant_id = :tenant AND person_id = :person
+""")
+# The e-mail address may belong to somebody new from now on.
+ERASE = text("""
+    UPDATE people SET status = 'erased', email_hash = NULL, name = NULL, password_hash = NULL,
+           totp_secret = NULL, totp_new = NULL, recovery_codes = '{}', version = version + 1
+     WHERE tenant_id = :tenant AND person_id = :person
+""")
+PERSON = subject_of("")
+
+
+def hold(connection: Connection, tenant_id: int, subject: str) -> None:
+    """If the subject is a person: nobody changes them before the transaction ends.
+
+    To be called before their key is held: whoever signs in holds the person first, and then reads
+    the key.
+    """
+    if _id_of(subject) is not None:
+        _held(connection, tenant_id, subject)
+
+
+def guard(connection: Connection, tenant_id: int, actor: Actor, subject: str) -> None:
+    """If the subject is an owner: only an owner may do this. Raises IdentityError."""
+    if _id_of(subject) is not None and owns(_held(connection, tenant_id, subject)[1]):
+        demand_owner(actor)
+
+
+def restrict(connection: Connection, tenant_id: int, subject: str) -> None:
+    """If the subject is a person: their sessions end, and they sign in no more.
+
+    Raises IdentityError about the last owner.
+    """
+    _shut_out(connection, tenant_id, subject, "restricted")
+
+
+def lift(connection: Connection, tenant_id: int, subject: str) -> None:
+    """If the subject is a person: they may sign in again, unless something else forbids it."""
+    if person_id := _id_of(subject):
+        named = {"tenant": tenant_id, "person": person_id}
+        connection.execute(RESTRICT, {**named, "restricted": False})
+
+
+def erase(connection: Connection, tenant_id: int, subject: str) -> None:
+    """If the subject is a person: what is left is a row that opens for nobody, and no way in.
+
+    Raises IdentityError about the last owner.
+    """
+    if person_id := _shut_out(connection, tenant_id, subject, "erased"):
+        connection.execute(ERASE, {"tenant": tenant_id, "person": person_id})
+
+
+def _shut_out(connection: Connection, tenant_id: int, subject: str, why: str) -> str | None:
+    person_id = _id_of(subject)
+    if person_id is not None:
+        owners.keep_one(_held(connection, tenant_id, subject)[0], person_id)
+        named = {"tenant": tenant_id, "person": person_id}
+        connection.execute(RESTRICT, {**named, "restricted": True})
+        revoke_all(connection, tenant_id, person_id, why)
+    return person_id
+
+
+def _held(
+    connection: Connection, tenant_id: int, subject: str
+) -> tuple[Sequence[str], Sequence[str]]:
+    """The tenant's owners and the person's roles, both locked."""
+    all_owners = owners.held(connection, tenant_id)
+    named = {"tenant": tenant_id, "person": _id_of(subject)}
+    return all_owners, connection.execute(ROLES, named).scalar() or ()
+
+
+def _id_of(subject: str) -> str | None:
+    person_id = subject.removeprefix(PERSON)
+    return person_id if subject.startswith(PERSON) and is_id(person_id) else None
