@@ -79,7 +79,7 @@ def _approvals_guard(
 def _four_eyes(
     tx: Transaction, books: Books, new: Decision, missing: int, *, moved: bool
 ) -> str | None:
-    if new.actor == _actor(books, new.target) or new.actor != _actor(books, new.position):
+    if new.actor in _behind(books, new.target) or new.actor != _actor(books, new.position):
         return f"{new.actor} may not approve {new.target}"
     known = tx.decisions_of(books, new.target)
     if any(d.effect == "approve" and d.actor == new.actor for d in known):
@@ -92,6 +92,12 @@ def _four_eyes(
 
 def _actor(books: Books, position: int) -> str:
     return str(orjson.loads(books.log[position - 1].principal).get("sub", ""))
+
+
+def _behind(books: Books, position: int) -> list[str]:
+    """Who submitted it, and who has seen the secret of the key that did."""
+    seen = orjson.loads(books.log[position - 1].principal).get("by", ())
+    return [_actor(books, position), *seen]
 
 
 def _decisions_move(

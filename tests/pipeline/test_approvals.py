@@ -356,18 +356,20 @@ def asked(bank: Bank) -> tuple[Bank, int, int]:
     bank.fund("customer", 10_000)
     bank.open("merchant")
     rule(bank, "large", 1_000, people=2)
-    large = pay(bank, 2_000)
+    by = b'{"by":["dora"],"roles":["submitter"],"sub":"clerk"}'
+    large = pay(bank, 2_000, principal=by)
     approve(bank, large, ANN)
     bank.work()
     (last,) = approve(bank, large, BEN)
     approve(bank, large, ANN)
     approve(bank, large, CLERK)
+    approve(bank, large, person("dora", "approver"))
     drain("validate", bank.ledger)
     return bank, large.position, last.position
 
 
 def test_the_database_holds_four_eyes(asked: tuple[Bank, int, int]) -> None:
-    """Never who submitted it, never one person twice, never without counting down."""
+    """Never who submitted it or saw its key, never one person twice, never without counting down."""
     bank, large, at = asked
 
     def yes(position: int, actor: str, amount: int | str, remaining: int | str, last: bool) -> str:
@@ -376,6 +378,7 @@ def test_the_database_holds_four_eyes(asked: tuple[Bank, int, int]) -> None:
 
     for statement, says in (
         (yes(at + 2, "clerk", 1, 0, True), "clerk may not approve"),
+        (yes(at + 3, "dora", 1, 0, True), "dora may not approve"),
         (yes(at, "cat", 1, 0, True), "cat may not approve"),
         (yes(at + 1, "ann", 1, 0, True), "decisions_approved_once"),
         (yes(at, "ben", 1, 1, False), "has 1 left, of which 1 cannot leave 1"),
