@@ -36,7 +36,7 @@ from api.gateway.cors import Cors
 from api.gateway.gate import Dressed, Gate
 from api.gateway.proxies import Proxies
 from api.gateway.rates import Rates
-from api.identity import api_keys, own, people, sessions, tickets
+from api.identity import api_keys, asking, own, people, sessions, tickets
 from api.privacy import subjects
 from api.state import State, attach
 from api.tenancy import Tenancy
@@ -45,6 +45,7 @@ from api.writer import Ring, Writer
 from models.db import intake_engine
 from models.logs import set_up_logs
 from models.settings import settings
+from pipeline.events import ask_for_whence
 from tasks.ring import ringer
 
 # An id that a caller brings is kept if it is harmless in a header and in a log.
@@ -122,6 +123,7 @@ def create_app(ring: Ring | None = None) -> Flask:
         ring=told,
     )
     attach(app, held)
+    ask_for_whence(asking.came_from)
     return app
 
 

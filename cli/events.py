@@ -1,20 +1,23 @@
 """`trident events`: who did what beside the books."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import click
 import orjson
 from sqlalchemy import Connection
 
-from cli.asking import DataCommand, format_options, patient_reading, tenant_option
+from cli.asking import DataCommand, Unfulfillable, format_options, patient_reading, tenant_option
 from cli.operations import SHOWN_DEFAULT, Moment
 from cli.printing import plain, print_csv, print_json, print_table, table
 from cli.statement import utc
+from models.key_ring import KeyRingError, key_ring
 from models.operation import show_id
+from models.sealed import TamperedError
 from models.tenant import tenant_id_of
 from pipeline.events import ACTIONS, Told, Wanted, read_page
+from pipeline.events import whence as opened
 
 COLUMNS = (
     "position",
@@ -29,6 +32,8 @@ COLUMNS = (
 )
 # What a person needs of an event; programs get all of it.
 SHOWN = ("at", "action", "outcome", "actor", "target", "detail")
+# What is personal of it.
+WHENCE = ("address", "agent")
 # Events that are read at a time.
 PAGE = 500
 
@@ -46,6 +51,9 @@ PAGE = 500
     show_default=True,
     help="How many to show at most.",
 )
+@click.option(
+    "--whence", is_flag=True, help="Show from where they asked as well, which is personal."
+)
 @click.option("--all", "every", is_flag=True, help="All of them, however many.")
 @format_options
 def events(
@@ -55,6 +63,7 @@ def events(
     since: dt.datetime | None,
     until: dt.datetime | None,
     limit: int,
+    whence: bool,
     every: bool,
     form: str,
 ) -> None:
@@ -64,20 +73,29 @@ def events(
     """
     tenant_id = tenant_id_of(tenant)
     wanted = Wanted(PAGE, action=action, actor=actor, since=since, until=until)
-    with patient_reading(tenant_id) as connection:
-        found = islice(_all(connection, tenant_id, wanted), None if every else limit)
-        records = (_record(told) for told in found)
-        if form == "table":
-            _print_table(records)
-        else:
-            (print_csv if form == "csv" else print_json)(COLUMNS, records)
+    more = WHENCE if whence else ()
+    try:
+        with patient_reading(tenant_id) as connection:
+            found = islice(_all(connection, tenant_id, wanted, more), None if every else limit)
+            if form == "table":
+                _print_table(found, more)
+            else:
+                (print_csv if form == "csv" else print_json)((*COLUMNS, *more), found)
+    except (KeyRingError, TamperedError) as error:
+        raise Unfulfillable(str(error)) from None
 
 
-def _all(connection: Connection, tenant_id: int, wanted: Wanted) -> Iterator[Told]:
+def _all(
+    connection: Connection, tenant_id: int, wanted: Wanted, more: Sequence[str]
+) -> Iterator[tuple[str | int | None, ...]]:
+    """The records; `more` columns are those of whence."""
     following: int | None = 0
     while following is not None:
         found, following = read_page(connection, tenant_id, wanted)
-        yield from found
+        origins = opened(connection, key_ring(), tenant_id, found) if more else {}
+        for told in found:
+            origin = origins.get(told.position, [None] * len(more))
+            yield *_record(told), *origin
         wanted = wanted._replace(before=following)
 
 
@@ -96,11 +114,11 @@ def _record(told: Told) -> tuple[str | int | None, ...]:
     )
 
 
-def _print_table(records: Iterator[tuple[str | int | None, ...]]) -> None:
-    made = table("", SHOWN)
+def _print_table(records: Iterator[tuple[str | int | None, ...]], more: Sequence[str]) -> None:
+    made = table("", (*SHOWN, *more))
     for record in records:
-        cells = dict(zip(COLUMNS, record, strict=True))
-        made.add_row(*(plain(cells[column]) for column in SHOWN))
+        cells = dict(zip((*COLUMNS, *more), record, strict=True))
+        made.add_row(*(plain(cells[column]) for column in (*SHOWN, *more)))
     if made.row_count:
         print_table(made)
     else:

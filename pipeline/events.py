@@ -11,7 +11,7 @@ was refused has nothing to be recorded with, and is an event of a transaction of
 import base64
 import datetime as dt
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -26,7 +26,7 @@ from pipeline.halving import position_at
 from pipeline.idempotency import EVENT
 from pipeline.kinds import KINDS
 from pipeline.principal import RECORDER
-from pipeline.privacy.data_keys import DataKey, keys_of
+from pipeline.privacy.data_keys import DataKey, ErasedError, key_of, keys_of
 from pipeline.receipt import Accepted, Submission
 from pipeline.search.wanted import Range
 from pipeline.strict_json import canonical
@@ -71,25 +71,42 @@ AGENT_MAX_LENGTH = 200
 LOOK_MAX = 20_000
 
 
+# Whose key seals whence somebody asked who has none: an API key, a token of the command line, or
+# nobody known. One for each month, so that whoever destroys it forgets that month.
+WHENCE = "trident:whence:{:%Y-%m}"
+
+
 class CameFrom(NamedTuple):
-    """Whence somebody asked: personal, and sealed under the key of who did."""
+    """Whence somebody asked: personal, and sealed under the key of who did, or of the month."""
 
     address: str
     agent: str
 
 
-class Event(NamedTuple):
-    """What is to be recorded. `detail` is small, and holds nothing personal.
+def _nowhere() -> CameFrom | None:
+    return None
 
-    `came_from` is kept of an actor that has a key, and left out of any other.
+
+_asked_from: Callable[[], CameFrom | None] = _nowhere
+
+
+def ask_for_whence(asked_from: Callable[[], CameFrom | None]) -> None:
+    """Let each event of this process say whence the request came that it is recorded for.
+
+    `asked_from` is asked in the thread that answers it, so no event has to be handed it.
     """
+    global _asked_from  # noqa: PLW0603 - a process answers requests in one way, or none
+    _asked_from = asked_from
+
+
+class Event(NamedTuple):
+    """What is to be recorded. `detail` is small, and holds nothing personal."""
 
     action: str
     actor: str
     outcome: str = "done"
     target: str | None = None
     detail: dict[str, Any] | None = None
-    came_from: CameFrom | None = None
 
 
 class Recorded(NamedTuple):
@@ -110,7 +127,7 @@ def record(connection: Connection, tenant_id: int, event: Event) -> Recorded:
     assert ledger is not None, f"tenant {tenant_id} has no ledger of events"
     key = EVENT.format(secrets.token_hex(KEY_BYTES))
     members = {name: value for name, value in event._asdict().items() if value is not None}
-    came_from = members.pop("came_from", None)
+    came_from = _asked_from()
     if came_from is not None:
         members |= _sealed(connection, ledger, key, event.actor, came_from)
     body = canonical(KINDS["event"].schema.load(members))
@@ -201,7 +218,7 @@ def _within(
 def whence(
     connection: Connection, ring: KeyRing, tenant_id: int, events: Sequence[Told]
 ) -> dict[int, CameFrom]:
-    """By position, whence the actors of these events asked; of the erased nothing is left.
+    """By position, whence these were asked for; of the erased, and of old months, nothing is left.
 
     Raises TamperedError, and the errors of the key ring.
     """
@@ -209,10 +226,10 @@ def whence(
     ledger = event_ledger(connection, tenant_id)
     if not kept or ledger is None:
         return {}
-    keys = keys_of(connection, ring, tenant_id, {told.body["actor"] for told in kept})
+    keys = keys_of(connection, ring, tenant_id, {_sealed_for(told) for told in kept})
     found = {}
     for told in kept:
-        key = keys.get(told.body["actor"])
+        key = keys.get(_sealed_for(told))
         if isinstance(key, DataKey):
             closed = base64.urlsafe_b64decode(told.body["from"]["sealed"])
             place = _place(ledger, told.key, key)
@@ -223,13 +240,25 @@ def whence(
 def _sealed(
     connection: Connection, ledger: LedgerRef, key: str, actor: str, came_from: CameFrom
 ) -> dict[str, Any]:
-    """The member `from`, if the actor has a key."""
-    held = keys_of(connection, key_ring(), ledger.tenant_id, [actor], hold=True).get(actor)
+    """The member `from`; of the erased nothing is kept."""
+    of, tenant_id = {}, ledger.tenant_id
+    held = keys_of(connection, key_ring(), tenant_id, [actor], hold=True).get(actor)
+    try:
+        if held is None:
+            of = {"of": WHENCE.format(dt.datetime.now(dt.UTC))}
+            held = key_of(connection, key_ring(), tenant_id, of["of"], make=True)
+    except ErasedError:
+        return {}
     if not isinstance(held, DataKey):
         return {}
     cut = [came_from.address[:ADDRESS_MAX_LENGTH], came_from.agent[:AGENT_MAX_LENGTH]]
-    closed = seal(held.key, canonical(cut), _place(ledger, key, held))
-    return {"from": {"key": held.version, "sealed": base64.urlsafe_b64encode(closed).decode()}}
+    closed = base64.urlsafe_b64encode(seal(held.key, canonical(cut), _place(ledger, key, held)))
+    return {"from": {"key": held.version, "sealed": closed.decode(), **of}}
+
+
+def _sealed_for(told: Told) -> str:
+    """Under whose key it is sealed whence an event came."""
+    return str(told.body["from"].get("of", told.body["actor"]))
 
 
 def _place(ledger: LedgerRef, key: str, held: DataKey) -> bytes:

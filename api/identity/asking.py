@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from flask import request
+from flask import has_request_context, request
 from marshmallow import Schema, ValidationError
 
 from api.errors import Problem, invalid
 from api.intake import json_body
 from api.state import state
 from api.tokens import Principal
-from pipeline.events import Recorded
+from pipeline.events import CameFrom, Recorded
 from pipeline.identity.people import Actor
 
 # A password of 128 characters, an e-mail address, a name and a few roles come to less.
@@ -47,6 +47,11 @@ def address() -> str:
 def agent() -> str:
     """With what program, as it says itself."""
     return request.environ.get("HTTP_USER_AGENT", "")
+
+
+def came_from() -> CameFrom | None:
+    """Whence the request came that this thread answers; None if it answers none."""
+    return CameFrom(address(), agent()) if has_request_context() else None
 
 
 def committed(recorded: Recorded | None, *subjects: str) -> None:

@@ -28,13 +28,15 @@ def _check_detail(detail: dict[str, Any]) -> None:
 
 
 class SealedSchema(MarshmallowSchema):
-    """What is sealed under the key of who did it."""
+    """What is sealed under the key of who did it, or of somebody else."""
 
     class Meta:
         unknown = RAISE
 
     key = fields.Integer(required=True, strict=True)
     sealed = fields.String(required=True, validate=validate.Length(1, SEALED_MAX_LENGTH))
+    # Whose key it is where that is not the actor's.
+    of = fields.String(validate=validate.Length(1, TEXT_MAX_LENGTH))
 
 
 class Schema(MarshmallowSchema):

@@ -2,9 +2,12 @@
 
 import json
 
+import pytest
+
 from models.db import tenant_writing
 from models.key_ring import key_ring
 from models.tenant import tenant_id_of
+from pipeline.events import CameFrom
 from pipeline.identity import passwords, tickets
 from tests.cli.conftest import Trident
 
@@ -74,3 +77,17 @@ def test_what_the_commands_cannot_do(trident: Trident) -> None:
     answer = trident("people", "invite", "nobody", "--role", "reader", "--tenant", "empty")
     assert answer.exit_code == 2
     assert "no e-mail address" in answer.output
+
+
+def test_whence_is_shown_when_asked_for(trident: Trident, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is personal, so only then; what commands did came from nowhere."""
+    assert trident("tenants", "create", "watched").exit_code == 0
+    origin = CameFrom("198.51.100.7", "curl")
+    monkeypatch.setattr("pipeline.events._asked_from", lambda: origin)
+    trident("tenants", "set", "watched", "retention_days=30")
+    asked = ("events", "--tenant", "watched")
+    shown = json.loads(trident(*asked, "--whence", "--json").stdout)
+    assert [(one["address"], one["agent"]) for one in shown] == [origin, (None, None)]
+    assert origin.address in trident(*asked, "--whence").stdout
+    for form in ((), ("--json",), ("--csv",)):
+        assert origin.address not in trident(*asked, *form).stdout

@@ -369,7 +369,7 @@ def asked(bank: Bank) -> tuple[Bank, int, int]:
 
 
 def test_the_database_holds_four_eyes(asked: tuple[Bank, int, int]) -> None:
-    """Never who submitted it or saw its key, never one person twice, never without counting down."""
+    """Never who submitted it or saw its key, nor one person twice, nor without counting down."""
     bank, large, at = asked
 
     def yes(position: int, actor: str, amount: int | str, remaining: int | str, last: bool) -> str:

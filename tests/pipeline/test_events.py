@@ -1,5 +1,6 @@
 """Events: recorded with what they tell of, sealed as operations are, and proved by verify."""
 
+import datetime as dt
 import threading
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from pipeline.events import (
     ACTIONS,
     AGENT_MAX_LENGTH,
     LOOK_MAX,
+    WHENCE,
     CameFrom,
     Event,
     Page,
@@ -211,28 +213,40 @@ def test_the_docs_name_each_action() -> None:
         assert f"| `{action}` | {sentence} |" in page
 
 
-def test_whence_an_actor_asked_is_sealed_and_erased_with_the_actor(tenant_id: int) -> None:
-    """In the log a ciphertext; it opens at its own place; without a key nothing is kept."""
+def test_whence_an_actor_asked_is_sealed_and_erased_with_the_actor(
+    tenant_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the log a ciphertext; it opens at its own place; who has no key is erased by the month."""
     came_from = CameFrom("canary-address", "canary-agent" + "x" * AGENT_MAX_LENGTH)
+    monkeypatch.setattr("pipeline.events._asked_from", lambda: came_from)
     with tenant_writing(tenant_id) as connection:
         key_of(connection, key_ring(), tenant_id, "person:pe_1", make=True)
-        for actor in ("person:pe_1", "person:pe_2"):
-            event = Event("ledger.created", actor, came_from=came_from)
-            record(connection, tenant_id, event)
+        for actor in ("person:pe_1", "key:ak_1"):
+            record(connection, tenant_id, Event("ledger.created", actor))
     events = page(tenant_id).events
-    assert ["from" in told.body for told in events] == [False, True, False]
+    assert ["from" in told.body for told in events] == [True, True, False]
+    month = WHENCE.format(dt.datetime.now(dt.UTC))
+    assert [told.body["from"].get("of") for told in events[:2]] == [month, None]
     bank = events_of(tenant_id)
     logged = bank.rows("SELECT body::text FROM operations WHERE ledger_id = :ledger")
     assert "canary" not in str(logged)
     with tenant_reading(tenant_id) as connection:
-        (found,) = whence(connection, key_ring(), tenant_id, events).values()
+        one, found = whence(connection, key_ring(), tenant_id, events).values()
         moved = [told._replace(key="trident:event:other") for told in events]
         with pytest.raises(TamperedError):
             whence(connection, key_ring(), tenant_id, moved)
-    assert found == ("canary-address", came_from.agent[:AGENT_MAX_LENGTH])
+    assert one == found == ("canary-address", came_from.agent[:AGENT_MAX_LENGTH])
     bank.work()
     with tenant_writing(tenant_id) as connection:
         assert destroy(connection, tenant_id, "person:pe_1")
+        left = whence(connection, key_ring(), tenant_id, events)
+        assert list(left) == [events[0].position]
+        assert destroy(connection, tenant_id, month)
+        for actor in ("person:pe_1", "key:ak_1"):
+            record(connection, tenant_id, Event("ledger.created", actor))
+    bank.work()
+    newer = page(tenant_id).events
+    assert ["from" in told.body for told in newer] == [False, False, True, True, False]
     with tenant_reading(tenant_id) as connection:
-        assert whence(connection, key_ring(), tenant_id, page(tenant_id).events) == {}
+        assert whence(connection, key_ring(), tenant_id, newer) == {}
     assert first_fault(verify(bank.ledger)) is None

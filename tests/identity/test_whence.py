@@ -1,0 +1,89 @@
+"""Each event says whence the request came that it tells of."""
+
+import base64
+import time
+from typing import Any
+
+import pytest
+
+from api.identity import sessions as routes
+from pipeline.events import ACTIONS
+from pipeline.identity import totp
+from pipeline.identity.people import subject_of
+from tests.identity.conftest import GOOD, OTHER, House
+
+# The installation's owner does these, on the command line.
+COMMANDS = {"tenant.created", "tenant.deleted", "tenant.restored", "tenant.allowed_changed"}
+
+
+@pytest.fixture
+def lived_in(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
+    """A house in which somebody did all that makes events, over HTTP."""
+    monkeypatch.setattr(routes, "REFUSED_AFTER_S", 0.0)
+    person = house.person("owner", email="ada@example.com")
+    first = house.sign_in("ada@example.com")
+    house.refresh(first["refresh_token"])
+    house.refresh(first["refresh_token"])
+    ada = house.caller(house.sign_in("ada@example.com")["access_token"])
+    house.try_in("ada@example.com", "a wrong password 12")
+    house.try_in("nobody@example.com")
+    _people(ada, house)
+    _keys_and_subjects(ada, person)
+    ada.call("PATCH", "/v1/tenant", {"retention_days": 1})
+    ada.post("/v1/ledgers", {"name": "other"})
+    again = house.sign_in("ada@example.com", OTHER)["session"]
+    ada.call("DELETE", f"/v1/sessions/{again}")
+    ada.call("DELETE", "/v1/sessions/current")
+    return house
+
+
+def _people(ada: Any, house: House) -> None:
+    secret = ada.post("/v1/people/me/totp", {"password": GOOD}).json["secret"]
+    code = totp.code_at(base64.b32decode(secret), int(time.time() // totp.STEP_S))
+    ada.post("/v1/people/me/totp/confirm", {"code": code})
+    ada.call("DELETE", "/v1/people/me/totp", {"password": GOOD})
+    ada.post("/v1/people/me/password", {"password": GOOD, "new_password": OTHER})
+    made = ada.post("/v1/people", {"email": "bob@example.com", "roles": ["reader"]}).json
+    brought = {"invitation_token": made["invitation_token"], "password": GOOD}
+    house.caller().post("/v1/invitations/accept", brought)
+    reset = ada.post("/v1/password-resets", {"person": made["id"]}).json["token"]
+    brought = {"reset_token": reset, "password": OTHER}
+    house.caller().post("/v1/password-resets/accept", brought)
+    ada.call("DELETE", f"/v1/people/{made['id']}")
+    subject = f"/v1/subjects/{subject_of(made['id'])}"
+    for act in ("export", "restrict", "unrestrict"):
+        ada.post(f"{subject}/{act}")
+    house.run(
+        "INSERT INTO subject_mentions (tenant_id, subject, ledger_id, key_hash)"
+        " VALUES (:t, :s, 1, gen_random_uuid())",
+        t=house.tenant_id,
+        s=subject_of(made["id"]),
+    )
+    ada.call("PATCH", "/v1/tenant", {"retention_days": 30})
+    ada.post(f"{subject}/erase")
+
+
+def _keys_and_subjects(ada: Any, person: str) -> None:
+    key = ada.post("/v1/api-keys", {"name": "k", "roles": ["reader"]}).json["id"]
+    ada.call("PATCH", f"/v1/api-keys/{key}", {"name": "l"})
+    ada.post(f"/v1/api-keys/{key}/rotate")
+    ada.call("DELETE", f"/v1/api-keys/{key}")
+    gone = ada.post("/v1/people", {"email": "eve@example.com", "roles": ["reader"]}).json["id"]
+    ada.post(f"/v1/subjects/{subject_of(gone)}/erase")
+
+
+def test_every_event_of_a_request_says_whence(lived_in: House) -> None:
+    """To those who may see what is personal; in the log it is sealed, also of nobody known."""
+    listed: Any = lived_in.admin().get("/v1/events?limit=200").json["data"]
+    seen = {one["action"] for one in listed}
+    assert seen == set(ACTIONS) - COMMANDS | {"tenant.created"}
+    told = {one["action"] for one in listed if one.get("from", {}).get("address") == "127.0.0.1"}
+    # What ada was invited by, and this test's own tenant, were made by no request.
+    beside = [one for one in listed if "from" not in one]
+    assert told == seen - {"tenant.created"}, beside
+    assert {one["actor"] for one in beside} == {"cli:test"}
+    refused = [one for one in listed if one["outcome"] == "refused"]
+    assert "trident" in {one["actor"] for one in refused}
+    hidden: Any = lived_in.admin("auditor").get("/v1/events?limit=200").json["data"]
+    assert not [one for one in hidden if "from" in one]
+    assert "127.0.0.1" not in str(lived_in.told("person.signed_in"))
