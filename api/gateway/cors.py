@@ -2,7 +2,9 @@
 
 A browser asks beforehand, without a token, so nobody knows for which tenant: an origin that any
 tenant allows is told what a request may look like. The answer to the request itself is let through
-only to pages that the tenant of the token allows. Cookies play no part: no answer allows them.
+only to pages that the tenant of the token allows, or whose session it begins. One that is of no
+tenant (a refused token or log-in, a document) is the same for everybody: any such page may read it.
+Cookies play no part: no answer allows them.
 """
 
 import time
@@ -59,7 +61,8 @@ class Cors:
             return
         headers.add("Vary", "Origin")  # caches keep the answers to different pages apart
         tenant = None if tenant_id is None else self._tenancy.of(tenant_id)
-        if tenant is not None and origin in tenant.settings.cors_origins:
+        allowed = () if tenant is None else tenant.settings.cors_origins
+        if self._known(origin) if tenant_id is None else origin in allowed:
             headers["Access-Control-Allow-Origin"] = origin
             headers["Access-Control-Expose-Headers"] = READ
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import has_request_context, request
+from flask import g, has_request_context, request
 from marshmallow import Schema, ValidationError
 
 from api.errors import Problem, invalid
@@ -52,6 +52,11 @@ def agent() -> str:
 def came_from() -> CameFrom | None:
     """Whence the request came that this thread answers; None if it answers none."""
     return CameFrom(address(), agent()) if has_request_context() else None
+
+
+def answering(tenant_id: int) -> None:
+    """The answer is of this tenant: pages that it allows may read it (api/gateway/cors.py)."""
+    g.tenant_id = tenant_id
 
 
 def committed(recorded: Recorded | None, *subjects: str) -> None:

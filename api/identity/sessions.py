@@ -12,7 +12,15 @@ from api.answers import answer
 from api.auth import demand, may
 from api.errors import Problem
 from api.gateway.proxies import counted_as
-from api.identity.asking import BODY_PROBLEMS, address, agent, body, committed, person_of
+from api.identity.asking import (
+    BODY_PROBLEMS,
+    address,
+    agent,
+    answering,
+    body,
+    committed,
+    person_of,
+)
 from api.identity.schemas import RefreshSchema, SignInSchema
 from api.parameters import says
 from api.state import state
@@ -105,6 +113,7 @@ def begin() -> Response:
             "Check the tenant, the e-mail address and the password, and send the code of your"
             " second factor as `code` if you have one. After several failures wait a while.",
         )
+    answering(made.granted.tenant_id)
     return answer(_tokens(made.granted), 201)
 
 
@@ -134,6 +143,7 @@ def refresh() -> Response:
             "session_ended",
             "This refresh token had been used before, so the session was ended. Sign in again.",
         )
+    answering(brought.tenant_id)
     return answer(_tokens(made))
 
 

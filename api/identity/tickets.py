@@ -8,7 +8,7 @@ from flask_smorest import Blueprint
 from api import openapi
 from api.answers import answer
 from api.auth import may
-from api.identity.asking import BODY_PROBLEMS, actor_of, body, committed
+from api.identity.asking import BODY_PROBLEMS, actor_of, answering, body, committed
 from api.identity.people import shown
 from api.identity.schemas import (
     AcceptInvitationSchema,
@@ -94,6 +94,7 @@ def reset() -> Response:
 def _use(ticket: tickets.Ticket, given: dict[str, Any]) -> Response:
     with tenant_writing(ticket.tenant_id, state().engine) as connection:
         before = tickets.whose(connection, key_ring(), ticket)
+    answering(ticket.tenant_id)
     own_password.check_for(given["password"], before.email, given.get("name") or before.name)
     try:
         with passwords.place():

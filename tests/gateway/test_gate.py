@@ -174,7 +174,7 @@ def test_every_answer_has_its_headers(app: Flask, api: Caller) -> None:
 
 
 def test_a_page_that_the_tenant_allows_reads_answers(app: Flask, api: Caller, shop: Caller) -> None:
-    """It alone, and only answers of this tenant; never with cookies, never from anywhere."""
+    """It alone, and only answers of this tenant or of none; never with cookies or from anywhere."""
     settle(shop, cors_origins=[SHOP])
     app.extensions[NAME].gate._cors._look_at = float("-inf")
     for caller, origin, allowed in (
@@ -184,7 +184,8 @@ def test_a_page_that_the_tenant_allows_reads_answers(app: Flask, api: Caller, sh
         (shop, SHOP.upper(), None),
         (shop, f"{SHOP}.evil.example", None),
         (api, SHOP, None),  # another tenant's answer
-        (Caller(app, "main", ""), SHOP, None),  # nobody's
+        (Caller(app, "main", ""), SHOP, SHOP),  # nobody's: the same for everybody
+        (Caller(app, "main", ""), OTHER, None),
     ):
         answer = caller.get("", headers={"Origin": origin})
         assert answer.headers.get("Access-Control-Allow-Origin") == allowed, (origin, answer.text)
