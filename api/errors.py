@@ -5,6 +5,7 @@ ReconcileError ─ of pipeline.reconcile, whose codes are problems too
 IdentityError ── of pipeline.identity, likewise
 HTTPException ── Flask's and werkzeug's own (404, 405, 413, ...), given the same shape
 database gone ── 503 database_unavailable
+KeyRingError ─── 503 keys_unavailable
 anything else ── 500 internal_error: logged with its traceback, answered without
 """
 
@@ -21,6 +22,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from api.answers import dump
 from api.problems import PROBLEMS
+from models.key_ring import KeyRingError
 from pipeline.accept import TENANT_DELETED
 from pipeline.identity.errors import IdentityError
 from pipeline.reconcile.errors import ReconcileError, Unreadable
@@ -155,6 +157,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(
         IdentityError, lambda error: Problem(error.code, str(error)).response()
     )
+    app.register_error_handler(KeyRingError, _from_keys)
     app.register_error_handler(HTTPException, _from_http)
     for gone in DATABASE_ERRORS:
         app.register_error_handler(gone, _from_database)
@@ -201,6 +204,12 @@ def _from_database(error: Exception) -> Response:
     log.warning("database_unavailable", error=type(cause).__name__, request_id=g.request_id)
     detail = "The database cannot be reached or is too slow just now. Try again in a second."
     return Problem("database_unavailable", detail).response()
+
+
+def _from_keys(error: KeyRingError) -> Response:
+    log.error("keys_unavailable", reason=str(error), request_id=g.request_id)
+    detail = "The keys of what is sealed cannot be had just now. Try again later."
+    return Problem("keys_unavailable", detail).response()
 
 
 def _from_bug(error: Exception) -> Response:

@@ -88,6 +88,7 @@ IDENTITY_STATUSES = {
     "session_ended": 401,
     "ticket_invalid": 401,
     "owners_only": 403,
+    "beyond_own": 403,
     "own_roles": 403,
     "unknown_person": 404,
     "unknown_session": 404,

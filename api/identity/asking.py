@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import orjson
 from flask import g, has_request_context, request
 from marshmallow import Schema, ValidationError
 
@@ -36,7 +37,8 @@ def person_of(who: Principal) -> str:
 
 def actor_of(who: Principal) -> Actor:
     """Who acts."""
-    return Actor(who.subject, who.roles, who.scopes)
+    limits = orjson.loads(who.stored).get("limits")
+    return Actor(who.subject, who.roles, who.scopes, who.ledgers, limits)
 
 
 def address() -> str:

@@ -27,6 +27,7 @@ blueprint = Blueprint(
     description="Who may sign in, and what each may do.",
 )
 
+NOT_GIVEN = ("owners_only", "beyond_own", "own_roles")
 PERSON_ID = {
     "in": "path",
     "name": "person_id",
@@ -59,7 +60,7 @@ def show_many(query: dict[str, Any]) -> Response:
     **openapi.route(
         {201: ("Invited", "Who was invited, and the token for them.")},
         body=openapi.json_body("NewPerson", NEW_PERSON),
-        problems=(*BODY_PROBLEMS, "person_exists", "owners_only"),
+        problems=(*BODY_PROBLEMS, "person_exists", "owners_only", "beyond_own"),
         action="people.write",
     )
 )
@@ -94,7 +95,7 @@ def show(person_id: str) -> Response:
     **openapi.route(
         {200: ("ChangedPerson", "It as it is now.")},
         body=openapi.json_body("PersonChange", PERSON_CHANGE),
-        problems=(*BODY_PROBLEMS, "unknown_person", "owners_only", "own_roles", "last_owner"),
+        problems=(*BODY_PROBLEMS, "unknown_person", *NOT_GIVEN, "last_owner"),
         action="people.write",
     )
 )

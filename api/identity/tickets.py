@@ -53,7 +53,7 @@ def accept() -> Response:
     **openapi.route(
         {201: ("PasswordReset", "What to hand to them.")},
         body=openapi.json_body("NewPasswordReset", {"person": "pe_00000000000000000000"}),
-        problems=(*BODY_PROBLEMS, "unknown_person", "owners_only", "not_active"),
+        problems=(*BODY_PROBLEMS, "unknown_person", "owners_only", "beyond_own", "not_active"),
         action="people.write",
     )
 )

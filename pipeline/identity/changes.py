@@ -6,9 +6,17 @@ from sqlalchemy import Connection, text
 
 from models.key_ring import KeyRing
 from pipeline.events import Event, Recorded, record
-from pipeline.identity import api_keys, owners
+from pipeline.identity import api_keys, owners, tickets
 from pipeline.identity.errors import IdentityError
-from pipeline.identity.people import Actor, Person, checked_roles, found, guard_owner, owns
+from pipeline.identity.people import (
+    Actor,
+    Person,
+    checked_roles,
+    found,
+    guard_owner,
+    guard_powers,
+    owns,
+)
 from pipeline.identity.sessions import revoke_all
 
 CHANGE = text("""
@@ -38,9 +46,13 @@ def change(
     status = before.status if active is None else _status(before, active)
     if (after, status) == (before.roles, before.status):
         return before, None
-    raised = not owns(before.roles) and not set(after) <= set(before.roles)
-    if raised and actor.subject == before.subject:
+    added = [role for role in after if role not in before.roles]
+    if added and not owns(before.roles) and actor.subject == before.subject:
         raise IdentityError("own_roles", "Nobody gives roles to themselves; ask another admin.")
+    if added:
+        guard_powers(actor, added)
+        # Who has made a way in for somebody of few roles may not be one for these.
+        tickets.void(connection, tenant_id, person_id, but_of=actor.subject)
     stays = status == "active" and owns(after)
     if not stays:
         owners.keep_one(all_owners, person_id)

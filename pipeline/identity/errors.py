@@ -14,6 +14,7 @@ CODES = {
     "unknown_person": "There is no such person.",
     "unknown_session": "There is no such session.",
     "owners_only": "Only an owner may do this.",
+    "beyond_own": "Nobody gives others more than they may do themselves.",
     "own_roles": "Nobody gives roles to themselves.",
     "last_owner": "A tenant keeps an owner.",
     "not_active": "The person is not active.",

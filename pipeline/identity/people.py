@@ -9,15 +9,16 @@ import hmac
 import re
 import secrets
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, text
 
 from models import sealed
 from models.key_ring import KeyRing
+from pipeline.identity.api_keys import BeyondError, Powers, check_within
 from pipeline.identity.errors import IdentityError
-from pipeline.permissions import ROLES, allowed
+from pipeline.permissions import PEOPLE_ONLY, ROLES, allowed, for_subject
 from pipeline.privacy.data_keys import DataKey, ErasedError, key_of
 
 ID_BYTES = 10
@@ -50,6 +51,8 @@ class Actor(NamedTuple):
     subject: str
     roles: frozenset[str]
     scopes: tuple[str, ...] | None = None
+    ledgers: frozenset[str] | None = None
+    limits: Mapping[str, int] | None = None
 
 
 class Person(NamedTuple):
@@ -184,6 +187,24 @@ def guard_owner(actor: Actor, person: Person) -> None:
     """Only an owner does anything to an owner: who resets their password could be them."""
     if owns(person.roles):
         demand_owner(actor)
+
+
+def guard_powers(actor: Actor, roles: Iterable[str]) -> None:
+    """Nobody gives these roles, or a way in to who has them, who may do less: it could be them.
+
+    People have neither scopes nor ledgers nor limits, so who is narrowed by such gives little.
+    """
+    given = tuple(roles)
+    ledgers = None if actor.ledgers is None else tuple(sorted(actor.ledgers))
+    try:
+        check_within(Powers(given), Powers(tuple(actor.roles), actor.scopes, ledgers, actor.limits))
+    except BeyondError as error:
+        raise IdentityError("beyond_own", f"{', '.join(given)}: {error}") from None
+    for action in PEOPLE_ONLY:
+        if allowed(given, action) and not for_subject(actor.subject, action):
+            raise IdentityError(
+                "beyond_own", f"{', '.join(given)}: this permits {action}, which is for people."
+            )
 
 
 def checked_roles(actor: Actor, roles: Iterable[str]) -> list[str]:

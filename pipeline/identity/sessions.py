@@ -28,7 +28,9 @@ INSERT = text("""
     RETURNING expires_at
 """)
 LOOK = text("""
-    SELECT person_id, generation, expires_at > clock_timestamp() AND revoked_at IS NULL AS lives
+    SELECT person_id, generation, expires_at > clock_timestamp() AND revoked_at IS NULL
+           AND EXISTS (SELECT FROM tenants WHERE tenant_id = :tenant AND deleted_at IS NULL)
+           AS lives
       FROM sessions WHERE tenant_id = :tenant AND session_id = :session
 """)
 ROTATE = text("""

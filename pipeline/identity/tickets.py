@@ -16,7 +16,7 @@ from models.key_ring import KeyRing
 from pipeline.events import Event, Recorded, record
 from pipeline.identity import people, sessions
 from pipeline.identity.errors import IdentityError
-from pipeline.identity.people import Actor, Person, found, guard_owner
+from pipeline.identity.people import Actor, Person, found, guard_owner, guard_powers
 
 SECRET_BYTES = 32
 SHAPE = re.compile(r"(\d{1,9})\.[A-Za-z0-9_-]{43}", re.ASCII)
@@ -28,6 +28,7 @@ STATUS = {"invitation": "invited", "reset": "active"}
 VOID = text("""
     UPDATE tickets SET used_at = clock_timestamp()
      WHERE tenant_id = :tenant AND person_id = :person AND used_at IS NULL
+       AND made_by IS DISTINCT FROM :but_of
 """)
 INSERT = text("""
     INSERT INTO tickets (tenant_id, token_hash, person_id, purpose, made_by, expires_at)
@@ -37,11 +38,13 @@ LOOK = text("""
     SELECT person_id FROM tickets
      WHERE tenant_id = :tenant AND token_hash = :hash AND purpose = :purpose
        AND used_at IS NULL AND expires_at > clock_timestamp()
+       AND EXISTS (SELECT FROM tenants WHERE tenant_id = :tenant AND deleted_at IS NULL)
 """)
 USE = text("""
     UPDATE tickets SET used_at = clock_timestamp()
      WHERE tenant_id = :tenant AND token_hash = :hash
        AND used_at IS NULL AND expires_at > clock_timestamp()
+    RETURNING made_by
 """)
 CHOOSE = text("""
     UPDATE people SET password_hash = :password, status = 'active', failures = 0,
@@ -92,8 +95,9 @@ def offer(
         status = "restricted" if person.restricted else person.status
         raise IdentityError("not_active", f"The person is {status}.")
     secret = f"{tenant_id}.{secrets.token_urlsafe(SECRET_BYTES)}"
+    guard_powers(actor, person.roles)
     named = {"tenant": tenant_id, "person": person_id}
-    connection.execute(VOID, named)
+    void(connection, tenant_id, person_id)
     made = {"purpose": fits[0], "actor": actor.subject, "lives": LIVES[fits[0]]}
     hashed = hashlib.sha256(secret.encode()).digest()
     connection.execute(INSERT, {**named, **made, "hash": hashed})
@@ -101,6 +105,12 @@ def offer(
     detail = {"roles": list(person.roles)}
     event = Event(action, actor.subject, target=person.subject, detail=detail)
     return Offered(secret, fits[0], record(connection, tenant_id, event))
+
+
+def void(connection: Connection, tenant_id: int, person_id: str, but_of: str | None = None) -> None:
+    """Those of somebody do not count any more, except perhaps what one maker has made."""
+    named = {"tenant": tenant_id, "person": person_id, "but_of": but_of}
+    connection.execute(VOID, named)
 
 
 def whose(connection: Connection, ring: KeyRing, ticket: Ticket) -> Person:
@@ -117,8 +127,9 @@ def use(
 ) -> tuple[Person, Recorded]:
     """Let its holder have this password, and end all sessions; raises IdentityError."""
     person = _whose(connection, ring, ticket, lock=True)
-    used = connection.execute(USE, {"tenant": ticket.tenant_id, "hash": ticket.hash}).rowcount
-    if not used:
+    used = {"tenant": ticket.tenant_id, "hash": ticket.hash}
+    made_by = connection.execute(USE, used).scalar()
+    if made_by is None:
         raise _refused()
     named = {"tenant": ticket.tenant_id, "person": person.person_id}
     connection.execute(CHOOSE, {**named, "password": password_hash})
@@ -127,9 +138,10 @@ def use(
         people.rename(connection, ring, ticket.tenant_id, person.person_id, name)
     invited = ticket.purpose == "invitation"
     action = "person.accepted" if invited else "person.password_reset"
-    recorded = record(
-        connection, ticket.tenant_id, Event(action, person.subject, target=person.subject)
-    )
+    # Whoever made the ticket has seen a way in: nobody can prove that it was not taken.
+    detail = {"offered_by": made_by}
+    event = Event(action, person.subject, target=person.subject, detail=detail)
+    recorded = record(connection, ticket.tenant_id, event)
     return found(connection, ring, ticket.tenant_id, person.person_id), recorded
 
 
