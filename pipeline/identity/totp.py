@@ -2,16 +2,15 @@
 
 import base64
 import hashlib
-import hmac
 import secrets
 import time
-from urllib.parse import quote, urlencode
 
-# What every authenticator app takes: SHA-1, six digits, thirty seconds (RFC 6238 section 4).
+import pyotp
+from pyotp.exceptions import OTPVerificationError
+
+# As many as SHA-1 gives, which is what every authenticator app takes (RFC 4226 section 4).
 SECRET_BYTES = 20
-DIGITS = 6
-STEP_S = 30
-# A device's clock may be a step off either way (section 5.2).
+# A device's clock may be a step of 30 s off either way (RFC 6238 section 5.2).
 DRIFT_STEPS = 1
 # Each works once; ten last until somebody comes to a device again.
 RECOVERY_CODES = 10
@@ -31,26 +30,20 @@ def shown(secret: bytes) -> str:
 
 def address(secret: bytes, tenant: str, email: str) -> str:
     """What the QR code of a new device holds."""
-    label = quote(f"Trident:{tenant}/{email}")
-    return f"otpauth://totp/{label}?" + urlencode({"secret": shown(secret), "issuer": "Trident"})
-
-
-def code_at(secret: bytes, step: int) -> str:
-    """The code of a step (RFC 4226 section 5.3)."""
-    digest = hmac.digest(secret, step.to_bytes(8), hashlib.sha1)
-    offset = digest[-1] & 0xF
-    number = int.from_bytes(digest[offset : offset + 4]) & 0x7FFFFFFF
-    return str(number % 10**DIGITS).zfill(DIGITS)
+    return _codes(secret).provisioning_uri(name=f"{tenant}/{email}", issuer_name="Trident")
 
 
 def step_of(secret: bytes, code: str, now: float | None = None) -> int | None:
-    """The step whose code it is, if that is now; the latest one first."""
-    step = int((time.time() if now is None else now) // STEP_S)
-    found = None
-    for one in range(step - DRIFT_STEPS, step + DRIFT_STEPS + 1):
-        if hmac.compare_digest(code_at(secret, one).encode(), code.encode()):
-            found = one
-    return found
+    """The step whose code it is, if that is now: none counts twice (RFC 6238 section 5.2)."""
+    at = time.time() if now is None else now
+    try:
+        return _codes(secret).verify_and_get_timecode(code, for_time=at, valid_window=DRIFT_STEPS)
+    except OTPVerificationError:
+        return None
+
+
+def _codes(secret: bytes) -> pyotp.TOTP:
+    return pyotp.TOTP(shown(secret))
 
 
 def new_recovery_codes() -> list[str]:

@@ -1,9 +1,11 @@
 """A tenant of its own for each test, with an owner, in the app that tests/api makes."""
 
+import time
 from collections.abc import Iterator
 from itertools import count
 from typing import Any, NamedTuple
 
+import pyotp
 import pytest
 from argon2 import PasswordHasher
 from flask import Flask
@@ -40,6 +42,11 @@ CHEAP = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 DEAR = passwords._hasher
 
 _numbers = count(1)
+
+
+def code_of(secret: str, steps: int = 0) -> str:
+    """What a device shows that was told this secret, so many steps from now."""
+    return pyotp.TOTP(secret).at(time.time(), counter_offset=steps)
 
 
 class House(NamedTuple):

@@ -1,15 +1,12 @@
 """docs/people.md: its requests are made, and the answers are those."""
 
-import base64
-import time
 from typing import Any
 
 import pytest
 
 from api.identity import sessions as routes
-from pipeline.identity import totp
 from tests.api.written import ask, differences, examples
-from tests.identity.conftest import House
+from tests.identity.conftest import House, code_of
 
 PAGE = "people.md"
 LEARNED = {
@@ -33,5 +30,4 @@ def test_the_examples_come_true(house: House, monkeypatch: pytest.MonkeyPatch) -
         assert faults == [], f"{one.method} {one.path} {found.text}"
         known |= {LEARNED[name]: value for name, value in found.json.items() if name in LEARNED}
         if "secret" in found.json:
-            step = int(time.time() // totp.STEP_S)
-            known["$CODE"] = totp.code_at(base64.b32decode(found.json["secret"]), step)
+            known["$CODE"] = code_of(found.json["secret"])
