@@ -190,13 +190,8 @@ def test_an_erasure_and_submissions_in_flight(
     assert 409 in found
     work(book)
     with tenant_reading(tenant.tenant_id) as connection:
-        keys = (
-            connection.execute(
-                text("SELECT wrapped FROM data_keys WHERE subject = 'subject:customer-42'")
-            )
-            .scalars()
-            .all()
-        )
+        query = text("SELECT wrapped FROM data_keys WHERE subject = 'subject:customer-42'")
+        keys = connection.execute(query).scalars().all()
     assert keys == [None]
     assert CANARY not in shop.get("operations?limit=100").text
     assert first_fault(verify(book)) is None
