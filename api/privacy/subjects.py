@@ -21,7 +21,7 @@ from models.db import tenant_reading, tenant_writing
 from models.key_ring import key_ring
 from models.signing_key import signing_keys
 from pipeline.events import Event, Recorded, record
-from pipeline.identity import restriction
+from pipeline.identity import erasure
 from pipeline.privacy import subjects
 from pipeline.privacy.certificate import certify
 from pipeline.privacy.data_keys import ErasedError, UnknownSubjectError
@@ -176,7 +176,7 @@ def _act(who: Principal, ref: str, act: Act) -> None:
     """In a transaction of its own; the bell is rung for its event behind the commit."""
     with _found(), tenant_writing(who.tenant_id, state().engine) as connection:
         subject = subjects.named(ref)
-        restriction.guard(connection, who.tenant_id, actor_of(who), subject)
+        erasure.guard(connection, who.tenant_id, actor_of(who), subject)
         recorded = act(connection, who.tenant_id, subject, who.subject)
     committed(recorded, subject)
 

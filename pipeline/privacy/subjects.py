@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 
 from models.tenant import tenant_state
 from pipeline.events import Event, Recorded, record
-from pipeline.identity import restriction as people
+from pipeline.identity import erasure as people
 from pipeline.kinds.personals import SUBJECT_RESERVED
 from pipeline.privacy.data_keys import UnknownSubjectError, destroy
 from pipeline.privacy.personal import PREFIX
