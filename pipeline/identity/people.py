@@ -16,8 +16,8 @@ from sqlalchemy import Connection, Row, text
 
 from models import sealed
 from models.key_ring import KeyRing
-from pipeline.identity.api_keys import BeyondError, Powers, check_within
 from pipeline.identity.errors import IdentityError
+from pipeline.identity.key_powers import BeyondError, Powers, check_within
 from pipeline.permissions import PEOPLE_ONLY, ROLES, allowed, for_subject
 from pipeline.privacy.data_keys import DataKey, ErasedError, key_of
 
