@@ -63,6 +63,7 @@ PROBLEMS = {
     "intake_down": ProblemType(503, "The API process is not taking operations in."),
     "ledger_behind": ProblemType(503, "The ledger lags too far behind its log."),
     "ledger_busy": ProblemType(503, "Somebody else is writing to the ledger's log."),
+    "bodies_awaited": ProblemType(503, "Too many bodies of requests are waited for."),
     "log_ins_uncounted": ProblemType(503, "Nobody is let in just now."),
     "database_unavailable": ProblemType(503, "The database does not answer."),
 }

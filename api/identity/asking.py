@@ -7,6 +7,8 @@ from flask import g, has_request_context, request
 from marshmallow import Schema, ValidationError
 
 from api.errors import Problem, invalid
+from api.gateway.proxies import counted_as
+from api.identity.readers import reading
 from api.intake import json_body
 from api.state import state
 from api.tokens import Principal
@@ -15,14 +17,22 @@ from pipeline.identity.people import Actor
 
 # A password of 128 characters, an e-mail address, a name and a few roles come to less.
 BODY_MAX_BYTES = 8 * 1024
-BODY_PROBLEMS = ("malformed_body", "body_too_large", "unsupported_media_type", "invalid_request")
+BODY_PROBLEMS = (
+    "malformed_body",
+    "body_too_large",
+    "unsupported_media_type",
+    "invalid_request",
+    "bodies_awaited",
+)
 PERSON = "person:"
 
 
 def body(shape: Schema) -> dict[str, Any]:
     """The request's members; raises Problem."""
     try:
-        loaded: dict[str, Any] = shape.load(json_body(BODY_MAX_BYTES))
+        with reading(counted_as(address())):
+            given = json_body(BODY_MAX_BYTES)
+        loaded: dict[str, Any] = shape.load(given)
     except ValidationError as error:
         raise invalid(error) from None
     return loaded
