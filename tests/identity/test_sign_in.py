@@ -230,6 +230,14 @@ def test_too_many_at_once_are_told_to_come_back(
     assert problem(house.try_in("ada@example.com")) == (503, "sign_in_busy")
 
 
+def test_keys_that_cannot_be_had(house: House) -> None:
+    """Nobody is found without the key of e-mail addresses: 503, and nothing is counted as wrong."""
+    house.person(email="ada@example.com")
+    house.run("UPDATE data_keys SET kek = 'lost'")
+    assert problem(house.try_in("ada@example.com")) == (503, "keys_unavailable")
+    assert house.run("SELECT failures FROM people").scalar_one() == 0
+
+
 @pytest.mark.parametrize(
     "weak",
     [
