@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 from environs import Env, EnvValidationError
 from marshmallow import validate
 
-from models import keks
+from models import keks, mail
 from models.keks import KeksError, KekSource
+from models.mail import MailSettings
 
 DEFAULT_HOME = ".trident"
 LOG_LEVEL = "INFO"
@@ -62,6 +63,7 @@ class Settings:
     rate_limits: dict[str, int]  # requests a minute, by what RATE_LIMITS names
     trusted_proxies: tuple[Network, ...]  # whose X-Forwarded-For counts
     tls: Tls | None  # what the API serves with (the Procfile); None: plain HTTP
+    mail: MailSettings | None  # how invitations and resets are sent; None: they are shown once
     crash_at: str | None  # tests only, see pipeline/crash.py
 
 
@@ -116,6 +118,7 @@ def settings() -> Settings:
             read[name.lower()] = read_one(os.environ.get(f"TRIDENT_{name}", ""))
         except ValueError as error:
             faults[f"TRIDENT_{name}"] = f"{error}."
+    read["mail"] = mail.read(os.environ, faults)
     try:
         env.seal()
     except EnvValidationError as error:
