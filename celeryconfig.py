@@ -90,4 +90,11 @@ beat_schedule = {
         "schedule": schedule(600.0, nowfun=steady),
         "options": {"queue": "trident.erase"},
     },
+    # Whoever writes a mail rings for it; this finds lost bells, and what is to be tried again after
+    # a minute or more.
+    "mail": {
+        "task": "trident.mail",
+        "schedule": schedule(10.0, nowfun=steady),
+        "options": {"queue": "trident.mail"},
+    },
 }

@@ -7,15 +7,7 @@ from flask import g, request
 from api.errors import Problem
 from api.state import state
 from api.tokens import Principal
-from pipeline.permissions import (
-    ACROSS_LEDGERS,
-    ROLES,
-    SUBMIT,
-    allowed,
-    for_subject,
-    may_submit,
-    roles_for,
-)
+from pipeline.permissions import ROLES, SUBMIT, allowed, for_subject, may_submit, roles_for
 
 
 def may(action: str) -> Principal:
@@ -37,8 +29,6 @@ def demand(who: Principal, action: str) -> None:
     """Refuse a principal that may not do this."""
     if not for_subject(who.subject, action):
         raise Problem("forbidden", f"This takes `{action}`, which is for people, not for API keys.")
-    if who.ledgers is not None and action in ACROSS_LEDGERS:
-        raise Problem("forbidden", f"This takes `{action}` of all ledgers; the token is for some.")
     if not allowed(who.roles, action, who.scopes):
         raise _forbidden(who, action, roles_for(action))
 

@@ -63,7 +63,6 @@ PROBLEMS = {
     "intake_down": ProblemType(503, "The API process is not taking operations in."),
     "ledger_behind": ProblemType(503, "The ledger lags too far behind its log."),
     "ledger_busy": ProblemType(503, "Somebody else is writing to the ledger's log."),
-    "bodies_awaited": ProblemType(503, "Too many bodies of requests are waited for."),
     "log_ins_uncounted": ProblemType(503, "Nobody is let in just now."),
     "database_unavailable": ProblemType(503, "The database does not answer."),
 }
@@ -93,6 +92,7 @@ IDENTITY_STATUSES = {
     "own_roles": 403,
     "unknown_person": 404,
     "unknown_session": 404,
+    "mail_not_set": 404,
     "refresh_raced": 409,
     "person_exists": 409,
     "last_owner": 409,

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
+from marshmallow import ValidationError, validate
 from sqlalchemy import Connection
 
 from cli.asking import DataCommand, Unfulfillable, format_options, tenant_option
 from cli.importing import user_name
 from cli.printing import print_listing
-from cli.ringing import ring_for
+from cli.ringing import mail_rung, ring_for
 from cli.statement import utc
 from models.db import tenant_writing
 from models.key_ring import key_ring
@@ -55,15 +56,14 @@ def people() -> None:
 def invite(email: str, roles: tuple[str, ...], name: str | None, tenant: str) -> None:
     """Invite somebody, and print the token that lets them choose a password.
 
-    It lasts a week and is shown this once: POST /v1/invitations/accept takes it.
+    It lasts a week and is shown this once: POST /v1/invitations/accept takes it. With
+    TRIDENT_SMTP_URL it is sent to them instead.
     """
-    if "@" not in email:
-        raise Unfulfillable(f"{email!r} is no e-mail address.")
+    check_email(email)
     tenant_id = tenant_id_of(tenant)
     with acting(tenant_id) as connection:
         offered = invited(connection, tenant_id, email, roles, name)
-    ring_for(offered.recorded)
-    click.echo(offered.token)
+    hand(offered, email)
 
 
 @people.command("list", cls=DataCommand)
@@ -105,14 +105,14 @@ def reset(email: str, tenant: str) -> None:
     """Print a token that lets somebody choose a new password, or a first one.
 
     It lasts an hour and is shown this once: POST /v1/password-resets/accept takes it. For who has
-    not accepted their invitation it is a new invitation, which lasts a week.
+    not accepted their invitation it is a new invitation, which lasts a week. With TRIDENT_SMTP_URL
+    it is sent to them instead.
     """
     tenant_id = tenant_id_of(tenant)
     with acting(tenant_id) as connection:
         person_id = _named(connection, tenant_id, email)
         offered = tickets.offer(connection, key_ring(), tenant_id, _me(), person_id)
-    ring_for(offered.recorded)
-    click.echo(offered.token)
+    hand(offered, email)
 
 
 def invited(
@@ -126,6 +126,24 @@ def invited(
     ring, me = key_ring(), _me()
     person = acts.invite(connection, ring, tenant_id, me, email, roles, name)
     return tickets.offer(connection, ring, tenant_id, me, person.person_id)
+
+
+def check_email(email: str) -> None:
+    """Raise Unfulfillable unless it is an e-mail address, as the API takes them."""
+    try:
+        validate.Email()(email)
+    except ValidationError:
+        raise Unfulfillable(f"{email!r} is no e-mail address.") from None
+
+
+def hand(offered: tickets.Offered, email: str) -> None:
+    """After the commit: print the token, unless it goes by mail."""
+    ring_for(offered.recorded)
+    if offered.token is not None:
+        click.echo(offered.token)
+        return
+    mail_rung()
+    click.echo(f"It is on its way to {email}.")
 
 
 @contextmanager

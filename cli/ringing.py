@@ -5,7 +5,10 @@ import kombu.exceptions
 import redis
 
 from pipeline.events import Recorded
+from tasks.mail import ring_for_mail
 from tasks.ring import ring_now
+
+AWAY = (redis.RedisError, kombu.exceptions.OperationalError, OSError)
 
 
 def ring_for(recorded: Recorded | None) -> None:
@@ -13,5 +16,13 @@ def ring_for(recorded: Recorded | None) -> None:
     if recorded is not None:
         try:
             ring_now({recorded.ledger: recorded.position})
-        except (redis.RedisError, kombu.exceptions.OperationalError, OSError):
+        except AWAY:
             click.echo("trident: The broker is away: the event is sealed later.", err=True)
+
+
+def mail_rung() -> None:
+    """What was written into the outbox is sent now; without the broker beat sees to it."""
+    try:
+        ring_for_mail()
+    except AWAY:
+        click.echo("trident: The broker is away: the mail is sent later.", err=True)

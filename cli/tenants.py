@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from cli.asking import DataCommand, Unfulfillable, format_options, json_option
 from cli.importing import user_name
-from cli.people import acting, invited
+from cli.people import acting, check_email, hand, invited
 from cli.printing import print_listing
 from cli.ringing import ring_for
 from cli.rows import flatten
@@ -46,10 +46,11 @@ def tenants() -> None:
 def create(name: str, owner_email: str | None) -> None:
     """Create a tenant, with a ledger `main`.
 
-    With --owner-email the last line is the token that lets its owner choose a password.
+    With --owner-email the last line is the token that lets its owner choose a password; with
+    TRIDENT_SMTP_URL it is sent to them instead.
     """
-    if owner_email is not None and "@" not in owner_email:
-        raise Unfulfillable(f"{owner_email!r} is no e-mail address.")
+    if owner_email is not None:
+        check_email(owner_email)
     with _acting() as connection:
         tenant, recorded = acts.create(connection, name, user_name())
     ring_for(recorded)
@@ -57,8 +58,7 @@ def create(name: str, owner_email: str | None) -> None:
     if owner_email is not None:
         with acting(tenant.tenant_id) as connection:
             offered = invited(connection, tenant.tenant_id, owner_email, tuple(roles_for(OWNING)))
-        ring_for(offered.recorded)
-        click.echo(offered.token)
+        hand(offered, owner_email)
 
 
 @tenants.command("list", cls=DataCommand)

@@ -38,10 +38,6 @@ SUBMIT = "operation.*"
 ANY_OF = ".*"
 # What a program that asks with an API key never may, whatever its roles.
 PEOPLE_ONLY = frozenset({"operation.approve", "approvals.any"})
-# What is of all ledgers at once, and so for nobody who is held to some.
-ACROSS_LEDGERS = frozenset(
-    {"subjects.read", "subjects.export", "subjects.restrict", "subjects.erase"}
-)
 
 
 class Permission(NamedTuple):

@@ -18,7 +18,15 @@ from pipeline.crash import crash_point
 billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 10
 
 app = Celery(
-    "trident", include=["tasks.stages", "tasks.sweep", "tasks.due", "tasks.index", "tasks.erase"]
+    "trident",
+    include=[
+        "tasks.stages",
+        "tasks.sweep",
+        "tasks.due",
+        "tasks.index",
+        "tasks.erase",
+        "tasks.mail",
+    ],
 )
 app.config_from_object("celeryconfig")
 

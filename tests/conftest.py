@@ -17,6 +17,7 @@ from cli.stack.home import HOME_MODE
 from models import db, settings
 from models.logs import set_up_logs
 from tasks.keep import keeper
+from tasks.mail import mail_ringer
 from tasks.ring import ringer
 
 # Files that no disk has to keep, on systems that have them. Homes are at times ten at once, with up
@@ -33,7 +34,7 @@ def _logs() -> Iterator[None]:
     """
     set_up_logs("INFO")
     yield
-    for errands in (ringer, keeper):
+    for errands in (ringer, mail_ringer, keeper):
         if errands.cache_info().currsize:
             errands().close()
 

@@ -22,7 +22,12 @@ from models.tenant import TenantState
 
 # Where somebody without a token asks to be let in: counted strictly, and not at all without Valkey.
 LOG_INS = frozenset(
-    {"/v1/sessions", "/v1/invitations/accept", "/v1/password-resets/accept"},
+    {
+        "/v1/sessions",
+        "/v1/invitations/accept",
+        "/v1/password-resets",
+        "/v1/password-resets/accept",
+    },
 )
 
 # Nothing that the API answers is a page, to be put into a frame or to load anything.

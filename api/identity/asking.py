@@ -7,32 +7,24 @@ from flask import g, has_request_context, request
 from marshmallow import Schema, ValidationError
 
 from api.errors import Problem, invalid
-from api.gateway.proxies import counted_as
-from api.identity.readers import reading
 from api.intake import json_body
 from api.state import state
 from api.tokens import Principal
 from pipeline.events import CameFrom, Recorded
 from pipeline.identity.people import Actor
+from pipeline.identity.tickets import Offered
+from tasks.mail import mail_ringer
 
 # A password of 128 characters, an e-mail address, a name and a few roles come to less.
 BODY_MAX_BYTES = 8 * 1024
-BODY_PROBLEMS = (
-    "malformed_body",
-    "body_too_large",
-    "unsupported_media_type",
-    "invalid_request",
-    "bodies_awaited",
-)
+BODY_PROBLEMS = ("malformed_body", "body_too_large", "unsupported_media_type", "invalid_request")
 PERSON = "person:"
 
 
 def body(shape: Schema) -> dict[str, Any]:
     """The request's members; raises Problem."""
     try:
-        with reading(counted_as(address())):
-            given = json_body(BODY_MAX_BYTES)
-        loaded: dict[str, Any] = shape.load(given)
+        loaded: dict[str, Any] = shape.load(json_body(BODY_MAX_BYTES))
     except ValidationError as error:
         raise invalid(error) from None
     return loaded
@@ -77,3 +69,13 @@ def committed(recorded: Recorded | None, *subjects: str) -> None:
         state().tokens.look_again(subject)
     if recorded is not None:
         state().ring(*recorded)
+
+
+def handed(made: Offered, name: str) -> dict[str, Any]:
+    """How a ticket comes to whom it is for, after its commit; shown, as the member `name`, only
+    where it does not go by mail."""
+    committed(made.recorded)
+    if made.token is not None:
+        return {"delivery": made.delivery, name: made.token}
+    mail_ringer().add(*made.recorded)
+    return {"delivery": made.delivery}

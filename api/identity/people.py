@@ -9,7 +9,7 @@ from marshmallow import RAISE
 from api import openapi
 from api.answers import answer
 from api.auth import may
-from api.identity.asking import BODY_PROBLEMS, actor_of, body, committed
+from api.identity.asking import BODY_PROBLEMS, actor_of, body, committed, handed
 from api.identity.schemas import NEW_PERSON, PERSON_CHANGE, NewPersonSchema, PersonChangeSchema
 from api.paging import cursor, page, text_after
 from api.parameters import PageQuery
@@ -58,7 +58,7 @@ def show_many(query: dict[str, Any]) -> Response:
 @blueprint.route("", methods=["POST"])
 @blueprint.doc(
     **openapi.route(
-        {201: ("Invited", "Who was invited, and the token for them.")},
+        {201: ("Invited", "Who was invited, and how the token comes to them.")},
         body=openapi.json_body("NewPerson", NEW_PERSON),
         problems=(*BODY_PROBLEMS, "person_exists", "owners_only", "beyond_own"),
         action="people.write",
@@ -67,7 +67,8 @@ def show_many(query: dict[str, Any]) -> Response:
 def invite() -> Response:
     """Invite somebody
 
-    `invitation_token` is shown this once and lasts a week: who has it chooses the password.
+    Who has the invitation's token chooses the password, within a week. It goes to the e-mail
+    address, if the installation sends mail; otherwise it is `invitation_token`, shown this once.
     """
     who = may("people.write")
     given = body(NewPersonSchema())
@@ -75,8 +76,7 @@ def invite() -> Response:
         actor, ring = actor_of(who), key_ring()
         person = people.invite(connection, ring, who.tenant_id, actor, **given)
         made = tickets.offer(connection, ring, who.tenant_id, actor, person.person_id)
-    committed(made.recorded)
-    return answer(shown(person) | {"invitation_token": made.token}, 201)
+    return answer(shown(person) | handed(made, "invitation_token"), 201)
 
 
 @blueprint.route("/<person_id>", methods=["GET"], parameters=[PERSON_ID])

@@ -131,10 +131,11 @@ class AcceptInvitationSchema(_Body):
     name = _name(required=False)
 
 
-class NewPasswordResetSchema(_Body):
-    """Whose password is to be chosen anew."""
+class AskResetSchema(_Body):
+    """Whose password is forgotten."""
 
-    person = _word("Their id.", 64, example="pe_00000000000000000000")
+    tenant = _word("The tenant's name.", 63, example="default")
+    email = _word("The e-mail address.", EMAIL_MAX_LENGTH, example="ada@example.com")
 
 
 class AcceptPasswordResetSchema(_Body):
@@ -168,19 +169,40 @@ class ChangedPersonSchema(PersonSchema):
     )
 
 
-class InvitedSchema(PersonSchema):
-    """Somebody who was just invited. The token is shown this once."""
+def _delivery() -> fields.String:
+    return choice(
+        ("mail", "shown"), "How the token comes to them: by mail alone, or shown here this once."
+    )
 
-    invitation_token = text("Hand it to them: who has it chooses the password.")
+
+def _token() -> fields.String:
+    return fields.String(
+        metadata=says("Unless it goes by mail. Hand it to them: who has it chooses the password.")
+    )
+
+
+class InvitedSchema(PersonSchema):
+    """Somebody who was just invited."""
+
+    delivery = _delivery()
+    invitation_token = _token()
 
 
 class PasswordResetSchema(Schema):
-    """A way to choose a new password, or a first one. The token is shown this once."""
+    """A way to choose a new password, or a first one."""
 
     object = text("`password_reset`")
     person = text("Whose.")
     purpose = choice(("invitation", "reset"), "An invitation for who has no password yet.")
-    token = text("Hand it to them: who has it chooses the password.")
+    delivery = _delivery()
+    token = _token()
+
+
+class ResetAskedSchema(Schema):
+    """What everybody is answered who forgot a password."""
+
+    object = text("`reset_asked`")
+    delivery = choice(("mail",), "How it comes, if there is such a person.")
 
 
 class TokensSchema(Schema):
@@ -248,7 +270,7 @@ BODIES = (
     ProofSchema,
     CodeSchema,
     AcceptInvitationSchema,
-    NewPasswordResetSchema,
+    AskResetSchema,
     AcceptPasswordResetSchema,
 )
 ANSWERS = (
@@ -256,6 +278,7 @@ ANSWERS = (
     ChangedPersonSchema,
     InvitedSchema,
     PasswordResetSchema,
+    ResetAskedSchema,
     TokensSchema,
     SessionSchema,
     SessionsSchema,

@@ -1,5 +1,6 @@
 """Invitations and password resets: whoever brings one chooses a password."""
 
+import time
 from typing import Any
 
 from flask import Response
@@ -8,18 +9,21 @@ from flask_smorest import Blueprint
 from api import openapi
 from api.answers import answer
 from api.auth import may
-from api.identity.asking import BODY_PROBLEMS, actor_of, answering, body, committed
-from api.identity.people import shown
+from api.identity.asking import BODY_PROBLEMS, actor_of, answering, body, committed, handed
+from api.identity.people import PERSON_ID, shown
 from api.identity.schemas import (
     AcceptInvitationSchema,
     AcceptPasswordResetSchema,
-    NewPasswordResetSchema,
+    AskResetSchema,
 )
-from api.identity.sessions import busy
+from api.identity.sessions import REFUSED_AFTER_S, busy
 from api.state import state
 from models.db import tenant_writing
 from models.key_ring import key_ring
-from pipeline.identity import own_password, passwords, tickets
+from models.settings import settings
+from pipeline.identity import forgotten, own_password, passwords, tickets
+from pipeline.identity.errors import IdentityError
+from tasks.mail import mail_ringer
 
 blueprint = Blueprint(
     "Invitations and resets",
@@ -48,29 +52,57 @@ def accept() -> Response:
     return _use(tickets.read(given["invitation_token"], "invitation"), given)
 
 
-@blueprint.route("/password-resets", methods=["POST"])
+@blueprint.route("/people/<person_id>/password-reset", methods=["POST"], parameters=[PERSON_ID])
 @blueprint.doc(
     **openapi.route(
-        {201: ("PasswordReset", "What to hand to them.")},
-        body=openapi.json_body("NewPasswordReset", {"person": "pe_00000000000000000000"}),
-        problems=(*BODY_PROBLEMS, "unknown_person", "owners_only", "beyond_own", "not_active"),
+        {201: ("PasswordReset", "How the token comes to them.")},
+        problems=("unknown_person", "owners_only", "beyond_own", "not_active"),
         action="people.write",
     )
 )
-def offer() -> Response:
+def offer(person_id: str) -> Response:
     """Let somebody choose a new password
 
-    The token is shown this once and lasts an hour. Who has not accepted their invitation gets a
-    new one, which lasts a week. Tokens from before do not count any more. Only owners do this for
-    an owner.
+    The token lasts an hour, and comes to them as an invitation does. Who has not accepted their
+    invitation gets a new one, which lasts a week. Tokens from before do not count any more. Only
+    owners do this for an owner.
     """
     who = may("people.write")
-    person_id = body(NewPasswordResetSchema())["person"]
     with tenant_writing(who.tenant_id, state().engine) as connection:
         made = tickets.offer(connection, key_ring(), who.tenant_id, actor_of(who), person_id)
-    committed(made.recorded)
-    shown_once = {"purpose": made.purpose, "token": made.token}
-    return answer({"object": "password_reset", "person": person_id} | shown_once, 201)
+    offered = {"object": "password_reset", "person": person_id, "purpose": made.purpose}
+    return answer(offered | handed(made, "token"), 201)
+
+
+@blueprint.route("/password-resets", methods=["POST"])
+@blueprint.doc(
+    **openapi.route(
+        {202: ("ResetAsked", "If there is such a person, mail is on its way to them.")},
+        body=openapi.json_body("AskReset", {"tenant": "default", "email": "ada@example.com"}),
+        problems=(*BODY_PROBLEMS, "mail_not_set", "sign_in_busy"),
+        open_to_all=True,
+    )
+)
+def ask() -> Response:
+    """Forget one's password
+
+    The answer is the same, and takes as long, whether or not the tenant has an active person of
+    this e-mail address. To each at most three mails an hour are sent.
+    """
+    began = time.monotonic()
+    given = body(AskResetSchema())
+    if settings().mail is None:
+        raise IdentityError("mail_not_set", "Ask an admin of the tenant for a reset.")
+    try:
+        with passwords.place():
+            recorded = forgotten.ask(state().engine, key_ring(), given["tenant"], given["email"])
+            time.sleep(max(0.0, began + REFUSED_AFTER_S - time.monotonic()))
+    except passwords.BusyError:
+        raise busy() from None
+    committed(recorded)
+    if recorded is not None:
+        mail_ringer().add(*recorded)
+    return answer({"object": "reset_asked", "delivery": "mail"}, 202)
 
 
 @blueprint.route("/password-resets/accept", methods=["POST"])

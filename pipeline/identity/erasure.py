@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, text
 
 from pipeline.identity import owners
+from pipeline.identity.mails import withdraw
 from pipeline.identity.people import Actor, demand_owner, is_id, owns, subject_of
 from pipeline.identity.sessions import revoke_all
 
@@ -74,6 +75,7 @@ def _shut_out(connection: Connection, tenant_id: int, subject: str, why: str) ->
         named = {"tenant": tenant_id, "person": person_id}
         connection.execute(RESTRICT, {**named, "restricted": True})
         revoke_all(connection, tenant_id, person_id, why)
+        withdraw(connection, tenant_id, person_id)
     return person_id
 
 

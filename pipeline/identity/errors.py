@@ -20,6 +20,7 @@ CODES = {
     "not_active": "The person is not active.",
     "second_factor_on": "There is a second factor already.",
     "second_factor_off": "There is no second factor.",
+    "mail_not_set": "This installation sends no mail.",
     "sign_in_busy": "Too many passwords are being looked at.",
 }
 

@@ -4,7 +4,7 @@ from sqlalchemy import Connection, Engine, text
 
 from models.db import tenant_writing
 from pipeline.events import Event, Recorded, record
-from pipeline.identity import lockout, passwords, sessions
+from pipeline.identity import lockout, passwords, sessions, tickets
 from pipeline.identity.errors import IdentityError
 from pipeline.identity.people import subject_of
 
@@ -41,11 +41,13 @@ def change(
     anew: str,
     session_id: str | None,
 ) -> Recorded:
-    """Another password in place of `kept`: all other sessions end. Raises IdentityError."""
+    """Another password in place of `kept`: all other sessions end, and no ticket that lies about
+    counts any more. Raises IdentityError."""
     asked = {"tenant": tenant_id, "person": person_id, "kept": kept, "anew": anew}
     if not connection.execute(CHANGE, asked).rowcount:
         raise IdentityError("sign_in_refused", "The password was changed in the meantime.")
     sessions.revoke_all(connection, tenant_id, person_id, "password", but=session_id)
+    tickets.void(connection, tenant_id, person_id)
     subject = subject_of(person_id)
     event = Event("person.password_changed", subject, target=subject)
     return record(connection, tenant_id, event)

@@ -2,6 +2,8 @@
 
 A ticket is `TENANT.SECRET`: the tenant's number, because nothing is seen before it is known whose
 rows are looked at, and 256 bits by chance, of which only the hash is kept.
+
+Where mail is set, nobody but its receiver sees it (mails.py); otherwise whoever offers it does.
 """
 
 import datetime as dt
@@ -13,8 +15,9 @@ from typing import NamedTuple
 from sqlalchemy import Connection, text
 
 from models.key_ring import KeyRing
+from models.settings import settings
 from pipeline.events import Event, Recorded, record
-from pipeline.identity import people, sessions
+from pipeline.identity import mails, people, sessions
 from pipeline.identity.errors import IdentityError
 from pipeline.identity.people import Actor, Person, found, guard_owner, guard_powers
 
@@ -62,11 +65,19 @@ class Ticket(NamedTuple):
 
 
 class Offered(NamedTuple):
-    """One that was made: what to hand over, once, and the event to ring for."""
+    """One that was made: what to hand over, once, and the event to ring for.
 
-    token: str
+    `token` is None where it goes by mail.
+    """
+
+    token: str | None
     purpose: str
     recorded: Recorded
+
+    @property
+    def delivery(self) -> str:
+        """How it comes to whom it is for."""
+        return "mail" if self.token is None else "shown"
 
 
 def read(shown: str, purpose: str) -> Ticket:
@@ -94,23 +105,46 @@ def offer(
     if not fits or person.restricted:
         status = "restricted" if person.restricted else person.status
         raise IdentityError("not_active", f"The person is {status}.")
-    secret = f"{tenant_id}.{secrets.token_urlsafe(SECRET_BYTES)}"
     guard_powers(actor, person.roles)
-    named = {"tenant": tenant_id, "person": person_id}
     void(connection, tenant_id, person_id)
-    made = {"purpose": fits[0], "actor": actor.subject, "lives": LIVES[fits[0]]}
-    hashed = hashlib.sha256(secret.encode()).digest()
-    connection.execute(INSERT, {**named, **made, "hash": hashed})
+    token = make(connection, ring, tenant_id, person, fits[0], actor.subject)
     action = "person.invited" if fits[0] == "invitation" else "person.reset_offered"
-    detail = {"roles": list(person.roles)}
+    detail = {"roles": list(person.roles), "delivery": "shown" if token else "mail"}
     event = Event(action, actor.subject, target=person.subject, detail=detail)
-    return Offered(secret, fits[0], record(connection, tenant_id, event))
+    return Offered(token, fits[0], record(connection, tenant_id, event))
+
+
+def make(
+    connection: Connection,
+    ring: KeyRing,
+    tenant_id: int,
+    person: Person,
+    purpose: str,
+    made_by: str,
+) -> str | None:
+    """A ticket for the person, whose row is locked; None where it goes by mail."""
+    secret = f"{tenant_id}.{secrets.token_urlsafe(SECRET_BYTES)}"
+    made = {
+        "tenant": tenant_id,
+        "hash": hashlib.sha256(secret.encode()).digest(),
+        "person": person.person_id,
+        "purpose": purpose,
+        "actor": made_by,
+        "lives": LIVES[purpose],
+    }
+    connection.execute(INSERT, made)
+    if settings().mail is None:
+        return secret
+    mails.put(connection, ring, tenant_id, person, purpose, secret, LIVES[purpose])
+    return None
 
 
 def void(connection: Connection, tenant_id: int, person_id: str, but_of: str | None = None) -> None:
     """Those of somebody do not count any more, except perhaps what one maker has made."""
     named = {"tenant": tenant_id, "person": person_id, "but_of": but_of}
     connection.execute(VOID, named)
+    if but_of is None:
+        mails.withdraw(connection, tenant_id, person_id)
 
 
 def whose(connection: Connection, ring: KeyRing, ticket: Ticket) -> Person:
@@ -133,6 +167,7 @@ def use(
         raise _refused()
     named = {"tenant": ticket.tenant_id, "person": person.person_id}
     connection.execute(CHOOSE, {**named, "password": password_hash})
+    void(connection, ticket.tenant_id, person.person_id)
     sessions.revoke_all(connection, ticket.tenant_id, person.person_id, "password")
     if name is not None:
         people.rename(connection, ring, ticket.tenant_id, person.person_id, name)

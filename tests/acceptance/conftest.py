@@ -10,8 +10,10 @@ import pytest
 
 from cli import stack
 from models import settings
+from models.mail import MAIL_FROM, SMTP_URL
 from tests.bank import Bank, new_ledger
 from tests.conftest import temporary_home
+from tests.identity.post_office import HOST, PostOffice
 
 ROOT = Path(__file__).parents[2]
 QUEUES = ",".join(
@@ -24,6 +26,7 @@ QUEUES = ",".join(
         "post",
         "authorize",
         "validate",
+        "mail",
         "index",
         "erase",
     )
@@ -32,10 +35,21 @@ STOP_S = 20
 
 
 @pytest.fixture(scope="package")
-def running() -> Iterator[dict[str, str]]:
+def office() -> Iterator[PostOffice]:
+    """Where the mail of the whole stack goes."""
+    made = PostOffice()
+    with made.open():
+        yield made
+
+
+@pytest.fixture(scope="package")
+def running(office: PostOffice) -> Iterator[dict[str, str]]:
     """The environment of the whole stack, started in an empty home."""
-    with temporary_home() as home, stack.start(home, any_ports=True) as env:
-        yield env
+    with pytest.MonkeyPatch.context() as environment, temporary_home() as home:
+        environment.setenv(SMTP_URL, f"smtp://{HOST}:{office.port}")
+        environment.setenv(MAIL_FROM, "no-reply@mail.example")
+        with stack.start(home, any_ports=True) as env:
+            yield env
 
 
 @pytest.fixture(scope="module")

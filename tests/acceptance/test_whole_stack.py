@@ -6,6 +6,9 @@ from urllib.parse import urlsplit
 
 import requests
 
+from tests.identity.post_office import PostOffice, ticket_in
+from tests.identity.waiting import eventually
+
 WITHIN_S = 10.0
 
 
@@ -70,3 +73,19 @@ def test_the_processes_log_json_into_the_home(running: dict[str, str]) -> None:
     """Each process of the Procfile has a log of its own."""
     logs = Path(running["TRIDENT_HOME"], "logs")
     assert {"web.log", "worker.log", "beat.log", "flower.log"} <= {p.name for p in logs.iterdir()}
+
+
+def test_an_invitation_goes_from_the_api_to_its_receiver(
+    running: dict[str, str], office: PostOffice
+) -> None:
+    """A worker sends it; it is not in the answer, and lets its receiver in."""
+    bearer = {"Authorization": f"Bearer {running['TRIDENT_TOKEN']}"}
+    url, body = f"{running['TRIDENT_URL']}/v1", {"email": "ada@mail.example", "roles": ["reader"]}
+    answer = requests.post(f"{url}/people", json=body, headers=bearer, timeout=15)
+    assert answer.status_code == 201, answer.text
+    assert "invitation_token" not in answer.json()
+    eventually(lambda: bool(office.came), within_s=WITHIN_S)
+    (mail,) = office.to("ada@mail.example")
+    chosen = {"invitation_token": ticket_in(mail), "password": "mandolin harbor 49 quilts"}
+    accepted = requests.post(f"{url}/invitations/accept", json=chosen, timeout=15)
+    assert accepted.json()["status"] == "active", accepted.text

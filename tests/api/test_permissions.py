@@ -194,17 +194,6 @@ def test_a_token_for_some_ledgers_makes_no_others(api: Caller) -> None:
     assert nothing["data"] == []
 
 
-def test_a_token_for_some_ledgers_has_no_data_of_all(app: Flask, api: Caller) -> None:
-    """What is held of a person stands in every ledger, and is exported and erased in every one."""
-    narrow, wide = (api.with_roles(*ROLES, **more) for more in ({"ledgers": [api.ledger]}, {}))
-    tried = [route for route in routes(app, api.ledger) if route.path.startswith("/v1/subjects/")]
-    assert {route.action for route in tried} > {"subjects.export", "subjects.erase"}
-    for route in tried:
-        answer = narrow.call(route.method, route.path)
-        assert problem(answer) == (403, "forbidden"), (route, answer.text)
-        assert wide.call(route.method, route.path).status_code != 403
-
-
 @pytest.mark.parametrize("claim", ["scopes", "ledgers"])
 @pytest.mark.parametrize(
     "value", ["main", 7, None, {"main": 1}, [7], [""], ["a\x00"], [["main"]], [None], ["n"] * 257]

@@ -3,12 +3,17 @@
 import json
 
 import pytest
+from sqlalchemy import text
 
 from models.db import tenant_writing
 from models.key_ring import key_ring
+from models.mail import MAIL_FROM, SMTP_URL
+from models.settings import settings
 from models.tenant import tenant_id_of
 from pipeline.events import CameFrom
 from pipeline.identity import passwords, tickets
+from tasks.mail import MAIL
+from tasks.ring import broker
 from tests.cli.conftest import Trident
 
 GOOD = "mandolin harbor 49 quilts"
@@ -67,6 +72,37 @@ def test_people_are_invited_reset_and_disabled(trident: Trident) -> None:
     assert "Bob" in trident("people", "list", "--tenant", "crew").stdout
 
 
+def test_with_a_mail_server_nothing_is_printed(
+    trident: Trident, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever runs the commands does not see what they send; it waits, sealed, and is rung for."""
+    monkeypatch.setenv(SMTP_URL, "smtps://mail.example.com")
+    monkeypatch.setenv(MAIL_FROM, "no-reply@example.com")
+    settings.cache_clear()
+    waiting = broker().llen(MAIL)
+    made = trident("tenants", "create", "postal", "--owner-email", "ada@example.com")
+    asked = ("bob@example.com", "--role", "operator", "--tenant", "postal")
+    answers = [made, trident("people", "invite", *asked)]
+    answers.append(trident("people", "reset", "bob@example.com", "--tenant", "postal"))
+    assert [one.exit_code for one in answers] == [0, 0, 0], [one.output for one in answers]
+    for answer, name in zip(answers, ("ada", "bob", "bob"), strict=True):
+        assert answer.stdout.splitlines()[-1] == f"It is on its way to {name}@example.com."
+    assert tickets.SHAPE.search("".join(one.output for one in answers)) is None
+    assert broker().llen(MAIL) >= waiting + 3
+    monkeypatch.setenv(SMTP_URL, "")  # where the server does not come back
+    monkeypatch.setenv(MAIL_FROM, "")
+    settings.cache_clear()
+    shown = trident("people", "reset", "ada@example.com", "--tenant", "postal").stdout.strip()
+    assert accept(shown, "invitation") == "active"
+    with tenant_writing(tenant_id_of("postal")) as connection:
+        kept = text("SELECT outcome, ticket IS NOT NULL FROM mails ORDER BY made_at")
+        assert connection.execute(kept).all() == [
+            ("withdrawn", False),
+            ("withdrawn", False),
+            (None, True),
+        ]
+
+
 def test_what_the_commands_cannot_do(trident: Trident) -> None:
     """A sentence and status 2."""
     assert trident("tenants", "create", "empty").exit_code == 0
@@ -77,6 +113,10 @@ def test_what_the_commands_cannot_do(trident: Trident) -> None:
     answer = trident("people", "invite", "nobody", "--role", "reader", "--tenant", "empty")
     assert answer.exit_code == 2
     assert "no e-mail address" in answer.output
+    for odd in ("a@b", "a@example.com\r\nBcc: b@example.com"):
+        answer = trident("people", "invite", odd, "--role", "reader", "--tenant", "empty")
+        assert answer.exit_code == 2
+        assert "no e-mail address" in answer.output
 
 
 def test_whence_is_shown_when_asked_for(trident: Trident, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,14 +11,18 @@ from argon2 import PasswordHasher
 from flask import Flask
 from sqlalchemy import text
 
+from api.identity import tickets as routes
 from models.db import intake_engine, tenant_reading, tenant_writing
 from models.key_ring import key_ring
 from models.ledger import event_ledger
+from models.mail import LINK_URL, MAIL_FROM, SMTP_URL
+from models.settings import settings
 from models.tenant import owner_writing
 from pipeline import tenants
 from pipeline.events import Wanted, read_page
 from pipeline.identity import lockout, passwords, people, tickets
 from pipeline.identity.people import Actor
+from tasks.mail import deliver
 from tests.api.caller import Caller, token
 from tests.api.conftest import (  # noqa: F401 - fixtures are found by their names
     _bellman,
@@ -31,7 +35,9 @@ from tests.api.conftest import (  # noqa: F401 - fixtures are found by their nam
     stranger,
     work,
 )
+from tests.identity.post_office import HOST, PostOffice
 
+ADA = "ada@mail.example"
 GOOD = "mandolin harbor 49 quilts"
 OTHER = "viaduct nutmeg 71 lantern"
 CLI = Actor("cli:test", frozenset({"owner"}))
@@ -135,3 +141,27 @@ def other_tenant(environment: dict[str, str]) -> int:  # noqa: F811 - what it as
     """The number of a second tenant."""
     with owner_writing() as connection:
         return tenants.create(connection, "strangers", "cli:test")[0].tenant_id
+
+
+@pytest.fixture
+def ada(house: House) -> str:
+    """Somebody who has a password, before mail is set; their id."""
+    return house.person("operator", email=ADA)
+
+
+@pytest.fixture
+def office(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostOffice]:
+    """The mail server that is set. What other tests left was sent before."""
+    made = PostOffice()
+    monkeypatch.setenv(SMTP_URL, f"smtp://{HOST}:{made.port}")
+    monkeypatch.setenv(MAIL_FROM, "Trident <no-reply@mail.example>")
+    monkeypatch.setenv(LINK_URL, "https://front.example/welcome")
+    monkeypatch.setattr(routes, "REFUSED_AFTER_S", 0.0)
+    settings.cache_clear()
+    made.start()
+    deliver()
+    made.came.clear()
+    yield made
+    made.close()
+    monkeypatch.undo()
+    settings.cache_clear()

@@ -46,7 +46,7 @@ def test_who_is_restricted_is_out_until_that_is_lifted(
     owner = house.admin()
     person = house.person("operator", email="ada@example.com")
     tokens = house.sign_in("ada@example.com")
-    reset = owner.post("/v1/password-resets", {"person": person}).json["token"]  # type: ignore[index]
+    reset = owner.post(f"/v1/people/{person}/password-reset").json["token"]  # type: ignore[index]
     here = house.caller(tokens["access_token"])
     assert here.get("/v1/people/me").status_code == 200
     assert do(owner, "restrict", person).json["status"] == "restricted"
@@ -56,7 +56,7 @@ def test_who_is_restricted_is_out_until_that_is_lifted(
     brought = {"reset_token": reset, "password": OTHER}
     accept = "/v1/password-resets/accept"
     assert problem(house.caller().post(accept, brought)) == (401, "ticket_invalid")
-    again = owner.post("/v1/password-resets", {"person": person})
+    again = owner.post(f"/v1/people/{person}/password-reset")
     assert problem(again) == (409, "not_active")
     path = f"/v1/people/{person}"
     shown: Any = owner.call("PATCH", path, {"roles": ["reader"]}).json

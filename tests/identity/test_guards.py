@@ -5,10 +5,13 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from models.db import app_engine, tenant_writing
+from pipeline.identity import mails
 from tests.identity.conftest import House
+from tests.identity.mailing import invite
+from tests.identity.post_office import PostOffice
 
 
-@pytest.mark.parametrize("table", ["people", "tickets", "sessions"])
+@pytest.mark.parametrize("table", ["people", "tickets", "sessions", "mails"])
 @pytest.mark.parametrize(
     "statement",
     [
@@ -39,6 +42,28 @@ def test_a_tenant_sees_its_own_people_alone(house: House) -> None:
     )
     with pytest.raises(DBAPIError, match="row-level security"), tenant_writing(1) as connection:
         connection.execute(insert, {"t": house.tenant_id})
+
+
+@pytest.mark.parametrize(
+    ("statement", "why"),
+    [
+        ("SET outcome = 'sent', ended_at = now(), next_at = NULL", "mails_check"),
+        ("SET ticket = 'x'", "another ticket"),
+        ("SET attempts = -1", "mails_attempts_check"),
+        ("SET outcome = 'given_up'", "mails_check"),
+    ],
+)
+def test_a_mail_keeps_its_ticket_until_it_ends(
+    house: House, office: PostOffice, statement: str, why: str
+) -> None:
+    """The same one, and none afterwards; what has ended stays so."""
+    invite(house)
+    with pytest.raises(DBAPIError, match=why):
+        house.run(f"UPDATE mails {statement}")
+    with tenant_writing(house.tenant_id) as connection:
+        assert mails.withdraw(connection, house.tenant_id, None) == 1
+    with pytest.raises(DBAPIError, match="has ended"):
+        house.run("UPDATE mails SET attempts = 0")
 
 
 def test_nobody_lists_tenants_by_their_names(house: House) -> None:

@@ -36,7 +36,7 @@ def log_ins(house: House, origin: str) -> list[tuple[int, str | None]]:
     post(ACCEPT, {**word, "password": "password1234"})
     post(ACCEPT, word)
     post(ACCEPT, word)
-    offered: Any = owner.post("/v1/password-resets", {"person": made["id"]}).json
+    offered: Any = owner.post(f"/v1/people/{made['id']}/password-reset").json
     post(RESET, {"reset_token": offered["token"], "password": OTHER})
     asked = {"tenant": house.name, "email": "ada@example.com", "password": OTHER}
     tokens = post(BEGIN, asked)

@@ -36,7 +36,7 @@ def test_a_narrowed_key_makes_nobody_who_is_more(house: House) -> None:
         refused = [
             key.post("/v1/people", {"email": "eve@example.com", "roles": ["operator"]}),
             key.call("PATCH", f"/v1/people/{reader}", {"roles": ["reader", "operator"]}),
-            key.post("/v1/password-resets", {"person": operator}),
+            key.post(f"/v1/people/{operator}/password-reset"),
         ]
         assert [problem(answer) for answer in refused] == [(403, "beyond_own")] * 3
         assert key.call("DELETE", f"/v1/people/{reader}").status_code == 200
@@ -57,13 +57,13 @@ def test_an_old_ticket_is_no_way_in_to_new_roles(house: House) -> None:
     admin.call("PATCH", path, {"roles": ["reader", "operator"]})  # the maker's own is the same
     owner.call("PATCH", path, {"roles": ["owner"]})
     assert problem(house.caller().post(ACCEPT, word)) == (401, "ticket_invalid")
-    newer: Any = owner.post("/v1/password-resets", {"person": made["id"]}).json
+    newer: Any = owner.post(f"/v1/people/{made['id']}/password-reset").json
     accepted = house.caller().post(ACCEPT, {**word, "invitation_token": newer["token"]})
     assert accepted.status_code == 200, accepted.text
     (told,) = house.told("person.accepted")
     assert told["detail"] == {"offered_by": "cli:eve"}
     other = house.person("reader")
-    reset: Any = admin.post("/v1/password-resets", {"person": other}).json
+    reset: Any = admin.post(f"/v1/people/{other}/password-reset").json
     owner.call("PATCH", f"/v1/people/{other}", {"roles": ["owner"]})
     brought = {"reset_token": reset["token"], "password": OTHER}
     assert problem(house.caller().post(RESET, brought)) == (401, "ticket_invalid")
@@ -77,7 +77,7 @@ def test_a_deleted_tenant_lets_nobody_in(house: House, monkeypatch: pytest.Monke
     tokens = house.sign_in("ada@example.com")
     newer = house.refresh(tokens["refresh_token"]).json
     made: Any = owner.post("/v1/people", {"email": "bob@example.com", "roles": []}).json
-    reset: Any = owner.post("/v1/password-resets", {"person": person}).json
+    reset: Any = owner.post(f"/v1/people/{person}/password-reset").json
     invited = {"invitation_token": made["invitation_token"], "password": GOOD}
     brought = {"reset_token": reset["token"], "password": OTHER}
 

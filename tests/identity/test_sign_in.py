@@ -204,7 +204,7 @@ def test_odd_texts_are_refused_and_nothing_breaks(house: House, quick: None, odd
     for path, body in [
         ("/v1/people", {"email": odd, "roles": []}),
         ("/v1/people", {"email": "x@example.com", "roles": [], "name": odd}),
-        ("/v1/password-resets", {"person": odd}),
+        ("/v1/password-resets", {"tenant": odd, "email": odd}),
         ("/v1/sessions/refresh", {"refresh_token": odd}),
         ("/v1/invitations/accept", {"invitation_token": odd, "password": GOOD}),
     ]:
@@ -228,14 +228,6 @@ def test_too_many_at_once_are_told_to_come_back(
     """They hold neither threads nor memory: 503, whoever they are."""
     monkeypatch.setattr(passwords._places, "acquire", lambda blocking: False)
     assert problem(house.try_in("ada@example.com")) == (503, "sign_in_busy")
-
-
-def test_keys_that_cannot_be_had(house: House) -> None:
-    """Nobody is found without the key of e-mail addresses: 503, and nothing is counted as wrong."""
-    house.person(email="ada@example.com")
-    house.run("UPDATE data_keys SET kek = 'lost'")
-    assert problem(house.try_in("ada@example.com")) == (503, "keys_unavailable")
-    assert house.run("SELECT failures FROM people").scalar_one() == 0
 
 
 @pytest.mark.parametrize(

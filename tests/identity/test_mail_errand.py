@@ -1,0 +1,135 @@
+"""The mail errand: what waits in the outbox is sent, whoever dies or is away meanwhile."""
+
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from models.db import tenant_writing
+from models.tenant import owner_writing
+from pipeline import tenants
+from pipeline.identity import people
+from pipeline.privacy import subjects
+from tasks import mail
+from tasks.mail import AWAY_S, BUSY_KEY, MAIL, deliver, mail_task
+from tasks.ring import broker
+from tasks.smtp import AwayError
+from tests.identity.conftest import ADA, House
+from tests.identity.mailing import forget, hurry, invite, kept
+from tests.identity.post_office import PostOffice
+
+DELIVER = "from tasks.mail import deliver; deliver()"
+
+
+def test_a_server_is_away_and_comes_back(house: House, office: PostOffice) -> None:
+    """The mail waits for longer each time, and no errand asks for a while."""
+    office.close()
+    invite(house)
+    broker().delete(BUSY_KEY)
+    mail_task.run()
+    assert kept(house) == [(None, 1, True)]
+    assert 0 < broker().ttl(BUSY_KEY) <= AWAY_S
+    hurry(house)
+    with pytest.raises(AwayError):
+        deliver()
+    left = house.run("SELECT extract(epoch FROM next_at - now()) FROM mails").scalar_one()
+    assert 100 < left <= 120
+    office.start()
+    hurry(house)
+    mail_task.run()  # the server was away a moment ago
+    assert office.came == []
+    broker().delete(BUSY_KEY)
+    mail_task.run()
+    assert len(office.to(ADA)) == 1
+    assert not broker().exists(BUSY_KEY)
+
+
+def test_a_refused_receiver_is_given_up_at_once(house: House, office: PostOffice) -> None:
+    """With an event for the admins, that names the reason and not the address; others get theirs.
+
+    What is refused for now is tried again, until its time is up.
+    """
+    office.refuses = {"no@mail.example": "550 who?", "later@mail.example": "450 busy"}
+    invited = [invite(house, f"{name}@mail.example")["id"] for name in ("no", "later", "ada")]
+    deliver()
+    assert [address for address, _ in office.came] == [ADA]
+    assert kept(house) == [("given_up", 1, False), (None, 1, True), ("sent", 1, False)]
+    (told,) = house.told("mail.given_up")
+    assert told["target"] == f"person:{invited[0]}"
+    assert (told["detail"]["reason"], told["detail"]["code"]) == ("recipient", 550)
+    house.run("""
+        INSERT INTO mails (tenant_id, mail_id, person_id, purpose, ticket, until_at)
+        SELECT tenant_id, 'ma_00000000000000000000', person_id, purpose, ticket, now()
+          FROM mails WHERE ended_at IS NULL
+    """)
+    deliver()
+    assert len(house.told("mail.given_up")) == 2
+    assert house.told("mail.given_up")[0]["detail"]["reason"] == "late"
+    assert "mail.example" not in str(house.told("mail.given_up"))
+
+
+def test_two_workers_send_it_once(house: House, office: PostOffice) -> None:
+    """Each mail is claimed by one of them."""
+    addresses = [f"p{number}@mail.example" for number in range(6)]
+    for address in addresses:
+        invite(house, address)
+    with ThreadPoolExecutor(4) as threads:
+        for one in [threads.submit(deliver) for _ in range(4)]:
+            one.result()
+    assert sorted(address for address, _ in office.came) == addresses
+
+
+def test_an_errand_leaves_its_worker_to_others(
+    house: House, office: PostOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a while; and rings for the next one if something is left."""
+    invite(house)
+    broker().delete(BUSY_KEY)
+    with monkeypatch.context() as patched:
+        patched.setattr(mail, "ENDS_AFTER_S", 0.0)
+        assert deliver()
+        mail_task.run()
+    assert office.came == []
+    assert broker().llen(MAIL) > 0
+    assert not deliver()
+    assert len(office.to(ADA)) == 1
+
+
+def test_a_worker_is_killed_after_sending(house: House, office: PostOffice, tmp_path: Path) -> None:
+    """It is sent again, under the same Message-ID."""
+    invite(house)
+    (tmp_path / "mail.after_sending").touch()
+    environment = {**os.environ, "TRIDENT_CRASH_AT": str(tmp_path)}
+    died = subprocess.run([sys.executable, "-c", DELIVER], env=environment, check=False)
+    assert died.returncode == -signal.SIGKILL
+    assert kept(house) == [(None, 1, True)]
+    deliver()
+    assert len(office.to(ADA)) == 1  # nobody takes it before its time
+    hurry(house)
+    deliver()
+    first, second = office.to(ADA)
+    assert first["Message-ID"] == second["Message-ID"]
+    assert first.get_content() == second.get_content()
+    assert kept(house) == [("sent", 2, False)]
+
+
+def test_nothing_is_sent_to_who_is_gone(house: House, ada: str, office: PostOffice) -> None:
+    """Disabled or erased before it was sent; nor in the name of a deleted tenant."""
+    other = invite(house, "other@mail.example")
+    with tenant_writing(house.tenant_id) as connection:
+        subject = people.subject_of(other["id"])
+        assert subjects.erase(connection, house.tenant_id, subject, "cli:test")
+    forget(house)
+    assert house.admin().call("DELETE", f"/v1/people/{ada}").status_code == 200
+    deliver()
+    assert kept(house) == [("withdrawn", 0, False), ("withdrawn", 1, False)]
+    invite(house, "third@mail.example")
+    with owner_writing() as connection:
+        tenants.delete(connection, house.tenant_id, "cli:test")
+    deliver()
+    assert office.came == []
+    assert kept(house)[-1] == ("withdrawn", 0, False)

@@ -1,0 +1,152 @@
+"""Handing mail over: with TLS that is verified, or not at all."""
+
+import datetime as dt
+from email.headerregistry import Address
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+from aiosmtpd.smtp import AuthResult, LoginPassword
+
+from models.mail import WAYS, MailSettings, SmtpServer
+from pipeline.identity.mail_text import BadAddressError, compose
+from tasks.smtp import AwayError, LaterError, Postman, RefusedError
+from tests.gateway.authority import Authority
+from tests.identity.post_office import HOST, PostOffice, serving, ticket_in
+
+ADA = "ada@example.com"
+SENDER = Address(addr_spec="no-reply@example.com")
+
+
+def settings(office: PostOffice, way: str = "smtp", link: str | None = None) -> MailSettings:
+    """How its mail comes to it."""
+    word = "secret" if way != "smtp" else None
+    return MailSettings(
+        SmtpServer(HOST, office.port, WAYS[way], word and "trident", word), SENDER, link
+    )
+
+
+def letter(how: MailSettings, email: str = ADA) -> EmailMessage:
+    """A mail."""
+    until = dt.datetime(2026, 11, 30, 10, tzinfo=dt.UTC)
+    return compose(how, "ma_1", "invitation", "1.abc", email, "acme", until)
+
+
+def send(how: MailSettings, email: str = ADA) -> None:
+    """Hand one over."""
+    with Postman() as postman:
+        postman.send(how, letter(how, email))
+
+
+def let_in(_server: object, _session: object, _envelope: object, _how: str, data: object) -> object:
+    """Whoever knows the password."""
+    right = data == LoginPassword(b"trident", b"secret")
+    return AuthResult(success=right, handled=False)
+
+
+# With TLS from the start aiosmtpd takes it that there is none.
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS:UserWarning")
+@pytest.mark.parametrize("way", ["smtps", "smtp+starttls"])
+def test_a_server_is_who_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """One whose certificate is not vouched for learns no password and gets no mail."""
+    ours = Authority(tmp_path)
+    speaks = serving(*ours.sign(HOST))
+    more = {"ssl_context": speaks} if way == "smtps" else {"tls_context": speaks}
+    of_tls = {} if way == "smtps" else {"require_starttls": True}
+    seen: list[object] = []
+
+    def watched(*about: object) -> object:
+        seen.append(about)
+        return let_in(*about)  # type: ignore[arg-type] # as aiosmtpd calls it
+
+    office = PostOffice(
+        authenticator=watched, auth_required=True, auth_require_tls=way != "smtps", **more, **of_tls
+    )
+    how = settings(office, way)
+    with office.open():
+        with pytest.raises(AwayError, match="SSLCertVerificationError"):
+            send(how)
+        assert (seen, office.came) == ([], [])
+        monkeypatch.setenv("SSL_CERT_FILE", str(ours.certificate))
+        send(how)
+        assert len(office.to(ADA)) == 1
+        wrong = SmtpServer(HOST, office.port, WAYS[way], "trident", "wrong")
+        with pytest.raises(AwayError, match="535"):
+            send(MailSettings(wrong, SENDER))
+    with pytest.raises(AwayError, match="ConnectionRefusedError"):
+        send(how)
+
+
+def test_nobody_talks_us_out_of_tls() -> None:
+    """A server, or somebody before it, that knows no STARTTLS gets nothing."""
+    office = PostOffice()
+    with office.open():
+        with pytest.raises(AwayError, match="SMTPNotSupportedError"):
+            send(settings(office, "smtp+starttls"))
+        with pytest.raises(AwayError):
+            send(settings(office, "smtps"))
+    assert office.came == []
+
+
+def test_what_a_server_says_of_a_mail() -> None:
+    """5xx is for good, 4xx for now, and neither ends the connection."""
+    office = PostOffice()
+    how = settings(office)
+    office.refuses = {"no@example.com": "550 who?", "later@example.com": "450 busy"}
+    with office.open(), Postman() as postman:
+        for address, error, why in (
+            ("no@example.com", RefusedError, "recipient, 550"),
+            ("later@example.com", LaterError, "recipient, 450"),
+        ):
+            with pytest.raises(error, match=f"^{why}$"):
+                postman.send(how, letter(how, address))
+        postman.send(how, letter(how))
+    assert [address for address, _ in office.came] == [ADA]
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        "ada@example.com\r\nBcc: eve@example.com",
+        "ada@example.com\nBcc: eve@example.com",
+        "ada@example.com, eve@example.com",
+        "ada@example.com> <eve@example.com",
+        "ada@example.com\0",
+        "ada@",
+        "ädä@example.com",
+        "@",
+        "",
+        '"ada\r\n"@example.com',
+    ],
+)
+def test_no_address_writes_a_header(email: str) -> None:
+    """What is none is refused, whoever stored it."""
+    with pytest.raises(BadAddressError):
+        letter(settings(PostOffice()), email)
+
+
+def test_a_host_is_written_as_dns_has_it() -> None:
+    """Whatever letters its name has."""
+    sent = letter(settings(PostOffice()), "ada@exämple.com")
+    assert sent["To"] == "ada@xn--exmple-cua.com"
+
+
+def test_what_a_mail_says() -> None:
+    """A link where there is a page, or else the request; and nothing that people wrote."""
+    office = PostOffice()
+    page = "https://example.com/welcome?lang=en"
+    with office.open():
+        for link in (page, None):
+            send(settings(office, link=link))
+    with_link, without = office.to(ADA)
+    for message in (with_link, without):
+        assert ticket_in(message) == "1.abc"
+        assert message["From"] == "no-reply@example.com"
+        assert message["To"] == ADA
+        assert message["Message-ID"] == "<ma_1@example.com>"
+        assert message["Auto-Submitted"] == "auto-generated"
+        assert "acme" in message.get_content()
+        assert "2026-11-30 10:00 UTC" in message.get_content()
+    lines = with_link.get_content().splitlines()
+    assert f"{page}&purpose=invitation&ticket=1.abc" in lines
+    assert "POST /v1/invitations/accept" in without.get_content()
