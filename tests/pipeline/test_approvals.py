@@ -15,8 +15,7 @@ from pipeline.strict_json import canonical
 from tests.bank import Bank, transfer
 from tests.pipeline.test_decision_guards import decision
 from tests.pipeline.test_guards import attempt
-from tests.pipeline.test_holds import BY_TIME, decisions, proves, totals
-from tests.pipeline.test_limits import limit, usage
+from tests.pipeline.test_holds import BY_TIME, decisions, proves
 
 
 def person(name: str, *roles: str) -> bytes:
@@ -31,11 +30,16 @@ CLERK = person("clerk", "submitter")
 @pytest.fixture
 def shop(either: Bank) -> Bank:
     """A customer with 100.00 EUR and a merchant; more than 10.00 waits for two approvers."""
-    either.fund("customer", 10_000)
-    either.open("merchant")
-    rule(either, "large", 1_000, people=2)
-    either.work()
-    return either
+    return opened(either)
+
+
+def opened(bank: Bank) -> Bank:
+    """The ledger, made a shop whose payments wait for two approvers."""
+    bank.fund("customer", 10_000)
+    bank.open("merchant")
+    rule(bank, "large", 1_000, people=2)
+    bank.work()
+    return bank
 
 
 def rule(bank: Bank, name: str, above: int, **more: Any) -> Accepted:
@@ -187,88 +191,6 @@ def test_books_that_refuse_leave_it_waiting(shop: Bank) -> None:
     proves(shop)
 
 
-def test_an_approved_hold_is_a_hold(shop: Bank) -> None:
-    """Under its own id: it is captured and released as if it had never waited."""
-    held = shop.submit("hold", transfer("customer", "merchant", 5_000), principal=CLERK)
-    early = [answer(shop, kind, held, CLERK) for kind in ("capture", "release")]
-    assert rejections(shop, early) == ["target_not_pending"] * 2
-    assert totals(shop, "customer") == (10_000, 0, 0)
-    approve(shop, held, ANN, BEN)
-    taken = answer(shop, "capture", held, CLERK, amount=3_000)
-    late = approve(shop, held, CAT)
-    assert rejections(shop, [taken, *late]) == [None, "target_not_pending"]
-    assert totals(shop, "customer") == (7_000, 2_000, 0)
-    freed = answer(shop, "release", held, CLERK)
-    assert rejections(shop, [freed]) == [None]
-    assert totals(shop, "customer") == (7_000, 0, 0)
-    assert [row[0] for row in decisions(shop, held)] == [
-        *("wait", "approve", "approve", "hold"),
-        *("capture", "release"),
-    ]
-    proves(shop)
-
-
-def test_an_approved_operation_is_given_back_by_its_own_id(shop: Bank) -> None:
-    """In parts too, and no more than it was; the approval names the same money."""
-    large = pay(shop, 4_000)
-    early = answer(shop, "reversal", large, CLERK)
-    last = approve(shop, large, ANN, BEN)[1]
-    assert rejections(shop, [early]) == ["nothing_to_reverse"]
-    parts = [answer(shop, "reversal", large, CLERK, amount=amount) for amount in (1_000, 3_001)]
-    rest = answer(shop, "reversal", last, CLERK)
-    again = answer(shop, "reversal", large, CLERK)
-    assert rejections(shop, [*parts, rest, again]) == [
-        None,
-        "amount_exceeds_original",
-        None,
-        "already_reversed",
-    ]
-    assert shop.balance("customer") == 10_000
-    proves(shop)
-
-
-@pytest.mark.parametrize("at_once", [True, False])
-def test_an_approved_transfer_with_fees_goes_back_in_parts(shop: Bank, at_once: bool) -> None:
-    """As if it had never waited, by its own id or by that of its approval."""
-    shop.open("fees", type="income")
-    body = {**transfer("customer", "merchant", 4_000), "fees": [{"account": "fees", "amount": 50}]}
-    large = shop.submit("transfer", body, principal=CLERK)
-    last = approve(shop, large, ANN, BEN)[1]
-    if not at_once:
-        shop.work()
-    parts = [answer(shop, "reversal", one, CLERK, amount=1_000) for one in (large, last)]
-    assert rejections(shop, parts) == [None, None]
-    assert shop.balance("merchant") == 2_000
-    proves(shop)
-
-
-def test_what_holds_more_waits_as_a_whole(shop: Bank) -> None:
-    """A group above the threshold by one member or by all together; a schedule, which then goes on
-    by its own id."""
-    members = [{"kind": "transfer", **transfer("customer", "merchant", 600)} for _ in range(2)]
-    small = shop.submit("group", {"operations": members[:1]}, principal=CLERK)
-    together = shop.submit("group", {"operations": members}, principal=CLERK)
-    later = (dt.datetime.now(dt.UTC) + dt.timedelta(days=1)).isoformat()
-    inner = {"kind": "transfer", **transfer("customer", "merchant", 2_000)}
-    schedule = shop.submit("schedule", {"operation": inner, "at": later}, principal=CLERK)
-    early = answer(shop, "cancel_schedule", schedule, CLERK)
-    for one in (together, schedule):
-        approve(shop, one, ANN, BEN)
-    shop.work()
-    assert [shop.status(one) for one in (small, together, schedule)] == [
-        *("posted", "posted", "pending"),
-    ]
-    assert shop.balance("merchant") == 1_800
-    due = {"target": show_id(schedule.id), "number": 1, "due": later}
-    came = shop.submit("occur", due, principal=BY_TIME)
-    assert rejections(shop, [early, came]) == ["target_not_pending", None]
-    assert shop.balance("merchant") == 3_800
-    assert [row[0] for row in decisions(shop, schedule)][-3:] == ["schedule", "occur", "end"]
-    back = answer(shop, "reversal", together, CLERK)
-    assert rejections(shop, [back]) == [None]
-    proves(shop)
-
-
 def test_the_strictest_rule_counts(shop: Bank) -> None:
     """By kind, by role of who submits; of several the one that asks for most people."""
     rule(shop, "tellers", 10, role="teller")
@@ -299,23 +221,6 @@ def test_rules_change_and_what_waits_still_waits(shop: Bank) -> None:
     gone = shop.submit("remove_approval", {"name": "large"})
     assert rejections(shop, [*receipts, gone]) == ["not_permitted", None, None, "unknown_rule"]
     assert [shop.status(one) for one in (large, now)] == ["posted", "posted"]
-    proves(shop)
-
-
-def test_what_waits_counts_when_it_takes_effect(shop: Bank) -> None:
-    """Limits are those of who submitted it, at the place of the last approval."""
-    limit(shop, "clerks", "day", 3_000, role="submitter")
-    large = pay(shop, 2_000)
-    shop.work()
-    assert usage(shop) == {}
-    small = pay(shop, 1_001 - 1)
-    again = pay(shop, 1_000)
-    yes = approve(shop, large, ANN, BEN)
-    assert rejections(shop, [small, again, *yes]) == [None, None, None, "limit_reached"]
-    assert usage(shop) == {("clerks", ""): 2_000}
-    limit(shop, "clerks", "day", 4_000, role="submitter")
-    assert rejections(shop, approve(shop, large, CAT)) == [None]
-    assert usage(shop) == {("clerks", ""): 4_000}
     proves(shop)
 
 
