@@ -71,10 +71,17 @@ def servers(template: Path) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture
-def env(servers: dict[str, str]) -> Iterator[dict[str, str]]:
-    """The environment of the servers, set, so that models.settings finds them."""
-    with environment_of(servers):
-        yield servers
+def env(servers: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """The environment of the servers, set, so that models.settings finds them.
+
+    What a test changes of it is taken back with it, and the settings are read anew before.
+    """
+    _forget(monkeypatch)
+    for name, value in servers.items():
+        monkeypatch.setenv(name, value)
+    settings.settings.cache_clear()
+    yield servers
+    settings.settings.cache_clear()
 
 
 @pytest.fixture(scope="module")
