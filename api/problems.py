@@ -90,6 +90,7 @@ IDENTITY_STATUSES = {
     "owners_only": 403,
     "beyond_own": 403,
     "own_roles": 403,
+    "own_person": 403,
     "unknown_person": 404,
     "unknown_session": 404,
     "mail_not_set": 404,

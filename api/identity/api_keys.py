@@ -69,7 +69,7 @@ def create() -> Response:
     wanted = _loaded(NewApiKeySchema(), json_body())
     powers = _powers(wanted)
     _check_within(powers, who)
-    with tenant_writing(who.tenant_id, state().engine) as connection:
+    with _refusals(), tenant_writing(who.tenant_id, state().engine) as connection:
         key, secret, recorded = acts.make(
             connection,
             who.tenant_id,
@@ -204,11 +204,19 @@ def rotate(key_id: str) -> Response:
 @contextmanager
 def _acting(who: Principal, key_id: str) -> Iterator[tuple[Connection, ApiKey]]:
     """The key, held in a transaction that is committed at the end; raises Problem."""
+    with _refusals(), tenant_writing(who.tenant_id, state().engine) as connection:
+        yield connection, _find(connection, who, key_id, lock=True)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What is refused of a key as a problem."""
     try:
-        with tenant_writing(who.tenant_id, state().engine) as connection:
-            yield connection, _find(connection, who, key_id, lock=True)
+        yield
     except RevokedError as error:
         raise Problem("api_key_revoked", str(error)) from None
+    except BeyondError as error:
+        raise invalid_members({error.member: [str(error)]}) from None
 
 
 def _find(connection: Connection, who: Principal, key_id: str, *, lock: bool) -> ApiKey:
@@ -252,10 +260,8 @@ def _check_within(powers: Powers, who: Principal) -> None:
         stored = state().tenancy.recorded(who.tenant_id, stored)
     limits = orjson.loads(stored).get("limits")
     ledgers = None if who.ledgers is None else tuple(sorted(who.ledgers))
-    try:
+    with _refusals():
         check_within(powers, Powers(tuple(who.roles), who.scopes, ledgers, limits))
-    except BeyondError as error:
-        raise invalid_members({error.member: [str(error)]}) from None
 
 
 def _ring(recorded: Recorded | None) -> None:

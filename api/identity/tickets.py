@@ -56,7 +56,7 @@ def accept() -> Response:
 @blueprint.doc(
     **openapi.route(
         {201: ("PasswordReset", "How the token comes to them.")},
-        problems=("unknown_person", "owners_only", "beyond_own", "not_active"),
+        problems=("unknown_person", "own_person", "owners_only", "beyond_own", "not_active"),
         action="people.write",
     )
 )

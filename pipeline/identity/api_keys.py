@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 
 from models.api_key import SUBJECT, hash_of, new_id, new_key, parse_id, show_id
 from pipeline.events import Event, Recorded, record
-from pipeline.identity.key_powers import Powers
+from pipeline.identity.key_powers import Powers, check_end
 from pipeline.strict_json import canonical
 
 # For how long the secret before counts after a rotation, unless it is said: time for a deployment.
@@ -89,7 +89,9 @@ def make(
     expires_at: dt.datetime | None,
     actor: str,
 ) -> tuple[ApiKey, str, Recorded]:
-    """A new key and its secret, which is never seen again."""
+    """A new key and its secret, which is never seen again; raises BeyondError."""
+    asking = _asking(connection, tenant_id, actor)
+    check_end(expires_at, asking.expires_at if asking else None)
     key_id = new_id()
     secret = new_key(tenant_id, key_id)
     connection.execute(
@@ -98,7 +100,7 @@ def make(
             **_row(tenant_id, key_id, name, powers, expires_at),
             "hash": hash_of(secret),
             "actor": actor,
-            "known_to": _knowing(connection, tenant_id, (), actor),
+            "known_to": _knowing((), asking, actor),
         },
     )
     made = _there(connection, tenant_id, key_id)
@@ -115,13 +117,15 @@ def change(
     expires_at: dt.datetime | None,
     actor: str,
 ) -> tuple[ApiKey, Recorded | None]:
-    """The key with another name, powers or end; no event if it was so already. Raises RevokedError.
+    """The key with another name, powers or end; no event if it was so already.
 
-    `key` was found with `lock`.
+    `key` was found with `lock`. Raises RevokedError, BeyondError.
     """
     _refuse_revoked(key)
     if (name, powers, expires_at) == (key.name, key.powers, key.expires_at):
         return key, None
+    asking = _asking(connection, tenant_id, actor)
+    check_end(expires_at, asking.expires_at if asking else None)
     connection.execute(CHANGE, _row(tenant_id, key.key_id, name, powers, expires_at))
     before, after = _told(key.powers, key.expires_at), _told(powers, expires_at)
     detail = {"before": before, "after": after}
@@ -132,14 +136,17 @@ def change(
 def rotate(
     connection: Connection, tenant_id: int, key: ApiKey, grace_s: int, actor: str
 ) -> tuple[ApiKey, str, Recorded]:
-    """A new secret for the key; the one before counts `grace_s` longer. Raises RevokedError.
+    """A new secret for the key; the one before counts `grace_s` longer.
 
     `key` was found with `lock`. A secret that was rotated out before does not count any more.
+    Raises RevokedError, BeyondError.
     """
     _refuse_revoked(key)
     secret = new_key(tenant_id, key.key_id)
     scope = {"tenant": tenant_id, "key": key.key_id}
-    known_to = _knowing(connection, tenant_id, key.known_to, actor)
+    asking = _asking(connection, tenant_id, actor)
+    check_end(key.expires_at, asking.expires_at if asking else None)
+    known_to = _knowing(key.known_to, asking, actor)
     changed = {"hash": hash_of(secret), "grace_s": grace_s, "known_to": known_to}
     connection.execute(ROTATE, {**scope, **changed})
     rotated = _there(connection, tenant_id, key.key_id)
@@ -186,15 +193,17 @@ def _there(connection: Connection, tenant_id: int, key_id: int) -> ApiKey:
     return found
 
 
-def _knowing(
-    connection: Connection, tenant_id: int, before: Iterable[str], actor: str
-) -> list[str]:
+def _asking(connection: Connection, tenant_id: int, actor: str) -> ApiKey | None:
+    """The key that asks, if it is one."""
+    number = parse_id(actor.removeprefix(SUBJECT)) if actor.startswith(SUBJECT) else None
+    return None if number is None else find(connection, tenant_id, number)
+
+
+def _knowing(before: Iterable[str], asking: ApiKey | None, actor: str) -> list[str]:
     """Everybody who has seen a secret, whoever sees the new one last.
 
     What a key sees, those see who know its own secret.
     """
-    number = parse_id(actor.removeprefix(SUBJECT)) if actor.startswith(SUBJECT) else None
-    asking = None if number is None else find(connection, tenant_id, number)
     last = (*(asking.known_to if asking else ()), actor)
     return [*(one for one in before if one not in last), *dict.fromkeys(last)]
 

@@ -16,6 +16,7 @@ CODES = {
     "owners_only": "Only an owner may do this.",
     "beyond_own": "Nobody gives others more than they may do themselves.",
     "own_roles": "Nobody gives roles to themselves.",
+    "own_person": "This is for what one does for others.",
     "last_owner": "A tenant keeps an owner.",
     "not_active": "The person is not active.",
     "second_factor_on": "There is a second factor already.",

@@ -1,5 +1,6 @@
 """What an API key may do: never more than who gives it, and never more than who holds it now."""
 
+import datetime as dt
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
@@ -43,6 +44,12 @@ def check_within(powers: Powers, maker: Powers) -> None:
     ):
         said = (f"{one}: {most}" for one, most in sorted(maker.limits.items()))
         raise BeyondError("limits", f"Name limits within your own, {_named(said)}.")
+
+
+def check_end(expires_at: dt.datetime | None, maker: dt.datetime | None) -> None:
+    """Refuse a key that would outlive the key that makes it; raises BeyondError."""
+    if maker is not None and (expires_at is None or expires_at > maker):
+        raise BeyondError("expires_at", f"Your own key ends at {maker.isoformat()}: no later.")
 
 
 def bounded(powers: Powers, holder: Iterable[str]) -> Powers:

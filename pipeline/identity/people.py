@@ -189,6 +189,15 @@ def guard_owner(actor: Actor, person: Person) -> None:
         demand_owner(actor)
 
 
+def guard_other(actor: Actor, person: Person) -> None:
+    """Refuse who would do to themselves, without their password, what admins do for others."""
+    if actor.subject == person.subject:
+        raise IdentityError(
+            "own_person",
+            "For yourself it takes your present password: use the addresses below /v1/people/me.",
+        )
+
+
 def guard_powers(actor: Actor, roles: Iterable[str]) -> None:
     """Nobody gives these roles, or a way in to who has them, who may do less: it could be them.
 

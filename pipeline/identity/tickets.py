@@ -19,7 +19,7 @@ from models.settings import settings
 from pipeline.events import Event, Recorded, record
 from pipeline.identity import mails, people, sessions
 from pipeline.identity.errors import IdentityError
-from pipeline.identity.people import Actor, Person, found, guard_owner, guard_powers
+from pipeline.identity.people import Actor, Person, found, guard_other, guard_owner, guard_powers
 
 SECRET_BYTES = 32
 SHAPE = re.compile(r"(\d{1,9})\.[A-Za-z0-9_-]{43}", re.ASCII)
@@ -100,6 +100,7 @@ def offer(
     It is an invitation for who is invited, and a reset for who is active.
     """
     person = found(connection, ring, tenant_id, person_id, lock=True)
+    guard_other(actor, person)
     guard_owner(actor, person)
     fits = [one for one, status in STATUS.items() if status == person.status]
     if not fits or person.restricted:

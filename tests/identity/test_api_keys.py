@@ -210,6 +210,24 @@ def test_a_key_makes_no_wider_key(api: Caller) -> None:
     assert problem(program.post(KEYS, PLAIN)) == (422, "invalid_request")
 
 
+def test_a_key_makes_none_that_outlives_it(api: Caller) -> None:
+    """Neither a new one, nor itself by a change, nor by taking over one that lasts."""
+    ends = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
+    key = made(api, roles=["admin"], expires_at=ends.isoformat())
+    lasting, program = made(api), holder(api, key)
+    later = {"expires_at": (ends + dt.timedelta(seconds=1)).isoformat()}
+    for refused in (
+        program.post(KEYS, PLAIN),
+        program.post(KEYS, PLAIN | later),
+        program.call("PATCH", f"{KEYS}/{key['id']}", later),
+        program.call("PATCH", f"{KEYS}/{key['id']}", {"expires_at": None}),
+        program.post(f"{KEYS}/{lasting['id']}/rotate", {}),
+    ):
+        assert problem(refused) == (422, "invalid_request")
+        assert "expires_at" in refused.text
+    assert program.post(KEYS, PLAIN | {"expires_at": ends.isoformat()}).status_code == 201
+
+
 def test_a_key_approves_nothing(api: Caller) -> None:
     """And who made it, or rotated it, does not approve what it submits: that is the same person."""
     api.open_two()

@@ -168,6 +168,15 @@ def test_nobody_gives_roles_to_themselves(house: House) -> None:
     assert admin.call("PATCH", path, {"roles": []}).status_code == 200
 
 
+def test_nobody_resets_themselves_without_their_password(house: House) -> None:
+    """A token that was stolen does not become the account: what admins do, they do for others."""
+    owner, person = as_person(house, "owner")
+    path = f"/v1/people/{person}"
+    for method, action in (("POST", "password-reset"), ("DELETE", "totp")):
+        refused = owner.call(method, f"{path}/{action}")
+        assert problem(refused) == (403, "own_person"), action
+
+
 def test_a_tenant_keeps_an_owner(house: House) -> None:
     """The last active one stays, also where two owners disable each other at once."""
     one, first = as_person(house, "owner")
