@@ -37,6 +37,9 @@ REMEMBERED_MAX = 10_000
 # How long a token that was revoked may still be taken: a log-out means "now" to a person, and a
 # look every two seconds costs a request nothing.
 RECHECK_S = 2.0
+# From then on one request looks again while the others go by the look before: half a second is time
+# for a look, so that nobody else waits for one.
+LOOK_AFTER_S = 1.5
 
 STANDS = text("""
     SELECT EXISTS (SELECT FROM tenants WHERE tenant_id = :tenant AND deleted_at IS NULL)
@@ -73,13 +76,19 @@ class Principal(NamedTuple):
 class _Verified:
     """A token that was verified: whose, with which key, until when, and when to look again.
 
-    An API key has no `kid`: it is looked up as a whole, and may do something else since.
+    At `look_at` one request looks, at `look_by` all do: a look that hangs lets nothing count
+    longer. An API key has no `kid`: it is looked up as a whole, and may do something else since.
     """
 
     principal: Principal
     kid: str | None
     expires: float
     look_at: float = float("-inf")
+    look_by: float = float("-inf")
+
+    def looked(self, began: float) -> None:
+        """It counted when that look began, by the monotonic clock: what came since is unseen."""
+        self.look_at, self.look_by = began + LOOK_AFTER_S, began + RECHECK_S
 
 
 class Tokens:
@@ -110,9 +119,10 @@ class Tokens:
 
     def look_again(self, subject: str) -> None:
         """Something has just been changed of this one: its next request is looked at anew."""
-        for known in list(self._known.values()):
+        for digest, known in list(self._known.items()):
             if known.principal.subject == subject:
-                known.look_at = float("-inf")
+                # Forgotten: a look at it that is under way tells of what was before.
+                self._known.pop(digest, None)
 
     def _met(self, token: str, digest: bytes) -> _Verified:
         """A token that this process has not met, or not lately; raises Problem."""
@@ -120,21 +130,25 @@ class Tokens:
             spelled = read_key(token)
             if spelled is None:
                 _refuse("It is no API key: a letter of it is missing or wrong.")
-            found = self._find_key(spelled, digest)
-            return _Verified(*found, look_at=time.monotonic() + RECHECK_S)
+            began = time.monotonic()
+            met = _Verified(*self._find_key(spelled, digest))
+            met.looked(began)
+            return met
         known = _verify(token)
         self._look(known, digest)
         return known
 
     def _look(self, known: _Verified, digest: bytes) -> None:
         """Does it still count? While one request asks, the others go by the answer before."""
-        before, known.look_at = known.look_at, time.monotonic() + RECHECK_S
+        began = time.monotonic()
+        before, known.look_at = known.look_at, known.look_by
         try:
             if known.kid is None:
                 key_id = parse_id(known.principal.subject.removeprefix(SUBJECT))
                 assert key_id is not None, "the subject of a key is its id"
                 spelled = Spelled(known.principal.tenant_id, key_id)
                 known.principal, _, known.expires = self._find_key(spelled, digest)
+                known.looked(began)
                 return
             counts = still_counts(self._engine, known.principal, known.kid)
         except BaseException:
@@ -142,6 +156,7 @@ class Tokens:
             raise
         if not counts:
             _refuse("It does not count any more.")
+        known.looked(began)
 
     def _find_key(self, spelled: Spelled, digest: bytes) -> tuple[Principal, None, float]:
         """Who asks with this API key, and until when it counts; raises Problem."""
