@@ -23,22 +23,17 @@ from tests.chaos.ruled import RULED
 from tests.chaos.watch import Heard, Listener, Wrong
 
 
-def check_books(evidence: dict[str, Evidence]) -> list[Finding]:
-    """Every invariant about the rows of the ledgers."""
-    checks = (
-        outcomes,
-        order,
-        versions,
-        balances,
-        runs,
-        replay,
-        verified,
-        *FATES,
-        *ASKED,
-        *RULED,
-        *OCCURRENCES,
-    )
-    return [merged(map(check, evidence.values())) for check in checks]
+def check_books(
+    evidence: dict[str, Evidence], events: dict[str, Evidence] | None = None
+) -> list[Finding]:
+    """Every invariant about the rows of the ledgers, and of those of their events."""
+    every = [*evidence.values(), *(events or {}).values()]
+    logs = (outcomes, order, versions, balances, runs, replay, verified)
+    money = (*FATES, *ASKED, *RULED, *OCCURRENCES)
+    return [
+        *(merged(map(check, every)) for check in logs),
+        *(merged(map(check, evidence.values())) for check in money),
+    ]
 
 
 def outcomes(one: Evidence) -> Finding:

@@ -1,6 +1,5 @@
 """Eight clients who move money over HTTP, repeat themselves, and write down what they were told."""
 
-import datetime as dt
 import http.client
 import queue
 import random
@@ -11,7 +10,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from models.token import mint
+from tests.chaos.acts import PEOPLE, PERSONS, PROGRAM, Bearer, Tenant
 from tests.chaos.contents import Told, altered, draw
 from tests.chaos.contents_rules import ACCOUNTS, beginning
 from tests.chaos.history import Attempt, History
@@ -34,10 +33,9 @@ PREPARED_WITHIN_S = 30
 # The load is bounded: no client asks more often than this.
 PACE_S = 0.012
 DOWN_PAUSE_S = 0.1
-# Longer than any clock is ahead.
-LIFETIME = dt.timedelta(days=1)
-# Two who approve what is large. Each client is one of them now and then.
-PEOPLE = ("ada", "bo")
+IN_VAIN = ("connection refused", "token_invalid")  # asking at once would bring the same
+# Who ask with what a person's session, and a program's key, has given last.
+ASKS_AS = {1: PERSONS[0], 2: PERSONS[1], 3: PROGRAM}
 NOTHING_STORED = "Nothing was stored"
 
 
@@ -47,23 +45,7 @@ class Request(NamedTuple):
     tenant: str
     items: tuple[tuple[str, dict[str, Any]], ...]
     how: str  # alone, wait, bulk
-    who: str = ""  # one of PEOPLE, or the client itself
-
-
-class Tenant(NamedTuple):
-    """Whom a client acts for."""
-
-    name: str
-    tenant_id: int
-    token: str
-    tokens: dict[str, str]  # of PEOPLE
-
-
-def tenant(name: str, tenant_id: int) -> Tenant:
-    """A tenant with a token of its own."""
-    tokens = {who: mint(who, tenant_id, ["approver", "submitter"], LIFETIME) for who in PEOPLE}
-    token = mint(f"client-{name}", tenant_id, ["admin"], LIFETIME)
-    return Tenant(name, tenant_id, token, tokens)
+    who: str = ""  # one of PEOPLE, PERSONS, PROGRAM; or the client itself, with a token
 
 
 class Client:
@@ -73,20 +55,20 @@ class Client:
         parts = urlsplit(url)
         assert parts.hostname is not None
         self._line = http.client.HTTPConnection(parts.hostname, parts.port, timeout=TIMEOUT_S)
-        self._tokens = {(tenant.name, ""): tenant.token for tenant in tenants}
-        for one in tenants:
-            self._tokens |= {(one.name, who): token for who, token in one.tokens.items()}
+        self._tenants = {tenant.name: tenant for tenant in tenants}
         self._name = name
         self._history = history
 
     def send(self, request: Request, *, hang_up: bool = False) -> list[Attempt]:
         """Send it once; what came of each item. Who hangs up hears no answer."""
+        of, how = request.tenant, request.how
+        bearer = self._tenants[of].bearer(request.who)
         attempts = [
-            self._history.invoke(request.tenant, key, content, self._name, request.how)
+            self._history.invoke(of, key, content, self._name, how, bearer.holder)
             for key, content in request.items
         ]
         try:
-            status, answer = self._post(request, hang_up=hang_up)
+            status, answer = self._post(request, bearer, hang_up=hang_up)
         except ConnectionRefusedError:
             self.close()
             _all(attempts, "failed", "connection refused")
@@ -103,8 +85,8 @@ class Client:
         return attempts
 
     def get(self, of: str, path: str) -> tuple[int, Any]:
-        """Status and body of a GET, for the tenant `of`."""
-        headers = {"Authorization": f"Bearer {self._tokens[of, '']}"}
+        """Status and body of a GET, for the owner of the tenant `of`."""
+        headers = {"Authorization": f"Bearer {self._tenants[of].owner}"}
         self._line.request("GET", path, headers=headers)
         answer = self._line.getresponse()
         return answer.status, orjson.loads(answer.read())
@@ -113,9 +95,9 @@ class Client:
         """Give the connection up; the next request makes a new one."""
         self._line.close()
 
-    def _post(self, request: Request, *, hang_up: bool) -> tuple[int, Any]:
+    def _post(self, request: Request, bearer: Bearer, *, hang_up: bool) -> tuple[int, Any]:
         headers = {
-            "Authorization": f"Bearer {self._tokens[request.tenant, request.who]}",
+            "Authorization": f"Bearer {bearer.token}",
             "Content-Type": "application/json",
         }
         path = "/v1/ledgers/main/operations"
@@ -207,17 +189,17 @@ class Crowd:
         count = 0
         while not self._stop.is_set():
             count += 1
-            for request in self._requests(choose, f"{number}-{count}"):
+            for request in self._requests(choose, f"{number}-{count}", ASKS_AS.get(number, "")):
                 self._send(client, request, hang_up=choose.randrange(100) < HANGING)
         client.close()
 
-    def _requests(self, choose: random.Random, name: str) -> list[Request]:
+    def _requests(self, choose: random.Random, name: str, who: str) -> list[Request]:
         """A request of somebody else to be sent at the same time, or one with its repetitions."""
         try:
             return [self._at_once.get_nowait()]
         except queue.Empty:
             pass
-        first = self._new(choose, name)
+        first = self._new(choose, name, who)
         requests = [first]
         if choose.randrange(100) < REPEATED:
             for _ in range(choose.randrange(SENT_MAX)):
@@ -228,7 +210,7 @@ class Crowd:
                     requests.append(again)
         return requests
 
-    def _new(self, choose: random.Random, name: str) -> Request:
+    def _new(self, choose: random.Random, name: str, who: str) -> Request:
         how = "alone"
         many = 1
         chance = choose.randrange(100)
@@ -243,15 +225,14 @@ class Crowd:
         )
         deciding = any(content["kind"] in ("approve", "refuse") for _, content in items)
         # The client itself, too, whose own it may be.
-        who = choose.choice((*PEOPLE, "")) if deciding else ""
-        return Request(mine, items, how, who)
+        return Request(mine, items, how, choose.choice((*PEOPLE, who)) if deciding else who)
 
     def _send(self, client: Client, request: Request, *, hang_up: bool) -> None:
         began = time.monotonic()
         attempts = client.send(request, hang_up=hang_up)
         for attempt in attempts:
             self._told.take(attempt)
-        refused = attempts[0].note == "connection refused"
+        refused = attempts[0].note in IN_VAIN
         pause = DOWN_PAUSE_S if refused else PACE_S - (time.monotonic() - began)
         self._stop.wait(max(pause, 0))
 

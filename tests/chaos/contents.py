@@ -10,7 +10,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable
 
-from tests.chaos import contents_rules
+from tests.chaos import contents_rules, personal
 from tests.chaos.contents_rules import AMOUNT_MAX, Content
 from tests.chaos.history import Attempt
 
@@ -107,7 +107,12 @@ def ends(content: Content) -> bool:
 
 
 def draw(choose: random.Random, told: Told, tenant: str, other: str) -> Content:
-    """The next operation of the tenant; a transfer while there is nothing to decide about."""
+    """The next operation of the tenant; now and then about somebody."""
+    return personal.about(choose, _drawn(choose, told, tenant, other))
+
+
+def _drawn(choose: random.Random, told: Told, tenant: str, other: str) -> Content:
+    """A transfer while there is nothing to decide about."""
     at = choose.randrange(100)
     sort = SORTS[at] if at < len(SORTS) else "transfer"
     held = told.held(tenant)
@@ -165,7 +170,9 @@ def decision(choose: random.Random, kind: str, target: str) -> Content:
 
 def altered(choose: random.Random, content: Content) -> Content:
     """Another content for the same key."""
-    match choose.randrange(3):
+    match choose.randrange(4):
+        case 3 if "personal" in content:
+            return {**content, "personal": personal.other(choose, content["personal"])}
         case 0 if content.get("amount", AMOUNT_MAX + 1) <= AMOUNT_MAX:
             return {**content, "amount": content["amount"] % AMOUNT_MAX + 1}
         case 1 if content["kind"] in ("transfer", "hold"):

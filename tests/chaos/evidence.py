@@ -9,11 +9,17 @@ import orjson
 from sqlalchemy import Connection, text
 
 from models.db import tenant_reading
+from models.key_ring import key_ring
 from models.ledger import LedgerRef
 from models.operation import show_id
+from models.sealed import TamperedError
+from pipeline.kinds.personals import PERSONAL
 from pipeline.ledger import Account, Counter, Decision, Pending, Posting
+from pipeline.privacy.data_keys import DataKey, keys_of
+from pipeline.privacy.personal import MARK, Origin, Place, name_of, opened, places
 from pipeline.refusal import Refusal
 from pipeline.stage import Operation
+from pipeline.strict_json import canonical
 from pipeline.verify.reading import Rejection
 
 OF_LEDGER = "WHERE tenant_id = :tenant AND ledger_id = :ledger"
@@ -27,6 +33,8 @@ class Stored(NamedTuple):
     operation: Operation
     id: str  # op_...
     key: str
+    # Its members with what is personal in clear, where there is any.
+    opened: str = ""
 
     @property
     def content(self) -> dict[str, Any]:
@@ -127,8 +135,39 @@ def _read_log(connection: Connection, evidence: Evidence) -> None:
     ):
         operation = Operation._make((evidence.ledger.ledger_id, *row[:5], False))
         evidence.log.append(Stored(operation, show_id(row.id), row.idempotency_key))
+    evidence.log = opened_log(connection, evidence.ledger, evidence.log)
     keys = f"SELECT position FROM idempotency_keys {OF_LEDGER} ORDER BY position"
     evidence.keys = [row.position for row in _rows(connection, evidence, keys)]
+
+
+def opened_log(connection: Connection, ledger: LedgerRef, log: list[Stored]) -> list[Stored]:
+    """The log with what is personal in clear, as far as there is a key for it."""
+    marked = {row.key for row in log if MARK in row.operation.body}
+    bodies = {row.key: orjson.loads(row.operation.body) for row in log if row.key in marked}
+    kinds = {row.key: row.operation.kind for row in log}
+    found = {key: list(places(kinds[key], body)) for key, body in bodies.items()}
+    names = {name_of(place) for these in found.values() for place in these}
+    keys = keys_of(connection, key_ring(), ledger.tenant_id, names)
+    for key, these in found.items():
+        origin = Origin(ledger.tenant_id, ledger.ledger_id, key)
+        for place in these:
+            data_key = keys.get(name_of(place))
+            try:
+                data = forgotten(place)
+                if isinstance(data_key, DataKey):
+                    data = opened(origin, place, data_key)
+            except TamperedError as error:
+                data = {**forgotten(place), "tampered": str(error)}
+            place.body[PERSONAL] = data
+    return [
+        row._replace(opened=canonical(bodies[row.key]).decode()) if row.key in marked else row
+        for row in log
+    ]
+
+
+def forgotten(place: Place) -> dict[str, Any]:
+    """What is left of personal data without its key."""
+    return {"subject": place.body[PERSONAL]["subject"]}
 
 
 def _read_outcomes(connection: Connection, evidence: Evidence) -> None:

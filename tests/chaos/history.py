@@ -1,4 +1,4 @@
-"""What happened, in order: every attempt of a client with its result, and every fault.
+"""What happened, in order: every attempt and act with its result, and every fault.
 
 invoked ──┬── ok        it is stored; the answer says where and what became of it
           ├── reused    it is not: the key belongs to other content, and the answer says which
@@ -6,6 +6,7 @@ invoked ──┬── ok        it is stored; the answer says where and what b
           └── unknown   anything else: it may have been stored, or not
 """
 
+import http.client
 import threading
 import time
 from collections import defaultdict
@@ -22,6 +23,9 @@ EVENTS_MAX = 60
 HEALED = "healed"
 
 Result = Literal["invoked", "ok", "reused", "failed", "unknown"]
+Verb = Literal[
+    "invite", "sign in", "refresh", "end", "use", "make key", "rotate key", "revoke key", "erase"
+]
 
 
 @dataclass(slots=True)
@@ -34,6 +38,7 @@ class Attempt:
     client: str
     how: str  # alone, wait, bulk
     invoked_at: float
+    holder: str = ""  # the session or the secret that it was asked with
     answered_at: float = 0.0
     result: Result = "invoked"
     note: str = ""  # the answer's code, or what broke
@@ -64,6 +69,28 @@ class Attempt:
         ]
 
 
+@dataclass(slots=True)
+class Act:
+    """One request. Times are seconds since the epoch, by the true clock.
+
+    `target` is the session, key or subject that it is about; `token` tells refresh tokens apart.
+    """
+
+    tenant: str
+    verb: Verb
+    target: str
+    token: str = ""
+    invoked_at: float = 0.0
+    answered_at: float = 0.0
+    status: int = 0  # 0: nobody knows what came of it
+    code: str = ""
+
+    @property
+    def done(self) -> bool:
+        """It was acknowledged."""
+        return self.status in (http.client.OK, http.client.CREATED)
+
+
 class Strike(NamedTuple):
     """One fault, or its end."""
 
@@ -79,16 +106,28 @@ class History:
         self.began = time.time()
         self.attempts: list[Attempt] = []
         self.strikes: list[Strike] = []
+        self.acts: list[Act] = []
         self._lock = threading.Lock()
 
     def invoke(
-        self, tenant: str, key: str, content: dict[str, Any], client: str, how: str
+        self,
+        tenant: str,
+        key: str,
+        content: dict[str, Any],
+        client: str,
+        how: str,
+        holder: str = "",
     ) -> Attempt:
         """A client begins an attempt."""
-        attempt = Attempt(tenant, key, content, client, how, time.time())
+        attempt = Attempt(tenant, key, content, client, how, time.time(), holder)
         with self._lock:
             self.attempts.append(attempt)
         return attempt
+
+    def act(self, act: Act) -> None:
+        """Somebody has acted beside the books."""
+        with self._lock:
+            self.acts.append(act)
 
     def strike(self, kind: str, note: str) -> None:
         """A fault strikes, or ends."""

@@ -32,7 +32,7 @@ from cli.stack.datadir import SUPERUSER
 from cli.stack.home import Home, locked
 from cli.stack.root import ROOT
 from cli.stack.supervisor import Supervisor, supervising
-from models import db, settings
+from models import db, key_ring, settings
 from pipeline import heads
 from tests.chaos.clock import database as database_clock
 from tests.chaos.proxy import Proxy
@@ -46,6 +46,13 @@ LONGEST_PAUSE_S = 4.0
 GRACE_S = 3.0
 LOOK_S = 0.1
 ANSWER_S = 5.0
+# All people sign in from one address.
+LOG_INS = "login:6000"
+DATABASES = (
+    "TRIDENT_DATABASE_URL",
+    "TRIDENT_SWEEPER_DATABASE_URL",
+    "TRIDENT_OWNER_DATABASE_URL",
+)
 # The clock that can be set wrong, and this checkout.
 PYTHON_PATH = os.pathsep.join([str(Path(__file__).parent / "clock"), str(ROOT)])
 
@@ -83,7 +90,7 @@ class Installation:
         self.logs = apps_home.logs
         self.supervisor: Supervisor | None = None
         self.processes: tuple[str, ...] = ()
-        self._home = home
+        self.home = home
         self._apps_home = apps_home
         secrets = passwords.load(home.secrets)
         port = make_url(env["TRIDENT_DATABASE_URL"]).port
@@ -97,7 +104,7 @@ class Installation:
             assert self.supervisor is not None
             pid = self.supervisor.pid(name)
         else:
-            entries = register.read(self._home.processes)
+            entries = register.read(self.home.processes)
             pid = next((e.mark.pid for e in entries if e.mark.name == name), None)
         with suppress(psutil.NoSuchProcess):
             process = None if pid is None else psutil.Process(pid)
@@ -150,19 +157,22 @@ class Installation:
         if "web" in options.processes:
             keeper.wait_until("web", self._ready, UP_WITHIN_S)
 
+    def environment(self) -> dict[str, str]:
+        """That of a command behind the proxy."""
+        env = {**os.environ, **self.env, "PATH": apps.path(), "TRIDENT_RATE_LIMITS": LOG_INS}
+        for variable in DATABASES:
+            behind = make_url(env[variable]).set(port=self.proxy.port)
+            env[variable] = behind.render_as_string(hide_password=False)
+        return env
+
     def _spec(self, name: str, command: str, options: Options) -> Spec:
         env = {
-            **os.environ,
-            **self.env,
-            "PATH": apps.path(),
+            **self.environment(),
             "PYTHONPATH": PYTHON_PATH,
             "TRIDENT_HOME": str(self._apps_home.root),
             "TRIDENT_TEST_CLOCK": str(self.clock_file(name)),
             **options.env,
         }
-        for variable in ("TRIDENT_DATABASE_URL", "TRIDENT_SWEEPER_DATABASE_URL"):
-            behind = make_url(env[variable]).set(port=self.proxy.port)
-            env[variable] = behind.render_as_string(hide_password=False)
         del env["TRIDENT_OWNER_DATABASE_URL"]
         log = self._apps_home.log(name)
         start = ["/bin/sh", "-c", f"exec {command}"]
@@ -251,8 +261,9 @@ def _into(log: Path) -> Callable[[str], None]:
 
 
 def _forget() -> None:
-    """What was read from the environment, and the pools that lead where it said."""
+    """What was read from the environment, with its keys, and the pools that lead where it said."""
     settings.settings.cache_clear()
+    key_ring.key_ring.cache_clear()
     heads.store.cache_clear()
     for maker in (db.app_engine, db.intake_engine, db.sweeper_engine):
         if maker.cache_info().currsize:

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-import requests
 from sqlalchemy import text
 
 from models.db import app_engine, raw_connection, tenant_reading
 from models.ledger import LedgerRef
 from pipeline.progress import read_progress
-from tests.chaos import books, promises
-from tests.chaos.clients import Client, Crowd, Tenant, prepare, tenant
+from tests.chaos import books, identity, promises
+from tests.chaos.acts import Tenant
+from tests.chaos.clients import Client, Crowd, prepare
 from tests.chaos.evidence import Evidence, read_evidence
 from tests.chaos.faults import TIMES, Faults
 from tests.chaos.finding import Finding, merged
@@ -21,15 +21,15 @@ from tests.chaos.history import History
 from tests.chaos.installation import Installation, Options, installed, keep_logs
 from tests.chaos.logs import check_logs
 from tests.chaos.outside import check_api
+from tests.chaos.privacy import check_privacy
+from tests.chaos.staff import Staff, event_ledgers, make_tenants
 from tests.chaos.watch import Bookkeeper, Listener
 
-TENANTS = ("north", "south")
 DRAIN_S = 60.0
 # A request that its client has given up may still be stored: a writer tries for so long
 # (SINGLE_WITHIN_S, BULK_WITHIN_S in api/writer.py).
 STRAGGLERS_S = 10.5
 LOOK_S = 0.1
-ANSWER_S = 10.0
 # A run that has not seen enough yet goes on, for so many times its seconds at most: how much
 # happens in a second depends on what else the machine does.
 LONGEST = 3.0
@@ -88,28 +88,36 @@ def run(
     report = Report(seed, seconds)
     say(f"seed {seed}: starting the stack")
     with installed(home, options, seed) as installation:
-        tenants, ledgers = make_tenants(installation)
+        tenants, ledgers = make_tenants()
         report.history = history = History()
         prepare(installation.url, tenants, history, seconds)
+        staff = Staff(installation, tenants, history, seed)
+        events = event_ledgers(ledgers)
+        every = ledgers | {f"events of {name}": ledger for name, ledger in events.items()}
         url = installation.env["TRIDENT_DATABASE_URL"]
-        bookkeeper, listener = Bookkeeper(url, ledgers), Listener(url, ledgers)
+        bookkeeper, listener = Bookkeeper(url, ledgers), Listener(url, every)
         bookkeeper.start()
         listener.start()
         try:
             say(f"seed {seed}: {seconds:.0f} s of faults")
-            healed_at = _strike(installation, options, tenants, report)
+            healed_at = _strike(installation, options, tenants, staff, report)
             say(f"seed {seed}: healing and draining")
-            _settle(installation, options, ledgers, report, healed_at)
+            installation.heal(options)
+            report.figures["seconds to heal"] = time.monotonic() - healed_at
+            staff.finish()
+            _drain(every, report, healed_at)
         finally:
             bookkeeper.stop()
             listener.stop()
         say(f"seed {seed}: checking")
         if options.tampering:
             installation.as_superuser(options.tampering)
+        staff.take_old_keys_out()
         evidence = {name: read_evidence(name, ledger) for name, ledger in ledgers.items()}
-        _check(installation, tenants, evidence, report)
+        told = {name: read_evidence(name, ledger) for name, ledger in events.items()}
+        _check(installation, tenants, evidence, told, report)
         report.findings += [
-            merged(books.notified(one, listener) for one in evidence.values()),
+            merged(books.notified(one, listener) for one in (*evidence.values(), *told.values())),
             books.snapshots(bookkeeper.wrong, bookkeeper.snapshots, evidence),
         ]
         if keep is not None and report.violations:
@@ -119,32 +127,16 @@ def run(
     return report
 
 
-def make_tenants(installation: Installation) -> tuple[list[Tenant], dict[str, LedgerRef]]:
-    """Two tenants, each with a ledger `main`, made as its operator would."""
-    tenants, ledgers = [], {}
-    for name in TENANTS:
-        insert = "INSERT INTO tenants (name) VALUES (%s) RETURNING tenant_id"
-        ((tenant_id,),) = installation.as_superuser(insert, name)
-        made = tenant(name, tenant_id)
-        answer = requests.post(
-            f"{installation.url}/v1/ledgers",
-            json={"name": "main"},
-            headers={"Authorization": f"Bearer {made.token}"},
-            timeout=ANSWER_S,
-        )
-        answer.raise_for_status()
-        select = "SELECT ledger_id FROM ledgers WHERE tenant_id = %s AND name = 'main'"
-        ((ledger_id,),) = installation.as_superuser(select, tenant_id)
-        tenants.append(made)
-        ledgers[name] = LedgerRef(tenant_id, ledger_id, "main")
-    return tenants, ledgers
-
-
 def _strike(
-    installation: Installation, options: Options, tenants: list[Tenant], report: Report
+    installation: Installation,
+    options: Options,
+    tenants: list[Tenant],
+    staff: Staff,
+    report: Report,
 ) -> float:
     """Clients work and faults strike, for as long as the run lasts; when the faults ended."""
     crowd = Crowd(installation.url, tenants, report.history, report.seed)
+    staff.start(report.seconds)
     faults = Faults(installation, options, report.history, report.seed, report.seconds)
     began = time.monotonic()
     try:
@@ -153,6 +145,7 @@ def _strike(
             time.sleep(LOOK_S)
     finally:
         crowd.stop()
+        staff.stop()
         faults.stop()
     ended = time.monotonic()
     report.figures["seconds of faults"] = ended - began
@@ -168,21 +161,12 @@ def _seen(report: Report, faults: Faults) -> bool:
     return faults.all_struck and enough
 
 
-def _settle(
-    installation: Installation,
-    options: Options,
-    ledgers: dict[str, LedgerRef],
-    report: Report,
-    began: float,
-) -> None:
-    """Heal, and wait until every ledger is notified to its end, and nothing waits for its time.
+def _drain(ledgers: dict[str, LedgerRef], report: Report, began: float) -> None:
+    """Wait until every ledger is notified to its end, and nothing waits for its time.
 
-    How long that took in all.
+    How long that took since the faults were lifted.
     """
-    installation.heal(options)
-    healed = time.monotonic()
     app_engine().dispose()
-    report.figures["seconds to heal"] = healed - began
     seen = _progress(ledgers)
     moved = time.monotonic()
     while (now := time.monotonic()) - began < DRAIN_S:
@@ -230,16 +214,20 @@ def _check(
     installation: Installation,
     tenants: list[Tenant],
     evidence: dict[str, Evidence],
+    events: dict[str, Evidence],
     report: Report,
 ) -> None:
     """Hold answers, rows, API and logs against each other."""
     history = report.history
     report.findings += promises.check_promises(history, evidence)
-    report.findings += books.check_books(evidence)
+    report.findings += books.check_books(evidence, events)
+    report.findings += identity.check_identity(history, events)
     client = Client("check", installation.url, tenants, history)
+    report.findings += check_privacy(installation, client, history, evidence)
     report.findings += check_api(client, evidence)
     report.findings.append(check_logs(installation.logs, installation.processes))
     report.figures |= promises.tally(history, evidence)
+    report.figures |= identity.tally(history.acts)
     report.figures["longest wait, acknowledged to notified (s)"] = _longest_wait(history, evidence)
 
 
@@ -262,7 +250,7 @@ def _judge(report: Report) -> None:
         ("unknown attempts", UNKNOWN_MIN),
         ("notified under faults", NOTIFIED_MIN),
         *((name, DECIDED_MIN) for name in promises.DECIDED),
-        *((name, SEEN_MIN) for name in promises.SEEN),
+        *((name, SEEN_MIN) for name in (*promises.SEEN, *identity.SEEN)),
     ):
         wanted = round(least * share)
         report.demands.append((f"{wanted:,} {what}", report.figures[what] >= wanted))

@@ -29,6 +29,13 @@ TABLES = (
     "audit_blocks",
     "attempts",
     "operation_statuses",
+    "people",
+    "tickets",
+    "sessions",
+    "api_keys",
+    "data_keys",
+    "subjects",
+    "subject_mentions",
 )
 
 

@@ -15,6 +15,7 @@ import tasks.ring
 from cli import stack
 from cli.stack.home import HOME_MODE
 from models.db import dispose_engines, make_engine
+from models.key_ring import key_ring
 from models.settings import settings
 from pipeline.verify.verify import verify
 from tests.bank import Bank, new_ledger
@@ -46,7 +47,7 @@ def servers(template: Path | None) -> Iterator[Path]:
 def forget_servers() -> None:
     """What this process knows about servers; it reads the environment anew."""
     dispose_engines()
-    for cached in (settings, tasks.ring.broker, pipeline.heads.store):
+    for cached in (settings, key_ring, tasks.ring.broker, pipeline.heads.store):
         cached.cache_clear()
 
 
