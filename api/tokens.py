@@ -24,12 +24,10 @@ from models.api_key import PREFIX, SUBJECT, Spelled, parse_id, read_key, subject
 from models.db import set_tenant
 from models.settings import SettingsError
 from models.signing_key import signing_keys
-from models.token import ACCESS, ALGORITHM, AUDIENCE, ISSUER
+from models.token import ACCESS, ALGORITHM, AUDIENCE, ISSUER, LEEWAY_S
 from pipeline.identity import sessions
 from pipeline.strict_json import canonical
 
-# Clocks of two machines of one house differ by a second or two; 30 s would be too much.
-LEEWAY_S = 10
 # A token of ours has about 400 bytes; this leaves room for long lists of limits.
 TOKEN_MAX_BYTES = 8 * 1024
 # Verified tokens that are remembered, about 1 kB each. The one verified first goes first.

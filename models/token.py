@@ -22,6 +22,8 @@ ACCESS = "at+jwt"
 REFRESH = "rt+jwt"
 ISSUER = "trident"
 AUDIENCE = "trident"
+# Clocks of two machines of one house differ by a second or two; 30 s would be too much.
+LEEWAY_S = 10
 
 
 def mint(

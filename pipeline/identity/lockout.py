@@ -26,6 +26,10 @@ LONGEST_DELAY_S = 900
 # An address belongs to somebody else tomorrow.
 FORGET_H = 24
 
+# A lock that ends later than any can was written while the database's clock was ahead: it counts no
+# more than the clock that set it.
+OPEN = """(locked_until IS NULL OR locked_until <= clock_timestamp()
+            OR locked_until > clock_timestamp() + interval '1 second' * :longest)"""
 # How long the next try must wait after this one, the failure of this number.
 DELAY = """clock_timestamp() + interval '1 second'
          * least(:longest, :first * 2 ^ least(:number - :free, 20))"""
@@ -34,7 +38,7 @@ PERSON = text(f"""
            locked_until = CASE WHEN failures + 1 >= :free
                 THEN {DELAY.replace(":number", "(failures + 1)")} END
      WHERE tenant_id = :tenant AND person_id = :person AND status = 'active' AND NOT restricted
-       AND (locked_until IS NULL OR locked_until <= clock_timestamp())
+       AND {OPEN}
     RETURNING password_hash
 """)  # noqa: S608 - ours
 TRIED = f"""CASE WHEN a.tried_at < clock_timestamp() - interval '{FORGET_H} hours'
@@ -46,7 +50,7 @@ ADDRESS = text(f"""
        SET failures = {TRIED}, tried_at = clock_timestamp(),
            locked_until = CASE WHEN {TRIED} >= :free
                 THEN {DELAY.replace(":number", f"({TRIED})")} END
-     WHERE a.locked_until IS NULL OR a.locked_until <= clock_timestamp()
+     WHERE {OPEN.replace("locked_until", "a.locked_until")}
     RETURNING failures
 """)  # noqa: S608 - ours
 # One that succeeded was no failure; those before it stay, or an account of one's own would be a way

@@ -7,7 +7,7 @@ import jwt
 
 from models.key_ring import KeyRing
 from models.signing_key import SigningKeys
-from models.token import ALGORITHM, AUDIENCE, ISSUER, REFRESH, claims_of, signed
+from models.token import ALGORITHM, AUDIENCE, ISSUER, LEEWAY_S, REFRESH, claims_of, signed
 from pipeline.identity.errors import IdentityError
 from pipeline.identity.people import subject_of
 from pipeline.identity.sessions import Granted
@@ -57,6 +57,7 @@ def read_refresh(token: str, keys: SigningKeys) -> Refresh:
             algorithms=[ALGORITHM],
             audience=AUDIENCE,
             issuer=ISSUER,
+            leeway=LEEWAY_S,
             options={"require": REQUIRED},
         )
     except (jwt.PyJWTError, ValueError, TypeError, OverflowError):

@@ -43,7 +43,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def key(house: House) -> dict[str, Any]:
     """An API key."""
-    answer = house.admin().post("/v1/api-keys", {"name": "shop", "roles": ["submitter"]})
+    answer: Any = house.admin().post("/v1/api-keys", {"name": "shop", "roles": ["submitter"]})
     assert answer.status_code == 201, answer.text
     return dict(answer.json)
 
