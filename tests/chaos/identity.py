@@ -29,10 +29,20 @@ KEYS = text("SELECT key_id, revoked_at IS NOT NULL FROM api_keys WHERE tenant_id
 ERASED = text("""
     SELECT subject FROM data_keys WHERE tenant_id = :tenant AND erased_at IS NOT NULL
 """)
-# Of people and before the run; the rest of what is told is about these rows.
+# What these events are about stands in the tables; of the others nothing does.
 ABOUT = ("session:", "api_key:", "subject:")
 # Of a key nobody counts how often it was rotated.
 ROTATED = "api_key.rotated"
+
+# The event of an acknowledged act, and what its target begins with.
+PROMISED = {
+    "sign in": ("person.signed_in", "session:"),
+    "end": ("person.signed_out", "session:"),
+    "make key": ("api_key.created", "api_key:"),
+    "rotate key": (ROTATED, "api_key:"),
+    "revoke key": ("api_key.revoked", "api_key:"),
+    "erase": ("subject.erased", "subject:"),
+}
 
 Told = Counter[tuple[str, str]]  # action and target
 
@@ -155,18 +165,8 @@ def _event(body: dict[str, Any]) -> tuple[str, str]:
 
 def _promised(act: Act) -> tuple[str, str]:
     """The event that an acknowledged act must have; without an action where there is none."""
-    match act.verb:
-        case "sign in":
-            return "person.signed_in", f"session:{act.target}"
-        case "end":
-            return "person.signed_out", f"session:{act.target}"
-        case "make key":
-            return "api_key.created", f"api_key:{act.target}"
-        case "rotate key":
-            return ROTATED, f"api_key:{act.target}"
-        case "revoke key":
-            return "api_key.revoked", f"api_key:{act.target}"
-    return "", ""
+    action, prefix = PROMISED.get(act.verb, ("", ""))
+    return action, f"{prefix}{act.target}"
 
 
 # What a run must have seen.

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -96,11 +97,12 @@ def run(
         every = ledgers | {f"events of {name}": ledger for name, ledger in events.items()}
         url = installation.env["TRIDENT_DATABASE_URL"]
         bookkeeper, listener = Bookkeeper(url, ledgers), Listener(url, every)
+        notified = partial(listener.reached, ledgers.values())
         bookkeeper.start()
         listener.start()
         try:
             say(f"seed {seed}: {seconds:.0f} s of faults")
-            healed_at = _strike(installation, options, tenants, staff, report)
+            healed_at = _strike(installation, options, tenants, staff, notified, report)
             say(f"seed {seed}: healing and draining")
             installation.heal(options)
             report.figures["seconds to heal"] = time.monotonic() - healed_at
@@ -132,6 +134,7 @@ def _strike(
     options: Options,
     tenants: list[Tenant],
     staff: Staff,
+    notified: Callable[[], int],
     report: Report,
 ) -> float:
     """Clients work and faults strike, for as long as the run lasts; when the faults ended."""
@@ -141,7 +144,10 @@ def _strike(
     began = time.monotonic()
     try:
         time.sleep(report.seconds)
-        while not _seen(report, faults) and time.monotonic() - began < LONGEST * report.seconds:
+        while (
+            not _seen(report, faults, notified())
+            and time.monotonic() - began < LONGEST * report.seconds
+        ):
             time.sleep(LOOK_S)
     finally:
         crowd.stop()
@@ -153,12 +159,18 @@ def _strike(
     return ended
 
 
-def _seen(report: Report, faults: Faults) -> bool:
-    """Whether every fault that was planned has struck, and the clients have seen enough."""
+def _seen(report: Report, faults: Faults, notified: int) -> bool:
+    """Whether every fault that was planned has struck, and enough has happened meanwhile."""
     share = report.seconds / FULL_S
     acknowledged, unknown = report.history.seen()
-    enough = acknowledged >= ACKNOWLEDGED_MIN * share and unknown >= UNKNOWN_MIN * share
-    return faults.all_struck and enough
+    acts = identity.tally(list(report.history.acts))
+    return (
+        faults.all_struck
+        and acknowledged >= ACKNOWLEDGED_MIN * share
+        and unknown >= UNKNOWN_MIN * share
+        and notified >= NOTIFIED_MIN * share
+        and all(acts[name] >= SEEN_MIN * share for name in identity.SEEN)
+    )
 
 
 def _drain(ledgers: dict[str, LedgerRef], report: Report, began: float) -> None:

@@ -14,7 +14,6 @@ from tests.chaos.acts import PROGRAM, Actor, Asker, Bearer, Tenant
 from tests.chaos.history import Act, History
 
 PASSWORD = "mandolin harbor 49 quilts"
-UNAUTHORIZED = 401
 # What the problem says when a refresh token that had been used ended its session.
 REUSED_SAYS = "had been used before"
 REUSED = "reused"
@@ -89,12 +88,11 @@ class Person(Actor):
             one.join()
         self._used.append(token)
         won = [answer for act, answer in answers if act.done]
-        lost = any(act.status != UNAUTHORIZED and not act.done for act, _ in answers)
-        if won and not any(act.code == REUSED for act, _ in answers):
-            self._take(won[0])
-        elif any(act.code == REUSED for act, _ in answers):
+        if any(act.code == REUSED for act, _ in answers):
             self._ends_at = time.monotonic() + HAUNTS_S
-        elif not won or lost:
+        elif won:
+            self._take(won[0])
+        else:
             self._refresh = ""
 
     def _bring(self, asker: Asker, token: str) -> tuple[Act, dict[str, Any]]:
@@ -105,7 +103,7 @@ class Person(Actor):
         return act, answer
 
     def _ended(self, act: Act) -> float:
-        """Whether it ended the session or not, it is tried for a while whether it still counts."""
+        """If it ended the session, try for a while whether that counts; else sign in again."""
         if act.done or act.code == REUSED:
             self._ends_at = time.monotonic() + HAUNTS_S
         else:

@@ -6,6 +6,7 @@ what `notify` announces.
 
 import select
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -156,6 +157,16 @@ class Listener(_Witness):
         super().__init__(url, "chaos-listener")
         self._ledgers = ledgers
         self.heard: list[Heard] = []
+
+    def reached(self, ledgers: Iterable[LedgerRef]) -> int:
+        """How many operations of these have gone through all stages, as far as was heard."""
+        heard = list(self.heard)
+        numbers = [ledger.ledger_id for ledger in ledgers]
+        furthest = (
+            max((max(one.covered[at], *one.words[at], 0) for one in heard), default=0)
+            for at in numbers
+        )
+        return sum(furthest)
 
     def _look(self, connection: Any) -> None:
         connection.autocommit = True
