@@ -11,6 +11,7 @@ from tests.bank import ADMIN, Bank, new_ledger, transfer
 from tests.chaos.books import check_books, notified
 from tests.chaos.evidence import read_evidence
 from tests.chaos.history import Attempt, History
+from tests.chaos.identity import ended
 from tests.chaos.promises import check_promises
 from tests.chaos.watch import Heard, Listener
 
@@ -78,4 +79,5 @@ class Case:
         evidence = {"north": self.evidence}
         findings = [*check_promises(self.history, evidence), *check_books(evidence)]
         findings.append(notified(self.evidence, self.listener))
+        findings.append(ended(self.history.acts, self.history.attempts))
         return {finding.invariant for finding in findings if finding.violations}

@@ -10,7 +10,8 @@ from pipeline.ledger import Decision, Pending
 from pipeline.strict_json import canonical
 from tests.bank import ADMIN, new_ledger, transfer
 from tests.chaos.evidence import Evidence, read_evidence
-from tests.chaos.history import Attempt
+from tests.chaos.history import Act, Attempt
+from tests.chaos.identity import COUNTS_ON_S
 from tests.chaos.sound_case import Case
 
 
@@ -192,6 +193,11 @@ def tell_nobody(case: Case) -> None:
     case.listener.heard[0].words[case.bank.ledger.ledger_id].clear()
 
 
+def ask_after_the_end(case: Case) -> None:
+    case.paid.holder, ended_at = "se_1", case.paid.invoked_at - 2 * COUNTS_ON_S
+    case.history.act(Act("north", "end", "se_1", invoked_at=0, answered_at=ended_at, status=200))
+
+
 SABOTAGE: list[tuple[Callable[[Case], None], str]] = [
     (lose_an_operation, "every acknowledged operation is stored"),
     (answer_with_another_position, "every acknowledged operation is stored"),
@@ -233,6 +239,7 @@ SABOTAGE: list[tuple[Callable[[Case], None], str]] = [
     (change_a_balance, "a replay of the log gives the same"),
     (lose_a_run, "the runs of each stage cover the log"),
     (tell_nobody, "every operation was announced"),
+    (ask_after_the_end, "what was ended or revoked lets nobody in"),
 ]
 
 
