@@ -30,7 +30,7 @@ MIX = {
     "large": 6,
     "approve": 8,
     "refuse": 3,
-    "limit": 2,
+    "limit": 4,
     "schedule": 2,
 }
 SORTS = [sort for sort, share in MIX.items() for _ in range(share)]

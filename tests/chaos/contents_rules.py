@@ -18,7 +18,7 @@ DOLLARS = [f"dollars:{number}" for number in range(1, 3)]
 # There and back again, so that the euros do not run out.
 RATES = {"EUR": "2", "USD": "0.5"}
 # One limit, on what leaves this account; its amount and its period are set anew again and again.
-LIMITED, LIMIT_MAX = "customers:1", 40
+LIMITED, LIMIT_MAX = "customers:1", 20
 # Out of a hundred: groups with a member that fails, and with one that captures; limits removed.
 FAILING, DECIDING, REMOVED = 25, 20, 20
 # Schedules that are made before the faults, so that some come due under each of them: later, the
