@@ -148,7 +148,7 @@ def _stands(tenant_id: int) -> Told:
     with tenant_reading(tenant_id) as connection:
         for session, why in connection.execute(SESSIONS, {"tenant": tenant_id}):
             stands["person.signed_in", f"session:{session}"] += 1
-            if why is not None:
+            if why in ENDS:
                 stands[ENDS[why], f"session:{session}"] += 1
         for key, revoked in connection.execute(KEYS, {"tenant": tenant_id}):
             stands["api_key.created", f"api_key:{show_id(key)}"] += 1
