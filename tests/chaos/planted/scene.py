@@ -3,7 +3,9 @@
 import itertools
 import time
 from typing import Any
+from unittest import mock
 
+import structlog
 from sqlalchemy import text
 
 from models.api_key import hash_of, read_key, show_id
@@ -76,7 +78,9 @@ class Scene:
     def refresh(self, session: str, generation: int) -> None:
         """Bring the refresh token of this generation."""
         token = f"{session}.{generation}"
-        with tenant_writing(self.tenant_id) as connection:
+        # A logger keeps how logs were set up when it was first used: this one is thrown away.
+        alert = mock.patch.object(sessions, "alert", structlog.get_logger("trident.alert"))
+        with alert, tenant_writing(self.tenant_id) as connection:
             made = sessions.refresh(connection, self.tenant_id, session, generation)
         went_on = isinstance(made, sessions.Granted)
         act = self.did("refresh", session, OK if went_on else UNAUTHORIZED, token)
