@@ -91,7 +91,8 @@ class Asker:
 class Actor:
     """A thread that acts again and again until it is told to stop."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *askers: Asker) -> None:
+        self._askers = askers
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"chaos-{name}")
 
@@ -103,6 +104,8 @@ class Actor:
         """Let it finish what it has begun."""
         self._stopped.set()
         self._thread.join()
+        for asker in self._askers:
+            asker.close()
 
     def _run(self) -> None:
         while not self._stopped.is_set():

@@ -29,9 +29,9 @@ class Owner(Actor):
     def __init__(
         self, installation: Installation, tenants: list[Tenant], history: History, seconds: float
     ) -> None:
-        super().__init__("owner")
-        self._installation, self._history = installation, history
         self._asker = Asker(installation.url, history)
+        super().__init__("owner", self._asker)
+        self._installation, self._history = installation, history
         self._began = time.monotonic()
         self.rotations = 0
         planned: list[tuple[float, Callable[[], bool]]] = [

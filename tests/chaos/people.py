@@ -34,8 +34,8 @@ class Person(Actor):
     """
 
     def __init__(self, url: str, tenant: Tenant, name: str, history: History, seed: str) -> None:
-        super().__init__(f"{tenant.name}-{name}")
         self._asker, self._other = Asker(url, history), Asker(url, history)
+        super().__init__(f"{tenant.name}-{name}", self._asker, self._other)
         self._tenant, self._name = tenant, name
         self._choose = random.Random(seed)
         self._session, self._refresh, self._access = "", "", ""
@@ -125,8 +125,8 @@ class Program(Actor):
     """A program with an API key, which its owner rotates, revokes, and makes anew."""
 
     def __init__(self, url: str, tenant: Tenant, history: History, seed: str) -> None:
-        super().__init__(f"{tenant.name}-program")
         self._asker = Asker(url, history)
+        super().__init__(f"{tenant.name}-program", self._asker)
         self._tenant = tenant
         self._choose = random.Random(seed)
         self._key, self._secret = "", ""
