@@ -8,6 +8,8 @@ TamperedError (models/sealed.py) ─ what was wrapped was changed or moved
 import hashlib
 import os
 import threading
+import time
+from collections import OrderedDict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -22,6 +24,13 @@ from models.settings import SettingsError, settings
 # A call to KMS takes some 10 ms. What waits for it is a log-in or a rotation, never a posting.
 KMS_TIMEOUT_S = 3
 KMS_ATTEMPTS = 2
+# A request of a thousand subjects would wait 10 s for one call after the other; boto3 keeps ten
+# connections, and a few are for others.
+KMS_AT_ONCE = 8
+# Who comes back within a minute does not wait for KMS again, and nobody rests on it for longer.
+REMEMBER_S = 60.0
+# Some 300 bytes each.
+REMEMBERED_MAX = 10_000
 
 log = structlog.get_logger("trident.keys")
 
@@ -63,9 +72,15 @@ class KeyRing(Protocol):
     def unwrap(self, wrapped: Wrapped, aad: bytes) -> bytes:
         """The key; raises UnknownKekError, TamperedError."""
 
+    @property
+    def at_once(self) -> int:
+        """How many calls are worth making at the same time: 1 where none is waited for."""
+
 
 class LocalRing:
     """KEKs of the environment or of a file. A file that was changed is read again."""
+
+    at_once = 1
 
     def __init__(self, source: KekSource) -> None:
         self._source = source
@@ -117,8 +132,45 @@ class LocalRing:
             self._seen = mark
 
 
+class _Memory:
+    """Keys that were unwrapped, by what they were unwrapped from. Safe for threads.
+
+    Whoever looks has the wrapped key, fresh from its row. One that was destroyed is not there any
+    more and one that was wrapped anew is another, so what is kept for them is never found.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[Wrapped, bytes], tuple[float, bytes]] = OrderedDict()
+
+    def find(self, wrapped: Wrapped, aad: bytes) -> bytes | None:
+        """The key, if it was kept a short while ago."""
+        with self._lock:
+            self._forget()
+            found = self._kept.get((wrapped, aad))
+            return None if found is None else found[1]
+
+    def keep(self, wrapped: Wrapped, aad: bytes, key: bytes) -> None:
+        """Keep it for a while."""
+        with self._lock:
+            self._kept.pop((wrapped, aad), None)
+            self._kept[wrapped, aad] = time.monotonic(), key
+            self._forget()
+
+    def _forget(self) -> None:
+        """Those that are too old, or too many; they stand in the order in which they came."""
+        kept_since = time.monotonic() - REMEMBER_S
+        while self._kept:
+            since, _ = next(iter(self._kept.values()))
+            if since >= kept_since and len(self._kept) <= REMEMBERED_MAX:
+                return
+            self._kept.popitem(last=False)
+
+
 class KmsRing:
     """One KEK in AWS KMS, which never leaves it; credentials as boto3 finds them."""
+
+    at_once = KMS_AT_ONCE
 
     def __init__(self, source: KekSource) -> None:
         # Imported here: 0.3 s and 30 MB that only installations with KMS pay.
@@ -139,6 +191,7 @@ class KmsRing:
             raise KeyRingError(f"AWS KMS cannot be used: {error}") from None
         self._lock = threading.Lock()
         self._arn: str | None = None
+        self._memory = _Memory()
 
     @property
     def current(self) -> str:
@@ -157,29 +210,38 @@ class KmsRing:
         """Wrap under the KMS key; raises KeyRingError."""
         kek = self.current
         found = self._ask("encrypt", KeyId=kek, Plaintext=key, EncryptionContext=_context(aad))
-        return Wrapped(kek, bytes(found["CiphertextBlob"]))
+        wrapped = Wrapped(kek, bytes(found["CiphertextBlob"]))
+        self._memory.keep(wrapped, aad, key)
+        return wrapped
 
     def unwrap(self, wrapped: Wrapped, aad: bytes) -> bytes:
         """The key; also of a KMS key that was current before. Raises KeyRingError and others."""
         if not self.has(wrapped.kek):
             raise UnknownKekError(wrapped.kek, self._source)
-        found = self._ask(
-            "decrypt",
-            KeyId=wrapped.kek,
-            CiphertextBlob=wrapped.data,
-            EncryptionContext=_context(aad),
-        )
-        return bytes(found["Plaintext"])
+        key = self._memory.find(wrapped, aad)
+        if key is None:
+            found = self._ask(
+                "decrypt",
+                KeyId=wrapped.kek,
+                CiphertextBlob=wrapped.data,
+                EncryptionContext=_context(aad),
+            )
+            key = bytes(found["Plaintext"])
+            self._memory.keep(wrapped, aad, key)
+        return key
 
     def _ask(self, call: str, **request: Any) -> dict[str, Any]:
         try:
             return dict(getattr(self._client, call)(**request))
         except self._errors as error:
             answer: Any = getattr(error, "response", {})
-            if answer.get("Error", {}).get("Code") == "InvalidCiphertextException":
+            code = answer.get("Error", {}).get("Code")
+            if code == "InvalidCiphertextException":
                 raise TamperedError(
                     "AWS KMS does not unwrap a key: it was changed or moved."
                 ) from None
+            if code == "NotFoundException" and call == "decrypt":  # deleted, or of another account
+                raise UnknownKekError(request["KeyId"], self._source) from None
             raise KeyRingError(f"AWS KMS does not {call}: {error}") from None
 
 

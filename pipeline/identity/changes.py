@@ -39,6 +39,7 @@ def change(
     Raises IdentityError. No event where it was so already. It names the API keys whose secret they
     have seen: those may do no more than they may from now on, or need to be rotated.
     """
+    found(connection, ring, tenant_id, person_id)  # its key is fetched before anybody is locked
     all_owners = owners.held(connection, tenant_id)
     before = found(connection, ring, tenant_id, person_id, lock=True)
     guard_owner(actor, before)

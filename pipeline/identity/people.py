@@ -19,7 +19,7 @@ from models.key_ring import KeyRing
 from pipeline.identity.errors import IdentityError
 from pipeline.identity.key_powers import BeyondError, Powers, check_within
 from pipeline.permissions import PEOPLE_ONLY, ROLES, allowed, for_subject
-from pipeline.privacy.data_keys import DataKey, ErasedError, key_of
+from pipeline.privacy.data_keys import DataKey, key_of, keys_of
 
 ID_BYTES = 10
 ID = re.compile(r"(?:pe|se)_[0-9a-f]{20}", re.ASCII)
@@ -120,8 +120,9 @@ def invite(
     """Somebody new, who cannot do anything until they choose a password (tickets.py)."""
     given = checked_roles(actor, roles)
     person_id = new_id("pe")
-    found_by = email_hash(connection, ring, tenant_id, email)
+    # Nobody else knows of this one yet, and nobody waits for it.
     key = key_of(connection, ring, tenant_id, subject_of(person_id), make=True)
+    found_by = email_hash(connection, ring, tenant_id, email)
     made = connection.execute(
         INSERT,
         {
@@ -143,12 +144,14 @@ def found(
 ) -> Person:
     """The person; `lock`: nobody changes it until the transaction ends. Raises IdentityError."""
     named = {"tenant": tenant_id, "person": person_id}
-    row = None
+    row, subject = None, subject_of(person_id)
     if is_id(person_id):
+        # The key first: it may have to be fetched, which nobody waits for behind a locked row.
+        keys = keys_of(connection, ring, tenant_id, [subject])
         row = connection.execute(ONE_LOCKED if lock else ONE, named).one_or_none()
     if row is None:
         raise IdentityError("unknown_person", "The tenant has no person of this id.")
-    return _person(connection, ring, tenant_id, row)
+    return _person(tenant_id, row, keys[subject])
 
 
 def by_email(connection: Connection, ring: KeyRing, tenant_id: int, email: str) -> str | None:
@@ -164,7 +167,9 @@ def page(
     """So many people, by their ids."""
     asked = {"tenant": tenant_id, "after": after or "", "many": many}
     rows = connection.execute(PAGE, asked).all()
-    return [_person(connection, ring, tenant_id, row) for row in rows]
+    subjects = [subject_of(row.person_id) for row in rows]
+    keys = keys_of(connection, ring, tenant_id, subjects)
+    return [_person(tenant_id, row, keys[subject_of(row.person_id)]) for row in rows]
 
 
 def rename(
@@ -232,13 +237,9 @@ def demand_owner(actor: Actor) -> None:
         )
 
 
-def _person(connection: Connection, ring: KeyRing, tenant_id: int, row: Row[Any]) -> Person:
+def _person(tenant_id: int, row: Row[Any], key: DataKey | dt.datetime) -> Person:
     email = name = None
-    try:
-        key = key_of(connection, ring, tenant_id, subject_of(row.person_id))
-    except ErasedError:
-        pass
-    else:
+    if isinstance(key, DataKey) and row.status != "erased":
         email = unseal(key, tenant_id, "people.email", row.person_id, row.email).decode()
         if row.name is not None:
             name = unseal(key, tenant_id, "people.name", row.person_id, row.name).decode()

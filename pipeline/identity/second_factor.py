@@ -12,7 +12,7 @@ from pipeline.events import Event, Recorded, record
 from pipeline.identity import totp
 from pipeline.identity.errors import IdentityError
 from pipeline.identity.people import Person, found, seal, subject_of, unseal
-from pipeline.privacy.data_keys import key_of
+from pipeline.privacy.data_keys import key_of, keys_of
 
 ROW = text("""
     SELECT totp_secret, totp_new, totp_last_step, recovery_codes FROM people
@@ -58,6 +58,8 @@ def confirm(
 ) -> tuple[list[str], Recorded]:
     """From now on it is asked for; the codes for whoever loses the device. Raises IdentityError."""
     named = _named(tenant_id, person_id)
+    # Its key is fetched before the row is locked.
+    keys_of(connection, ring, tenant_id, [subject_of(person_id)])
     row = connection.execute(ROW, named).one()
     if row.totp_new is None:
         raise IdentityError("second_factor_off", "Ask for a new secret first.")

@@ -15,6 +15,7 @@ from pipeline.identity import lockout, passwords, second_factor, sessions
 from pipeline.identity.people import by_email, subject_of
 from pipeline.identity.refusals import refusals
 from pipeline.identity.sessions import Granted
+from pipeline.privacy.data_keys import keys_of
 
 # Who an event is of when nobody knows.
 NOBODY = "trident"
@@ -95,6 +96,8 @@ def _let_in(
     """The password was right: the second factor, and the session."""
     named = {"tenant": tenant_id, "person": person_id}
     with tenant_writing(tenant_id, engine) as connection:
+        # Their key is fetched before the row is locked.
+        keys_of(connection, ring, tenant_id, [subject_of(person_id)])
         row = connection.execute(PERSON, named).one()
         why = _why_not(connection, ring, tenant_id, person_id, row, kept, asked.code)
         if why is None:

@@ -1,39 +1,46 @@
 """A key for each subject: what is personal is sealed under it, and erased with it.
 
 A subject is whom data is about. Its key is wrapped under the installation's key-encryption key,
-and never remembered for longer than the transaction that asked: what was erased is gone at once.
+which may lie in AWS KMS: so keys are wrapped and unwrapped before their rows are held, and nobody
+waits for KMS behind a lock. Whether a key was destroyed is what its row says, each time.
 """
 
 import datetime as dt
-from collections.abc import Collection
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from models import sealed
 from models.key_ring import KeyRing, Wrapped
 
-# Behind FOR SHARE no key is destroyed before what is sealed under it is committed.
-FIND = text("""
-    SELECT key_version, wrapped, kek FROM data_keys
-     WHERE tenant_id = :tenant AND subject = :subject FOR SHARE
-""")
 KNOWN = text("SELECT subject FROM data_keys WHERE tenant_id = :tenant AND subject = ANY(:subjects)")
-MANY = """
+FIND = text("""
     SELECT subject, key_version, wrapped, kek, erased_at FROM data_keys
      WHERE tenant_id = :tenant AND subject = ANY(:subjects) ORDER BY subject
-"""
-FIND_MANY = text(MANY)
-FIND_HELD = text(f"{MANY} FOR SHARE")
-# Whoever comes second finds the key of whoever came first.
+""")
+# Behind FOR SHARE no key is destroyed before what is sealed under it is committed.
+HOLD = text("""
+    SELECT subject, erased_at FROM data_keys
+     WHERE tenant_id = :tenant AND subject = ANY(:subjects) ORDER BY subject FOR SHARE
+""")
+# Whoever comes second finds the key of whoever came first. In one order whoever makes them, so that
+# two who make the same ones do not wait in a circle.
 MAKE = text("""
     INSERT INTO data_keys (tenant_id, subject, wrapped, kek)
-    VALUES (:tenant, :subject, :wrapped, :kek) ON CONFLICT (tenant_id, subject) DO NOTHING
+    SELECT :tenant, subject, wrapped, kek
+      FROM unnest(:subjects, CAST(:wrapped AS bytea[]), :keks) AS new (subject, wrapped, kek)
+     ORDER BY subject
+    ON CONFLICT (tenant_id, subject) DO NOTHING
 """)
 DESTROY = text("""
     UPDATE data_keys SET wrapped = NULL, kek = NULL, erased_at = clock_timestamp()
      WHERE tenant_id = :tenant AND subject = :subject AND erased_at IS NULL
 """)
+
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 
 
 class DataKey(NamedTuple):
@@ -59,22 +66,19 @@ def data_key_aad(tenant_id: int, subject: str) -> bytes:
 def key_of(
     connection: Connection, ring: KeyRing, tenant_id: int, subject: str, *, make: bool = False
 ) -> DataKey:
-    """The subject's key, in the tenant's transaction; a new one if there is none and `make`.
+    """The subject's key, held in the tenant's writing transaction; a new one if there is none and
+    `make`.
 
     Raises ErasedError, UnknownSubjectError, and the errors of the key ring.
     """
-    named = {"tenant": tenant_id, "subject": subject}
-    aad = data_key_aad(tenant_id, subject)
-    row = connection.execute(FIND, named).one_or_none()
-    if row is None and make:
-        wrapped = ring.wrap(sealed.new_key(), aad)
-        connection.execute(MAKE, {**named, "wrapped": wrapped.data, "kek": wrapped.kek})
-        row = connection.execute(FIND, named).one_or_none()
-    if row is None:
+    if make:
+        make_missing(connection, ring, tenant_id, [subject])
+    key = keys_of(connection, ring, tenant_id, [subject], hold=True).get(subject)
+    if key is None:
         raise UnknownSubjectError(f"Nothing is known of the subject {subject}.")
-    if row.wrapped is None:
+    if not isinstance(key, DataKey):
         raise ErasedError(f"The subject {subject} was erased.")
-    return DataKey(ring.unwrap(Wrapped(row.kek, bytes(row.wrapped)), aad), row.key_version)
+    return key
 
 
 def destroy(connection: Connection, tenant_id: int, subject: str) -> bool:
@@ -87,12 +91,21 @@ def make_missing(
 ) -> None:
     """A key for each subject that has none yet, and never had one."""
     named = {"tenant": tenant_id, "subjects": list(subjects)}
-    known = set(connection.execute(KNOWN, named).scalars())
-    # In one order whoever makes them, so that two who make the same ones do not wait in a circle.
-    for subject in sorted(set(subjects) - known):
-        wrapped = ring.wrap(sealed.new_key(), data_key_aad(tenant_id, subject))
-        row = {"tenant": tenant_id, "subject": subject}
-        connection.execute(MAKE, {**row, "wrapped": wrapped.data, "kek": wrapped.kek})
+    missing = list(set(subjects) - set(connection.execute(KNOWN, named).scalars()))
+    if not missing:
+        return
+    made = _each(
+        ring, lambda one: ring.wrap(sealed.new_key(), data_key_aad(tenant_id, one)), missing
+    )
+    connection.execute(
+        MAKE,
+        {
+            "tenant": tenant_id,
+            "subjects": missing,
+            "wrapped": [one.data for one in made],
+            "keks": [one.kek for one in made],
+        },
+    )
 
 
 def keys_of(
@@ -107,15 +120,28 @@ def keys_of(
 
     `hold`: nobody destroys them before the transaction ends, which may then not be a reading one.
     """
-    found = connection.execute(
-        FIND_HELD if hold else FIND_MANY, {"tenant": tenant_id, "subjects": list(subjects)}
-    )
-    return {
-        row.subject: row.erased_at
-        if row.wrapped is None
-        else DataKey(
-            ring.unwrap(Wrapped(row.kek, bytes(row.wrapped)), data_key_aad(tenant_id, row.subject)),
-            row.key_version,
-        )
-        for row in found
-    }
+    named = {"tenant": tenant_id, "subjects": list(subjects)}
+    rows = connection.execute(FIND, named).all()
+    opened = _each(ring, lambda row: _unwrapped(ring, tenant_id, row), rows)
+    found = {row.subject: key for row, key in zip(rows, opened, strict=True)}
+    if hold:
+        # A key never becomes another one: that it was wrapped anew meanwhile changes nothing.
+        held = connection.execute(HOLD, {"tenant": tenant_id, "subjects": list(found)})
+        found |= {row.subject: row.erased_at for row in held if row.erased_at is not None}
+    return found
+
+
+def _unwrapped(ring: KeyRing, tenant_id: int, row: Row[Any]) -> DataKey | dt.datetime:
+    if row.wrapped is None:
+        erased_at: dt.datetime = row.erased_at
+        return erased_at
+    aad = data_key_aad(tenant_id, row.subject)
+    return DataKey(ring.unwrap(Wrapped(row.kek, bytes(row.wrapped)), aad), row.key_version)
+
+
+def _each(ring: KeyRing, ask: Callable[[Given], Made], given: Sequence[Given]) -> list[Made]:
+    """What is asked of the ring about each, several at a time where each call is waited for."""
+    if ring.at_once == 1 or len(given) < 2:  # noqa: PLR2004 - one alone needs no threads
+        return [ask(one) for one in given]
+    with ThreadPoolExecutor(min(ring.at_once, len(given))) as pool:
+        return list(pool.map(ask, given))

@@ -201,6 +201,9 @@ def test_kms_that_refuses_is_a_sentence(kms: str) -> None:
         ring_of(KekSource(kms_key="alias/other")).wrap(b"k" * 32, PLACE)
     with pytest.raises(UnknownKekError):
         ring_of(KekSource(kms_key=kms)).unwrap(Wrapped("first", b""), PLACE)
+    lost = Wrapped(kms.replace("key/", "key/0"), b"x" * 64)
+    with pytest.raises(UnknownKekError, match="key/0"):
+        ring_of(KekSource(kms_key=kms)).unwrap(lost, PLACE)
 
 
 def test_the_stack_has_a_ring(env: dict[str, str]) -> None:
