@@ -5,6 +5,7 @@ from typing import Any
 from flask import Response
 from flask_smorest import Blueprint
 from marshmallow import ValidationError
+from sqlalchemy import Connection
 
 from api import openapi
 from api.answers import answer
@@ -54,11 +55,14 @@ def settle() -> Response:
 
     Members that are not named stay as they are; null takes one away. It
     holds everywhere within two seconds, for what comes in from then on. A change is an event.
+    What is erased by itself (`retention`) takes `subjects.erase` as well.
     """
     who = may("tenant.settings")
     changes = json_body()
     try:
         with tenant_writing(who.tenant_id, state().engine) as connection:
+            if _erases(connection, who.tenant_id, changes):
+                may("subjects.erase")
             recorded = change(connection, who.tenant_id, "settings", changes, who.subject)
             now = _known(tenant_state(connection, who.tenant_id))
     except ValidationError as error:
@@ -69,6 +73,14 @@ def settle() -> Response:
         state().ring(*recorded)
     state().tenancy.remember(who.tenant_id, now)
     return answer(_shown(now))
+
+
+def _erases(connection: Connection, tenant_id: int, changes: Any) -> bool:
+    """Whether something may be erased by itself, perhaps sooner, because of these changes."""
+    if not isinstance(changes, dict) or not changes.keys() & {"retention", "retention_days"}:
+        return False
+    tenant = _known(tenant_state(connection, tenant_id))
+    return "retention" in changes or bool(tenant.settings.retention)
 
 
 def _known(tenant: TenantState | None) -> TenantState:

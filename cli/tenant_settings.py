@@ -8,7 +8,7 @@ from pipeline import money
 
 NUMBERS = ("retention_days",)
 AMOUNTS = ("limits",)
-RATES = ("rate_limits",)
+COUNTS = ("rate_limits", "retention")
 
 
 def read_changes(words: tuple[str, ...]) -> dict[str, Any]:
@@ -32,8 +32,8 @@ def shown(name: str, value: Any) -> str:
     """The value of a setting as read_changes takes it."""
     if name in AMOUNTS:
         return ",".join(f"{code}:{money.show(most, code)}" for code, most in value.items())
-    if name in RATES:
-        return ",".join(f"{rated}:{most}" for rated, most in value.items())
+    if name in COUNTS:
+        return ",".join(f"{what}:{many}" for what, many in value.items())
     return str(value) if name in NUMBERS else ",".join(value)
 
 
@@ -43,8 +43,8 @@ def _read(name: str, value: str) -> Any:
     parts = [part.strip() for part in value.split(",")]
     if name in AMOUNTS:
         return {code: _amount(most, code) for code, most in map(_pair, parts)}
-    if name in RATES:
-        return {rated: _number(most) for rated, most in map(_pair, parts)}
+    if name in COUNTS:
+        return {what: _number(many) for what, many in map(_pair, parts)}
     return parts
 
 

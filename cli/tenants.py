@@ -28,7 +28,8 @@ WORDS = """
     \b
     currencies=EUR,USD             operations may name these alone
     limits=EUR:10000.00            what one operation may move, for whoever has no limits
-    retention_days=3650            for how long what is personal is kept
+    retention_days=3650            for how long what is personal is kept at least
+    retention=personal_days:3650,sessions_days:90  after how long it is erased by itself
     cors_origins=https://a.example whose pages may call the API
     rate_limits=tenant:6000,key:600,address:60     requests a minute
 

@@ -5,7 +5,8 @@ Both are documents of the same shape, and each member may be missing:
     currencies ───── operations may name these alone
     limits ───────── minor units by currency: what one operation may move, for whoever has no
                      limits of its own; a currency without one may then not be moved at all
-    retention_days ─ for how long what is personal is kept
+    retention_days ─ for how long what is personal is kept at least
+    retention ────── after how many days what has no use any more is erased by itself
     cors_origins ─── whose pages may call the API
     rate_limits ──── requests a minute, for the tenant, one of its keys, one address
 
@@ -30,6 +31,9 @@ LIMIT_MAX = 10**15
 RATE_MAX = 10_000_000
 USUAL_PORTS = {"https": 443, "http": 80}
 RATED = ("tenant", "key", "address")
+# Subjects that no operation has named for so long; people who are disabled, or were invited and
+# never came; sessions that ended; invitations and resets that were used or are too old.
+RETAINED = ("personal_days", "people_days", "sessions_days", "tickets_days")
 CURRENCY = re.compile(r"[A-Z]{3}")
 
 Document = dict[str, Any]
@@ -41,6 +45,7 @@ class Settings(NamedTuple):
     currencies: frozenset[str] | None
     limits: dict[str, int] | None
     retention_days: int | None
+    retention: dict[str, int]
     cors_origins: tuple[str, ...]
     rate_limits: dict[str, int]
 
@@ -117,7 +122,22 @@ class TenantSettingsSchema(Schema):
         1,
         RETENTION_MAX_DAYS,
         allow_none=True,
-        metadata={"description": "For how many days what is personal is kept.", "example": 3650},
+        metadata={
+            "description": "For how many days what is personal is kept at least.",
+            "example": 3650,
+        },
+    )
+    retention = fields.Dict(
+        keys=fields.String(validate=validate.OneOf(RETAINED)),
+        values=WholeNumber(1, RETENTION_MAX_DAYS),
+        allow_none=True,
+        validate=validate.Length(1, len(RETAINED)),
+        metadata={
+            "description": "After how many days it is erased by itself: subjects that nothing names"
+            " any more (`personal_days`), people who are disabled or never came (`people_days`),"
+            " sessions that ended, and used or expired invitations and resets (`tickets_days`).",
+            "example": {"personal_days": 3650, "sessions_days": 90},
+        },
     )
     cors_origins = fields.List(
         fields.String(validate=[validate.Length(max=ORIGIN_MAX_LENGTH), _check_origin]),
@@ -154,6 +174,7 @@ def in_force(own: Document, allowed: Document) -> Settings:
         currencies=None if currencies is None else frozenset(currencies),
         limits=merged.get("limits"),
         retention_days=merged.get("retention_days"),
+        retention={**allowed.get("retention", {}), **merged.get("retention", {})},
         cors_origins=tuple(merged.get("cors_origins", ())),
         rate_limits={**allowed.get("rate_limits", {}), **merged.get("rate_limits", {})},
     )
@@ -173,6 +194,8 @@ def _narrowed(name: str, own: Any, allowed: Any) -> Any:
         return own
     if name == "retention_days":
         return max(own, allowed)
+    if name == "retention":
+        return {what: max(days, allowed.get(what, days)) for what, days in own.items()}
     if name == "rate_limits":  # what nobody has bounded is without bound
         return {rated: min(most, allowed.get(rated, most)) for rated, most in own.items()}
     if name == "limits":
@@ -183,6 +206,8 @@ def _narrowed(name: str, own: Any, allowed: Any) -> Any:
 def _said(name: str, allowed: Any) -> str:
     if name == "retention_days":
         return f"{allowed} days or more"
+    if name == "retention":
+        return "at least " + ", ".join(f"{one}: {days}" for one, days in sorted(allowed.items()))
     if isinstance(allowed, dict):
         return "at most " + ", ".join(f"{one}: {most}" for one, most in sorted(allowed.items()))
     return ", ".join(allowed)

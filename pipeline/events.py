@@ -62,6 +62,7 @@ ACTIONS = {
     "subject.unrestricted": "That was taken back.",
     "subject.erasure_planned": "A subject is to be erased when retention ends; `detail` has when.",
     "subject.erased": "A subject was erased: its key was destroyed.",
+    "retention.carried_out": "What was kept for long enough was erased; `detail` counts it.",
 }
 # However far the ledger of events lags, what is done is told: the end of any log.
 ANY_LAG = 2**40
@@ -142,12 +143,14 @@ def record(connection: Connection, tenant_id: int, event: Event) -> Recorded:
 
 
 class Wanted(NamedTuple):
-    """Which events, newest first; all that is given must fit. `before` is a position."""
+    """Which events, newest first; all that is given must fit. `before` is a position; `about` is
+    who did it, or to whom it was done."""
 
     limit: int
     before: int | None = None
     action: str | None = None
     actor: str | None = None
+    about: str | None = None
     since: dt.datetime | None = None
     until: dt.datetime | None = None
 
@@ -182,6 +185,8 @@ SELECT position, id, accepted_at, position <= %(audited)s AS sealed, body::text,
            AND position BETWEEN %(low)s AND %(high)s OFFSET 0) o
  WHERE (body->>'action' = %(action)s OR %(action)s IS NULL)
    AND (body->>'actor' = %(actor)s OR %(actor)s IS NULL)
+   AND (%(about)s IN (body->>'actor', body->>'target', body->'detail'->>'person')
+        OR %(about)s IS NULL)
  ORDER BY position DESC LIMIT %(many)s
 """
 
@@ -194,10 +199,10 @@ def read_page(connection: Connection, tenant_id: int, wanted: Wanted) -> Page:
     scope = {"tenant": tenant_id, "ledger": ledger.ledger_id}
     reached = connection.exec_driver_sql(REACHED, scope).one()
     low, high = _within(connection, ledger, wanted, reached.accepted)
-    filtered = wanted.action is not None or wanted.actor is not None
+    asked = {"action": wanted.action, "actor": wanted.actor, "about": wanted.about}
+    filtered = any(one is not None for one in asked.values())
     looked_from = max(low, high - (LOOK_MAX if filtered else wanted.limit + 1) + 1)
-    asked = {"action": wanted.action, "actor": wanted.actor, "many": wanted.limit + 1}
-    span = {"low": looked_from, "high": high, "audited": reached.audited}
+    span = {"low": looked_from, "high": high, "audited": reached.audited, "many": wanted.limit + 1}
     rows = connection.exec_driver_sql(PAGE, {**scope, **asked, **span}).all()
     events = [_told(*row) for row in rows[: wanted.limit]]
     if len(rows) > wanted.limit:

@@ -1,4 +1,5 @@
-"""The erasing errand: subjects whose retention has ended are erased, as was asked for.
+"""The erasing errand: subjects whose retention has ended are erased, as was asked for; and each
+night the schedules of retention are carried out (retain.py).
 
 Each is erased in a transaction of its own, together with its event: whoever is killed between two
 has done the first, and the next errand does the second. Two errands at once do each once.
@@ -14,6 +15,7 @@ from models.db import sweeper_engine, tenant_reading, tenant_writing
 from pipeline.identity.errors import IdentityError
 from pipeline.privacy.subjects import erase_if_due, postpone
 from tasks.app import app
+from tasks.retain import retain
 from tasks.ring import broker, ring_now
 
 # Its task and its queue.
@@ -44,6 +46,8 @@ def erase_task() -> None:
     """Beat's errand. Those that wait behind it want the same."""
     broker().delete(ERASE)
     erase_due()
+    if retain():
+        erase_task.apply_async(queue=ERASE)
 
 
 def erase_due() -> int:

@@ -66,6 +66,8 @@ POSTPONE = text("""
      WHERE tenant_id = :tenant AND subject = :subject AND erase_due_at IS NOT NULL
 """)
 TRIDENT = "trident"
+# Who asks for what the schedule erases (retention.py).
+RETENTION = "retention"
 STATUSES = ("open", "restricted", "erasure_due", "erased")
 
 
@@ -201,6 +203,11 @@ def erase_if_due(connection: Connection, tenant_id: int, subject: str) -> Record
 def postpone(connection: Connection, tenant_id: int, subject: str) -> None:
     """An erasure that was due is due later."""
     connection.execute(POSTPONE, _key(tenant_id, subject))
+
+
+def erase_for_retention(connection: Connection, tenant_id: int, subject: str) -> Recorded:
+    """Erase it because it was kept for long enough; `hold` was called before."""
+    return _destroy(connection, tenant_id, subject, TRIDENT, asked_by=RETENTION)
 
 
 def read_due(connection: Connection, tenant_id: int) -> list[Due]:

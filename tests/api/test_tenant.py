@@ -67,6 +67,7 @@ def test_a_tenant_shows_and_changes_its_settings(shop: Caller, tenant: TenantSta
             "currencies": None,
             "limits": None,
             "retention_days": None,
+            "retention": {},
             "cors_origins": [],
             "rate_limits": {},
         },
