@@ -25,9 +25,23 @@ class SubjectExportSchema(Schema):
 
     object = text("`subject_export`")
     subject = fields.Nested(SubjectSchema, required=True)
+    people = fields.List(
+        fields.Dict(), required=True, metadata=says("Who it is, if one of the tenant's people.")
+    )
+    sessions = fields.List(
+        fields.Dict(), required=True, metadata=says("Its sessions, ended ones too.")
+    )
+    invitations = fields.List(
+        fields.Dict(), required=True, metadata=says("And resets of its password; no secrets.")
+    )
+    api_keys = fields.List(
+        fields.Dict(), required=True, metadata=says("That it made or knows; no secrets.")
+    )
     accounts = fields.List(fields.Dict(), required=True, metadata=says("Those with its data."))
     operations = fields.List(
-        fields.Dict(), required=True, metadata=says("Those that name it, with their postings.")
+        fields.Dict(),
+        required=True,
+        metadata=says("Those that name it, with their postings and the bank's lines."),
     )
     events = fields.List(fields.Dict(), required=True, metadata=says("What was done to it, or by."))
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import orjson
 from sqlalchemy import Connection
 
 from cli.asking import DataCommand, Unfulfillable, format_options, tenant_option
+from cli.exporting import place_of, write
 from cli.importing import user_name
 from cli.printing import print_listing
 from cli.ringing import ring_for
@@ -54,16 +56,28 @@ def show(ref: str, tenant: str) -> None:
 
 @subjects.command(cls=DataCommand)
 @click.argument("ref")
+@click.option(
+    "--to",
+    metavar="PLACE",
+    help="Write it to a file of its own in this folder, or below s3://bucket/prefix/.",
+)
 @tenant_option
-def export(ref: str, tenant: str) -> None:
+def export(ref: str, to: str | None, tenant: str) -> None:
     """Print all that is held of a subject, in clear, as JSON."""
     tenant_id, subject = tenant_id_of(tenant), acts.named(ref)
+    place = None if to is None else place_of(to, ref)
     try:
         with tenant_reading(tenant_id) as connection:
-            for number, piece in enumerate(pieces_of(connection, key_ring(), tenant_id, subject)):
-                if number == 0:
-                    _tell(tenant_id, subject)
-                sys.stdout.write(piece.decode())
+            pieces = pieces_of(connection, key_ring(), tenant_id, subject)
+            first = next(pieces)
+            # Told before anything leaves: what is not on record is not handed out.
+            _tell(tenant_id, subject, place)
+            if place is None:
+                for piece in chain([first], pieces):
+                    sys.stdout.write(piece.decode())
+            else:
+                write(place, chain([first], pieces))
+                click.echo(place)
     except (UnknownSubjectError, ErasedError, TamperedError) as error:
         raise Unfulfillable(str(error)) from None
 
@@ -152,9 +166,10 @@ def _change(act: Act, ref: str, tenant: str) -> None:
     _show(tenant_id, ref)
 
 
-def _tell(tenant_id: int, subject: str) -> None:
+def _tell(tenant_id: int, subject: str, place: str | None) -> None:
+    detail = None if place is None else {"to": place}
     with tenant_writing(tenant_id) as connection:
-        event = Event("subject.exported", user_name(), target=subject)
+        event = Event("subject.exported", user_name(), target=subject, detail=detail)
         recorded = record(connection, tenant_id, event)
     ring_for(recorded)
 

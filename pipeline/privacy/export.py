@@ -10,13 +10,15 @@ from sqlalchemy import Connection, text
 from models.key_ring import KeyRing
 from models.ledger import LedgerRef, ledgers_of
 from models.operation import show_id
-from pipeline.events import Wanted, read_page
+from pipeline.events import CameFrom, Told, Wanted, read_page, whence
 from pipeline.kinds.personals import PERSONAL
 from pipeline.privacy.accounts import carried
 from pipeline.privacy.data_keys import DataKey, ErasedError, keys_of
-from pipeline.privacy.naming import Naming
+from pipeline.privacy.naming import END, Naming
+from pipeline.privacy.person_export import parts as parts_of_person
 from pipeline.privacy.personal import Origin, masked, name_of, opened, places
 from pipeline.privacy.subjects import SubjectState, shown, state_of
+from pipeline.reconcile.subject import take_time
 
 # Operations, and events, that are read at a time.
 PAGE = 500
@@ -45,6 +47,32 @@ POSTINGS = text("""
             WHERE tenant_id = :tenant AND ledger_id = :ledger AND number = p.account LIMIT 1) a
      ORDER BY p.position, p.leg
 """)
+# What a bank's statement says of the postings: those lines that are matched with them now.
+LINES = text("""
+    SELECT p.position, l.booking_date, l.value_date, l.amount, l.bank_id, l.refs, l.counterparty,
+           l.counterparty_account, l.description
+      FROM unnest(:positions) wanted
+     CROSS JOIN LATERAL (
+           SELECT * FROM postings
+            WHERE tenant_id = :tenant AND ledger_id = :ledger AND position = wanted) p
+     CROSS JOIN LATERAL (
+           SELECT match FROM matched_postings
+            WHERE tenant_id = :tenant AND ledger_id = :ledger AND account = p.account
+              AND position = p.position AND leg = p.leg ORDER BY turn DESC LIMIT 1) m
+     CROSS JOIN LATERAL (
+           SELECT line FROM matched_lines
+            WHERE tenant_id = :tenant AND ledger_id = :ledger AND account = p.account
+              AND match = m.match OFFSET 0) ml
+     CROSS JOIN LATERAL (
+           SELECT * FROM external_lines
+            WHERE tenant_id = :tenant AND ledger_id = :ledger AND account = p.account
+              AND number = ml.line LIMIT 1) l
+     WHERE NOT EXISTS (
+           SELECT FROM matches u
+            WHERE u.tenant_id = :tenant AND u.ledger_id = :ledger AND u.account = p.account
+              AND u.undoes = m.match)
+     ORDER BY p.position, l.number
+""")
 ACCOUNTS = text("""
     SELECT code, type, currency, status, name, metadata, debits_posted, credits_posted,
            debits_pending, credits_pending
@@ -58,6 +86,7 @@ def export(connection: Connection, ring: KeyRing, tenant_id: int, subject: str) 
 
     Raises UnknownSubjectError and ErasedError at its first piece, TamperedError at any.
     """
+    take_time(connection)
     state = state_of(connection, tenant_id, subject)
     key = keys_of(connection, ring, tenant_id, [subject])[subject]
     if not isinstance(key, DataKey):
@@ -65,11 +94,12 @@ def export(connection: Connection, ring: KeyRing, tenant_id: int, subject: str) 
     books = ledgers_of(connection, tenant_id)
     yield b'{"object":"subject_export","subject":' + _dump(about(state))
     parts: dict[str, Iterable[dict[str, Any]]] = {
+        **parts_of_person(connection, tenant_id, subject, key),
         "accounts": _each(books, lambda book: _accounts(connection, Naming(book, subject), key)),
         "operations": _each(
             books, lambda book: _operations(connection, Naming(book, subject), key)
         ),
-        "events": _events(connection, tenant_id, subject),
+        "events": _events(connection, ring, tenant_id, subject),
     }
     for name, records in parts.items():
         yield b',"' + name.encode() + b'":['
@@ -100,9 +130,8 @@ def _each(books: Iterable[LedgerRef], of: Any) -> Iterator[dict[str, Any]]:
 
 
 def _accounts(connection: Connection, named: Naming, key: DataKey) -> Iterator[dict[str, Any]]:
-    book, after = named.ledger, ""
-    while codes := named.codes(connection, PAGE, after):
-        after = codes[-1]
+    book = named.ledger
+    for codes in _pages(named.codes(connection, END)):
         scope = {"tenant": book.tenant_id, "ledger": book.ledger_id, "codes": codes}
         found = carried(connection, book, codes)
         for row in connection.execute(ACCOUNTS, scope):
@@ -114,20 +143,28 @@ def _accounts(connection: Connection, named: Naming, key: DataKey) -> Iterator[d
 
 
 def _operations(connection: Connection, named: Naming, key: DataKey) -> Iterator[dict[str, Any]]:
-    after = 0
-    while positions := named.positions(connection, PAGE, after, newest=False):
-        after = positions[-1]
+    for positions in _pages(named.positions(connection, END, newest=False)):
         scope = {
             "tenant": named.ledger.tenant_id,
             "ledger": named.ledger.ledger_id,
             "positions": positions,
         }
-        postings: dict[int, list[dict[str, Any]]] = {}
-        for row in connection.execute(POSTINGS, scope):
-            record = dict(row._mapping)
-            postings.setdefault(record.pop("position"), []).append(record)
+        postings, lines = (
+            _by_position(connection.execute(one, scope)) for one in (POSTINGS, LINES)
+        )
         for row in connection.execute(OPERATIONS, scope):
-            yield _operation(named, key, row) | {"postings": postings.get(row.position, [])}
+            yield _operation(named, key, row) | {
+                "postings": postings.get(row.position, []),
+                "statement_lines": lines.get(row.position, []),
+            }
+
+
+def _by_position(rows: Iterable[Any]) -> dict[int, list[dict[str, Any]]]:
+    found: dict[int, list[dict[str, Any]]] = {}
+    for row in rows:
+        record = dict(row._mapping)
+        found.setdefault(record.pop("position"), []).append(record)
+    return found
 
 
 def _operation(named: Naming, key: DataKey, row: Any) -> dict[str, Any]:
@@ -152,15 +189,29 @@ def _operation(named: Naming, key: DataKey, row: Any) -> dict[str, Any]:
     }
 
 
-def _events(connection: Connection, tenant_id: int, subject: str) -> Iterator[dict[str, Any]]:
-    wanted: Wanted | None = Wanted(PAGE)
+def _events(
+    connection: Connection, ring: KeyRing, tenant_id: int, subject: str
+) -> Iterator[dict[str, Any]]:
+    """Those that it did, or that were done to it; whence it asked is its own data."""
+    wanted: Wanted | None = Wanted(PAGE, about=subject)
     while wanted is not None:
         found = read_page(connection, tenant_id, wanted)
+        own = [told for told in found.events if told.body["actor"] == subject]
+        opened = whence(connection, ring, tenant_id, own)
         for told in found.events:
-            if subject in (told.body.get("target"), told.body["actor"]):
-                yield {"id": show_id(told.id), "at": told.at, **told.body}
+            yield {"id": show_id(told.id), "at": told.at, **_told(told, opened.get(told.position))}
         more = found.following is not None
         wanted = wanted._replace(before=found.following) if more else None
+
+
+def _told(told: Told, came_from: CameFrom | None) -> dict[str, Any]:
+    members = {name: member for name, member in told.body.items() if name != "from"}
+    return members if came_from is None else {**members, "from": came_from._asdict()}
+
+
+def _pages(found: list[Any]) -> Iterator[list[Any]]:
+    """So many at a time."""
+    return (found[start : start + PAGE] for start in range(0, len(found), PAGE))
 
 
 def _dump(value: Any) -> bytes:
