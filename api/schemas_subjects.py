@@ -34,6 +34,9 @@ class SubjectExportSchema(Schema):
     invitations = fields.List(
         fields.Dict(), required=True, metadata=says("And resets of its password; no secrets.")
     )
+    mails = fields.List(
+        fields.Dict(), required=True, metadata=says("That were sent to it, or are to be.")
+    )
     api_keys = fields.List(
         fields.Dict(), required=True, metadata=says("That it made or knows; no secrets.")
     )

@@ -73,8 +73,11 @@ SETTINGS = {
     "autovacuum_naptime": "15s",
     "autovacuum_max_workers": "2",
     "autovacuum_vacuum_cost_limit": "1000",
-    # What is worth a line: a statement that nearly reached its timeout of 3 s, a wait for a lock.
-    "log_min_duration_statement": "1s",
+    # What is worth a line: an error, and a wait for a lock. Statements, and the rows and keys that
+    # errors quote in their details, hold what people wrote, and nobody erases logs.
+    "log_min_error_statement": "panic",
+    "log_min_duration_statement": "-1",
+    "log_error_verbosity": "terse",
     "log_lock_waits": "on",
     "log_line_prefix": "%m [%p] %u %a ",
 }

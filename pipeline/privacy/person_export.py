@@ -27,6 +27,11 @@ TICKETS = text("""
       FROM tickets WHERE tenant_id = :tenant AND person_id = :person
      ORDER BY created_at
 """)
+MAILS = text("""
+    SELECT purpose, made_at, until_at, attempts, next_at, outcome, ended_at
+      FROM mails WHERE tenant_id = :tenant AND person_id = :person
+     ORDER BY made_at
+""")
 API_KEYS = text("""
     SELECT key_id, name, roles, scopes, ledgers, limits, expires_at, created_by, created_at,
            last_used_at, revoked_at
@@ -45,7 +50,9 @@ def parts(
     """
     named = {"tenant": tenant_id, "person": subject.removeprefix(PERSON), "subject": subject}
     if not subject.startswith(PERSON):
-        return {name: iter(()) for name in ("people", "sessions", "invitations", "api_keys")}
+        return {
+            name: iter(()) for name in ("people", "sessions", "invitations", "mails", "api_keys")
+        }
 
     def read(statement: Any, place: str, row_id: str, sealed: tuple[str, ...]) -> Any:
         for row in connection.execute(statement, named):
@@ -65,5 +72,6 @@ def parts(
         "people": read(PEOPLE, "people", "person_id", ("email", "name")),
         "sessions": read(SESSIONS, "sessions", "session_id", ("address", "agent")),
         "invitations": read(TICKETS, "tickets", "", ()),
+        "mails": read(MAILS, "mails", "", ()),
         "api_keys": api_keys(),
     }

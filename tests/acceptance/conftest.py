@@ -48,6 +48,7 @@ def running(office: PostOffice) -> Iterator[dict[str, str]]:
     with pytest.MonkeyPatch.context() as environment, temporary_home() as home:
         environment.setenv(SMTP_URL, f"smtp://{HOST}:{office.port}")
         environment.setenv(MAIL_FROM, "no-reply@mail.example")
+        environment.setenv("TRIDENT_TRUSTED_PROXIES", "127.0.0.1")
         with stack.start(home, any_ports=True) as env:
             yield env
 

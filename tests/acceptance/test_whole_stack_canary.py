@@ -1,5 +1,6 @@
 """Canaries: what is personal is nowhere in clear, whatever was done with it."""
 
+import base64
 import json
 import os
 import subprocess
@@ -9,18 +10,33 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import redis
+import pytest
 import requests
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import text
+from sqlalchemy.exc import DatabaseError
 
-NAME, MAIL, ADDRESS, AGENT = (f"canary{word}7f3a9" for word in ("name", "mail", "address", "agent"))
-CANARIES = [word.encode() for word in (NAME, MAIL, ADDRESS, AGENT)]
-BLOCK_BYTES = 1 << 20
+from models.keks import KekSource
+from models.key_ring import ring_of
+from models.sealed import TamperedError
+from pipeline.identity import totp
+from pipeline.identity.people import unseal
+from pipeline.privacy.data_keys import DataKey, keys_of
+from tests.acceptance.canaries import ADDRESS, AGENT, CANARIES, MAIL, NAME, WHENCE, owner_of, search
+
+PASSWORD = "mandolin harbor 49 quilts"
 
 
-def ask(env: dict[str, str], method: str, path: str, body: Any = None, key: str = "") -> Any:
-    """A request whose user agent is a canary too."""
-    headers = {"Authorization": f"Bearer {env['TRIDENT_TOKEN']}", "User-Agent": AGENT}
+def ask(
+    env: dict[str, str],
+    method: str,
+    path: str,
+    body: Any = None,
+    key: str = "",
+    token: str | None = None,
+) -> Any:
+    """A request whose user agent is a canary too, and so is where it comes from."""
+    headers = {"Authorization": f"Bearer {token or env['TRIDENT_TOKEN']}", "User-Agent": AGENT}
+    headers |= {"X-Forwarded-For": WHENCE}
     headers |= {"Prefer": "wait=10"} | ({"Idempotency-Key": key} if key else {})
     url = f"{env['TRIDENT_URL']}/v1/{path}"
     return requests.request(method, url, json=body, headers=headers, timeout=20)
@@ -46,19 +62,105 @@ def test_nothing_personal_is_anywhere_in_clear(running: dict[str, str], tmp_path
         body = {"code": code, "type": "liability", "currency": "EUR", "overdraft": "unlimited"}
         assert ask(env, "POST", "ledgers/main/accounts", body, f"open-{code}").status_code == 201
     use(env, tmp_path)
-    search(env, home, tmp_path)
+    search(env, home, tmp_path, b'"subject":"c-1"')
     assert ask(env, "POST", "subjects/c-1/restrict").status_code == 200
     refused = ask(env, "POST", "ledgers/main/operations", pay("c-1"), "restricted")
     assert refused.status_code == 409
     exported = ask(env, "POST", "subjects/c-1/export")
     assert all(word.decode() in exported.text for word in CANARIES[:3])
-    search(env, home, tmp_path)
+    search(env, home, tmp_path, b'"subject":"c-1"')
     command(env, "subjects", "erase", "c-1", "--yes")
     refused = ask(env, "POST", "ledgers/main/operations", pay("c-1"), "erased")
     assert refused.status_code == 409
     assert NAME not in ask(env, "GET", "ledgers/main/operations?subject=c-1").text
-    search(env, home, tmp_path)
+    search(env, home, tmp_path, b'"subject":"c-1"')
     assert command(env, "verify").returncode == 0
+
+
+def test_nothing_of_a_person_is_anywhere_in_clear(running: dict[str, str], tmp_path: Path) -> None:
+    """Name, e-mail address, whence they asked, second factor; and once erased nothing opens."""
+    env = running
+    home = Path(env["TRIDENT_HOME"])
+    person, secrets = let_in(env)
+    shown = ask(env, "GET", f"people/{person}").json()
+    assert (shown["name"], shown["email"]) == (NAME, f"{MAIL}@example.com")
+    fail_in_the_database(env)
+    exported = ask(env, "POST", f"subjects/person:{person}/export")
+    assert all(word.decode() in exported.text for word in (NAME.encode(), MAIL.encode()))
+    assert WHENCE in exported.text
+    assert AGENT in exported.text
+    sealed = sealed_of(env, person)
+    assert len(sealed) == 5
+    search(env, home, tmp_path, person.encode(), [*secrets, WHENCE.encode()])
+    assert ask(env, "POST", f"subjects/person:{person}/erase").status_code == 200
+    search(env, home, tmp_path, person.encode(), [*secrets, WHENCE.encode()])
+    assert ask(env, "GET", f"people/{person}").json()["email"] is None
+    left = every_key(env)
+    assert left
+    for place, value in sealed.items():
+        for key in left:
+            with pytest.raises(TamperedError):
+                unseal(key, 1, place, value[0], value[1])
+
+
+def let_in(env: dict[str, str]) -> tuple[str, list[bytes]]:
+    """Somebody who was invited, came, signs in with a second factor, and was refused before."""
+    whom = {"email": f"{MAIL}@example.com", "name": NAME, "roles": ["reader"]}
+    invited = ask(env, "POST", "people", whom).json()
+    brought = {"invitation_token": invited["invitation_token"], "password": PASSWORD}
+    assert ask(env, "POST", "invitations/accept", brought).status_code == 200
+    asked = {"tenant": "default", "email": whom["email"], "password": PASSWORD}
+    assert ask(env, "POST", "sessions", {**asked, "password": MAIL}).status_code == 401
+    token = ask(env, "POST", "sessions", asked).json()["access_token"]
+    made = ask(env, "POST", "people/me/totp", {"password": PASSWORD}, token=token).json()
+    secret = base64.b32decode(made["secret"])
+    code = totp.code_at(secret, int(time.time() // totp.STEP_S))
+    confirmed = ask(env, "POST", "people/me/totp/confirm", {"code": code}, token=token)
+    assert confirmed.status_code == 200, confirmed.text
+    codes = [one.encode() for one in confirmed.json()["codes"]]
+    return str(invited["id"]), [secret, made["secret"].encode(), *codes]
+
+
+def fail_in_the_database(env: dict[str, str]) -> None:
+    """Statements that hold canaries: one that fails, one whose row is refused, one that is slow."""
+    engine = owner_of(env)
+    refused = f"INSERT INTO ledgers (tenant_id, name) VALUES (1, 'Not a name: {NAME}')"
+    for statement in (f"SELECT 1 / length('') FROM pg_class WHERE '{NAME}' <> ''", refused):
+        with pytest.raises(DatabaseError), engine.begin() as connection:
+            connection.execute(text(statement))
+    with engine.begin() as connection:
+        connection.execute(text(f"SELECT pg_sleep(1.1), '{NAME}'"))
+    engine.dispose()
+
+
+def sealed_of(env: dict[str, str], person: str) -> dict[str, tuple[str, bytes]]:
+    """By place what is sealed of somebody, and in which row."""
+    engine = owner_of(env)
+    found: dict[str, tuple[str, bytes]] = {}
+    with engine.begin() as connection:
+        connection.execute(text("SELECT set_config('trident.tenant', '1', true)"))
+        for table, row, columns in (
+            ("people", "person_id", ("email", "name", "totp_secret")),
+            ("sessions", "session_id", ("address", "agent")),
+        ):
+            rows = f"SELECT * FROM {table} WHERE person_id = :person"
+            for one in connection.execute(text(rows), {"person": person}).mappings():
+                for column in columns:
+                    place = "people.totp" if column == "totp_secret" else f"{table}.{column}"
+                    found[place] = (one[row], bytes(one[column]))
+    engine.dispose()
+    return found
+
+
+def every_key(env: dict[str, str]) -> list[DataKey]:
+    """All data keys of the tenant that are left, unwrapped by who has its KEKs."""
+    ring, engine = ring_of(KekSource(file=Path(env["TRIDENT_KEKS_FILE"]))), owner_of(env)
+    with engine.begin() as connection:
+        connection.execute(text("SELECT set_config('trident.tenant', '1', true)"))
+        subjects = connection.execute(text("SELECT subject FROM data_keys")).scalars().all()
+        keys = keys_of(connection, ring, 1, subjects).values()
+    engine.dispose()
+    return [key for key in keys if isinstance(key, DataKey)]
 
 
 def use(env: dict[str, str], folder: Path) -> None:
@@ -104,60 +206,3 @@ def command(env: dict[str, str], *words: str) -> subprocess.CompletedProcess[str
 def env_of(env: dict[str, str]) -> dict[str, str]:
     """The stack's environment, and what a process needs beside it."""
     return {**os.environ, **env}
-
-
-def search(env: dict[str, str], home: Path, folder: Path) -> None:
-    """No canary sings."""
-    tables = "\n".join(rows_of(env))
-    assert "sealed" in tables
-    places = {"tables": tables.encode(), "Flower": flower(env), "the broker": broker(env)}
-    for place, content in places.items():
-        assert [word for word in CANARIES if word in content] == [], place
-    files = [*home.rglob("*"), *folder.rglob("*")]
-    files = [path for path in files if path.is_file() and not path.is_symlink()]
-    for path in files:
-        assert [word for word in CANARIES if found(word, path)] == [], path
-    # Had it been stored in clear, it would have been found: the reference is, which is not sealed.
-    assert any(found(b'"subject":"c-1"', path) for path in files)
-
-
-def found(word: bytes, path: Path) -> bool:
-    """Whether the file holds the word, wherever its blocks end."""
-    try:
-        with path.open("rb") as file:
-            before = b""
-            while block := file.read(BLOCK_BYTES):
-                if word in before + block:
-                    return True
-                before = block[-len(word) :]
-    except FileNotFoundError:  # the servers go on: files come and go
-        return False
-    return False
-
-
-def rows_of(env: dict[str, str]) -> Iterator[str]:
-    """Every row of every table, as a dump would have it."""
-    url = make_url(env["TRIDENT_OWNER_DATABASE_URL"]).set(drivername="postgresql+psycopg2")
-    engine = create_engine(url)
-    tables = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
-    with engine.begin() as connection:
-        connection.execute(text("SELECT set_config('trident.tenant', '1', true)"))
-        for table in connection.execute(text(tables)).scalars().all():
-            yield from connection.execute(text(f'SELECT t::text FROM "{table}" t')).scalars()
-    engine.dispose()
-
-
-def broker(env: dict[str, str]) -> bytes:
-    """Every key of the broker with its value."""
-    client: Any = redis.Redis.from_url(env["TRIDENT_BROKER_URL"])
-    found = [(key, client.dump(key) or b"") for key in client.scan_iter()]
-    client.close()
-    return b"\n".join(part for pair in found for part in pair)
-
-
-def flower(env: dict[str, str]) -> bytes:
-    """What Flower shows of tasks and workers."""
-    paths = ("api/tasks", "api/workers")
-    return b"".join(
-        requests.get(f"{env['TRIDENT_FLOWER_URL']}/{path}", timeout=10).content for path in paths
-    )
