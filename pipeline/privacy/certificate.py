@@ -16,15 +16,18 @@ from models.key_ring import KeyRing
 from models.ledger import event_ledger
 from models.operation import show_id
 from models.signing_key import SigningKeys
-from pipeline.privacy.subjects import SubjectState, shown, state_of
+from pipeline.privacy.subjects import SubjectState, named, shown, state_of
 
 ALGORITHM = "EdDSA"
 ISSUER = "trident"
 # Says in the header what it is, so that it never passes for a token.
 TYPE = "erasure+jwt"
+# What the event tells.
+ERASED = "subject.erased"
 
 EVENT = text("""
-    SELECT o.id, o.accepted_at, b.height, encode(b.hash, 'hex') AS hash
+    SELECT o.id, o.accepted_at, o.body->>'action' AS action, o.body->>'target' AS target,
+           b.height, encode(b.hash, 'hex') AS hash
       FROM operations o
       LEFT JOIN LATERAL (
            SELECT height, hash FROM audit_blocks
@@ -76,6 +79,8 @@ def check(connection: Connection, tenant_id: int, jws: str) -> dict[str, Any]:
     now = _event(connection, tenant_id, position)
     if now is None or now["id"] != said["event"]["id"]:
         raise BadCertificateError("The log has no such event: it is not the one that was signed.")
+    if (now["action"], now["target"]) != (ERASED, named(said["subject"])):
+        raise BadCertificateError("The event that it names tells of something else.")
     block = said["block"]
     if block is not None and block != now["block"]:
         raise BadCertificateError("The event is sealed in another block than the one it names.")
@@ -88,6 +93,7 @@ def _says(connection: Connection, tenant_id: int, state: SubjectState) -> dict[s
     event = _event(connection, tenant_id, state.erased_position)
     assert event is not None, f"the event at {state.erased_position} is not there"
     block = event.pop("block")
+    assert (event.pop("action"), event.pop("target")) == (ERASED, state.subject)
     return {
         "iss": ISSUER,
         "iat": int(state.now.timestamp()),
@@ -114,6 +120,8 @@ def _event(connection: Connection, tenant_id: int, position: int) -> dict[str, A
         "ledger": ledger.name,
         "position": position,
         "at": _iso(row.accepted_at),
+        "action": row.action,
+        "target": row.target,
         "block": block,
     }
 

@@ -9,29 +9,35 @@ from pipeline.privacy.personal import PREFIX
 
 # A mention may be of a request that was refused because its key had made another operation before:
 # what the operation itself says counts.
-_NAMED = """
+_MENTIONED = """
       FROM (SELECT DISTINCT key_hash{account} FROM subject_mentions
              WHERE tenant_id = :tenant AND ledger_id = :ledger AND subject = :subject) m
      CROSS JOIN LATERAL (
            SELECT position FROM idempotency_keys k
             WHERE k.tenant_id = :tenant AND k.ledger_id = :ledger AND k.key_hash = m.key_hash
             LIMIT 1) k
+"""
+_SAYS_SO = """
      CROSS JOIN LATERAL (
            SELECT body FROM operations o
             WHERE o.tenant_id = :tenant AND o.ledger_id = :ledger AND o.position = k.position
             LIMIT 1) o
      WHERE strpos(o.body::text, :said) > 0
 """
+# Put in order first, so that no more operations are read than are wanted.
 _POSITIONS = (
-    "SELECT k.position"
-    + _NAMED.format(account="")
-    + " AND k.position > :above AND k.position < :below ORDER BY k.position {order} LIMIT :many"
+    "SELECT k.position FROM (SELECT k.position"  # noqa: S608 - ours
+    + _MENTIONED.format(account="")
+    + " WHERE k.position > :above AND k.position < :below ORDER BY k.position {order} OFFSET 0) k"
+    + _SAYS_SO
+    + " ORDER BY k.position {order} LIMIT :many"
 )
 OLDEST = text(_POSITIONS.format(order="ASC"))
 NEWEST = text(_POSITIONS.format(order="DESC"))
 CODES = text(
     'SELECT DISTINCT m.account COLLATE "C" AS code'
-    + _NAMED.format(account=", account")
+    + _MENTIONED.format(account=", account")
+    + _SAYS_SO
     + """ AND m.account COLLATE "C" > :after AND m.account <> '' ORDER BY code LIMIT :many"""
 )
 # Beyond the end of any log.

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, text
 from models.tenant import tenant_state
 from pipeline.events import Event, Recorded, record
 from pipeline.identity import erasure as people
-from pipeline.kinds.personals import SUBJECT_RESERVED
+from pipeline.kinds.personals import SUBJECT_PATTERN, SUBJECT_RESERVED
 from pipeline.privacy.data_keys import UnknownSubjectError, destroy
 from pipeline.privacy.personal import PREFIX
 
@@ -27,11 +27,13 @@ HOLD = text("""
 STATE = text("""
     SELECT k.created_at, k.erased_at, s.restricted_at, s.erase_due_at, s.erase_asked_by,
            s.erased_by, s.erased_position, clock_timestamp() AS now,
-           (SELECT max(mentioned_at) FROM subject_mentions m
-             WHERE m.tenant_id = :tenant AND m.subject = :subject) AS named_at,
-           (SELECT count(DISTINCT (ledger_id, key_hash)) FROM subject_mentions m
-             WHERE m.tenant_id = :tenant AND m.subject = :subject) AS mentions
+           m.named_at, m.mentions
       FROM data_keys k LEFT JOIN subjects s USING (tenant_id, subject)
+     CROSS JOIN LATERAL (
+           SELECT max(g.named_at) AS named_at, count(*) AS mentions FROM (
+                  SELECT max(mentioned_at) AS named_at FROM subject_mentions m
+                   WHERE m.tenant_id = :tenant AND m.subject = :subject
+                   GROUP BY ledger_id, key_hash) g) m
      WHERE k.tenant_id = :tenant AND k.subject = :subject
 """)
 ENTER = text("""
@@ -123,6 +125,7 @@ def shown(subject: str) -> str:
 
 def state_of(connection: Connection, tenant_id: int, subject: str) -> SubjectState:
     """The subject as it is; raises UnknownSubjectError."""
+    _refuse_no_name(subject)
     row = connection.execute(STATE, _key(tenant_id, subject)).one_or_none()
     if row is None:
         raise UnknownSubjectError(f"Nothing is known of the subject {shown(subject)}.")
@@ -220,6 +223,7 @@ def hold(connection: Connection, tenant_id: int, subject: str) -> SubjectState:
 
     Raises UnknownSubjectError, SubjectErasedError.
     """
+    _refuse_no_name(subject)
     people.hold(connection, tenant_id, subject)
     connection.execute(HOLD, _key(tenant_id, subject))
     state = state_of(connection, tenant_id, subject)
@@ -227,6 +231,12 @@ def hold(connection: Connection, tenant_id: int, subject: str) -> SubjectState:
         raise SubjectErasedError(subject)
     connection.execute(ENTER, _key(tenant_id, subject))
     return state
+
+
+def _refuse_no_name(subject: str) -> None:
+    """What nobody can be called is not looked for: the database takes no text with a NUL in it."""
+    if not SUBJECT_PATTERN.fullmatch(shown(subject)):
+        raise UnknownSubjectError("Nothing is known of such a subject: it is no reference.")
 
 
 def _due(connection: Connection, tenant_id: int, state: SubjectState) -> dt.datetime | None:
