@@ -12,7 +12,7 @@ from pipeline.privacy.data_keys import DataKey
 
 # Every column is listed here, or in tests/privacy/test_exported.py with why it is not.
 PEOPLE = text("""
-    SELECT person_id, email, name, roles, status, status_since, created_at,
+    SELECT person_id, email, name, roles, status, status_since, restricted, created_at,
            totp_secret IS NOT NULL AS second_factor, cardinality(recovery_codes) AS recovery_codes,
            failures, locked_until
       FROM people WHERE tenant_id = :tenant AND person_id = :person
