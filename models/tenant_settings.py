@@ -32,8 +32,9 @@ RATE_MAX = 10_000_000
 USUAL_PORTS = {"https": 443, "http": 80}
 RATED = ("tenant", "key", "address")
 # Subjects that no operation has named for so long; people who are disabled, or were invited and
-# never came; sessions that ended; invitations and resets that were used or are too old.
-RETAINED = ("personal_days", "people_days", "sessions_days", "tickets_days")
+# never came; sessions that ended; invitations and resets that were used or are too old; whence
+# requests of nobody known came, which are sealed by the month.
+RETAINED = ("personal_days", "people_days", "sessions_days", "tickets_days", "whence_days")
 CURRENCY = re.compile(r"[A-Z]{3}")
 
 Document = dict[str, Any]
@@ -135,7 +136,8 @@ class TenantSettingsSchema(Schema):
         metadata={
             "description": "After how many days it is erased by itself: subjects that nothing names"
             " any more (`personal_days`), people who are disabled or never came (`people_days`),"
-            " sessions that ended, and used or expired invitations and resets (`tickets_days`).",
+            " sessions that ended, used or expired invitations and resets (`tickets_days`), and"
+            " whence programs and unknown people asked, by the month (`whence_days`).",
             "example": {"personal_days": 3650, "sessions_days": 90},
         },
     )

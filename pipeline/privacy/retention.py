@@ -4,6 +4,7 @@
     people_days ─── people who are disabled, or never came         erased, each with its event
     sessions_days ─ sessions that ended                            deleted
     tickets_days ── invitations and resets, used or too old        deleted
+    whence_days ─── whence those asked who have no key of their own, by the month: erased
 
 Each function is a part of a transaction of the tenant's, which holds the row of its night: who is
 killed leaves whole parts, the next one goes on behind them, and two who come at once take turns.
@@ -15,12 +16,13 @@ from typing import NamedTuple
 from sqlalchemy import Connection, TextClause, text
 
 from models.tenant import tenant_state
-from pipeline.events import Event, Recorded, record
+from pipeline.events import WHENCE, Event, Recorded, record
 from pipeline.identity.people import OWNING
 from pipeline.permissions import roles_for
 from pipeline.privacy.personal import PREFIX
 from pipeline.privacy.subjects import TRIDENT, SubjectErasedError, erase_for_retention, hold
 
+WHENCE_PREFIX = WHENCE.partition("{")[0]
 # Subjects that are looked at, and rows that are deleted, in one transaction: 50 ms.
 PORTION = 1_000
 
@@ -28,11 +30,11 @@ BEGIN = text("""
     INSERT INTO retention_runs AS r (tenant_id, night) VALUES (:tenant, :night)
     ON CONFLICT (tenant_id) DO UPDATE
        SET night = :night, after_subject = '', subjects = 0, sessions = 0, tickets = 0,
-           ended_at = NULL
+           months = 0, ended_at = NULL
      WHERE r.night < :night
 """)
 HOLD = text("""
-    SELECT after_subject, subjects, sessions, tickets FROM retention_runs
+    SELECT after_subject, subjects, sessions, tickets, months FROM retention_runs
      WHERE tenant_id = :tenant AND night = :night AND ended_at IS NULL FOR UPDATE
 """)
 GO_ON = text("""
@@ -40,7 +42,7 @@ GO_ON = text("""
 """)
 COUNT = text("""
     UPDATE retention_runs SET subjects = subjects + :subjects, sessions = sessions + :sessions,
-           tickets = tickets + :tickets
+           tickets = tickets + :tickets, months = months + :months
      WHERE tenant_id = :tenant AND night = :night
 """)
 END = text("""
@@ -132,12 +134,20 @@ TICKETS = text(f"""
             ORDER BY token_hash LIMIT :many) old
      WHERE d.tenant_id = :tenant AND d.token_hash = old.token_hash
 """)  # noqa: S608 - ours
+# The key of a month (pipeline/events.py), once the whole of it is so long ago.
+MONTHS = text("""
+    UPDATE data_keys SET wrapped = NULL, kek = NULL, erased_at = clock_timestamp()
+     WHERE tenant_id = :tenant AND erased_at IS NULL AND starts_with(subject, :whence)
+       AND (to_date(right(subject, 7), 'YYYY-MM') + interval '1 month') AT TIME ZONE 'UTC'
+           < clock_timestamp() - make_interval(days => :days)
+""")
 # By the setting: what is deleted, and the column that counts it.
 DELETED: dict[str, tuple[TextClause, str]] = {
     "sessions_days": (SESSIONS, "sessions"),
     "tickets_days": (TICKETS, "tickets"),
+    "whence_days": (MONTHS, "months"),
 }
-NOTHING = {"subjects": 0, "sessions": 0, "tickets": 0}
+NOTHING = {"subjects": 0, "sessions": 0, "tickets": 0, "months": 0}
 
 
 class Night(NamedTuple):
@@ -219,15 +229,16 @@ def erase(connection: Connection, night: Night, subject: str) -> Recorded | None
 
 
 def delete(connection: Connection, night: Night) -> bool:
-    """Delete a portion of sessions and tickets that ended; whether there may be more."""
+    """Delete a portion of sessions and tickets that ended, and erase months; whether there may be
+    more."""
     run = begin(connection, night)
     if run is None:
         return False
     counted = dict(NOTHING)
     for setting, (statement, column) in DELETED.items():
         if setting in run.days:
-            asked = {"tenant": night.tenant_id, "days": run.days[setting], "many": PORTION}
-            counted[column] = connection.execute(statement, asked).rowcount
+            asked = {"days": run.days[setting], "whence": WHENCE_PREFIX, "many": PORTION}
+            counted[column] = connection.execute(statement, {**night.scope(), **asked}).rowcount
     if any(counted.values()):
         connection.execute(COUNT, {**night.scope(), **counted})
     return PORTION in counted.values()

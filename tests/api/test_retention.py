@@ -12,9 +12,12 @@ from sqlalchemy.exc import DatabaseError
 from models.db import owner_engine, set_tenant, tenant_reading, tenant_writing
 from models.key_ring import key_ring
 from models.tenant import TenantState, owner_writing
+from models.tenant_settings import RETAINED
 from pipeline import tenants
+from pipeline.events import WHENCE
 from pipeline.identity import people, sessions, tickets
 from pipeline.identity.people import Actor
+from pipeline.privacy.data_keys import key_of
 from tasks import retain as errand
 from tasks.retain import retain
 from tests.api.caller import Caller, new_key, problem, token, transfer
@@ -26,7 +29,7 @@ __all__ = ["shop", "tenant"]
 ROOT = Actor("cli:test", frozenset({"owner"}))
 # What is old enough for the schedule of these tests, and what is not.
 OLD_DAYS, DAYS = 40, 30
-SCHEDULE = dict.fromkeys(("personal_days", "people_days", "sessions_days", "tickets_days"), DAYS)
+SCHEDULE = dict.fromkeys(RETAINED, DAYS)
 MOMENTS = {
     "data_keys": ("created_at",),
     "subject_mentions": ("mentioned_at",),
@@ -116,6 +119,7 @@ def test_subjects_that_nothing_names_any_more_are_erased(
         "subjects": 1,
         "sessions": 0,
         "tickets": 0,
+        "months": 0,
     }
 
 
@@ -171,6 +175,21 @@ def test_sessions_and_tickets_that_ended_are_deleted(
     assert rows("SELECT person_id FROM tickets ORDER BY 1") == sorted([ada, bob])
     (summary,) = told(shop, "retention.carried_out")
     assert (summary["detail"]["sessions"], summary["detail"]["tickets"]) == (1, 1)
+
+
+def test_whence_unknown_people_asked_is_erased_by_the_month(
+    shop: Caller, tenant: TenantState, rows: Rows
+) -> None:
+    """Once the whole month is so long ago; that of now stays."""
+    now = dt.datetime.now(dt.UTC)
+    months = [WHENCE.format(now - dt.timedelta(days=days)) for days in (DAYS + 62, 0)]
+    with tenant_writing(tenant.tenant_id) as connection:
+        for month in months:
+            key_of(connection, key_ring(), tenant.tenant_id, month, make=True)
+    retain()
+    assert erased(rows) == months[:1]
+    (summary,) = told(shop, "retention.carried_out")
+    assert summary["detail"]["months"] == 1
 
 
 def test_nobody_deletes_what_has_not_ended(shop: Caller, tenant: TenantState) -> None:

@@ -63,6 +63,7 @@ CREATE TABLE retention_runs (
     subjects      integer NOT NULL DEFAULT 0 CHECK (subjects >= 0),
     sessions      integer NOT NULL DEFAULT 0 CHECK (sessions >= 0),
     tickets       integer NOT NULL DEFAULT 0 CHECK (tickets >= 0),
+    months        integer NOT NULL DEFAULT 0 CHECK (months >= 0),
     ended_at      timestamptz
 );
 ALTER TABLE retention_runs ENABLE ROW LEVEL SECURITY;
@@ -71,7 +72,7 @@ CREATE POLICY retention_runs_of_tenant ON retention_runs
     USING (tenant_id = (SELECT nullif(current_setting('trident.tenant', true), '')::int))
     WITH CHECK (tenant_id = (SELECT nullif(current_setting('trident.tenant', true), '')::int));
 GRANT SELECT, INSERT ON retention_runs TO trident_app;
-GRANT UPDATE (night, after_subject, subjects, sessions, tickets, ended_at) ON retention_runs
+GRANT UPDATE (night, after_subject, subjects, sessions, tickets, months, ended_at) ON retention_runs
     TO trident_app;
 -- The errand asks whose night is not over yet.
 CREATE POLICY retention_runs_progress ON retention_runs FOR SELECT TO trident_sweeper USING (true);
