@@ -21,6 +21,8 @@ from models.sealed import TamperedError
 from pipeline.identity.people import unseal
 from pipeline.privacy.data_keys import DataKey, keys_of
 from tests.acceptance.canaries import ADDRESS, AGENT, CANARIES, MAIL, NAME, WHENCE, owner_of, search
+from tests.identity.post_office import PostOffice, ticket_in
+from tests.identity.waiting import eventually
 
 PASSWORD = "mandolin harbor 49 quilts"
 
@@ -76,11 +78,13 @@ def test_nothing_personal_is_anywhere_in_clear(running: dict[str, str], tmp_path
     assert command(env, "verify").returncode == 0
 
 
-def test_nothing_of_a_person_is_anywhere_in_clear(running: dict[str, str], tmp_path: Path) -> None:
+def test_nothing_of_a_person_is_anywhere_in_clear(
+    running: dict[str, str], office: PostOffice, tmp_path: Path
+) -> None:
     """Name, e-mail address, whence they asked, second factor; and once erased nothing opens."""
     env = running
     home = Path(env["TRIDENT_HOME"])
-    person, secrets = let_in(env)
+    person, secrets = let_in(env, office)
     shown = ask(env, "GET", f"people/{person}").json()
     assert (shown["name"], shown["email"]) == (NAME, f"{MAIL}@example.com")
     fail_in_the_database(env)
@@ -102,11 +106,13 @@ def test_nothing_of_a_person_is_anywhere_in_clear(running: dict[str, str], tmp_p
                 unseal(key, 1, place, value[0], value[1])
 
 
-def let_in(env: dict[str, str]) -> tuple[str, list[bytes]]:
+def let_in(env: dict[str, str], office: PostOffice) -> tuple[str, list[bytes]]:
     """Somebody who was invited, came, signs in with a second factor, and was refused before."""
-    whom = {"email": f"{MAIL}@example.com", "name": NAME, "roles": ["reader"]}
+    whom: dict[str, Any] = {"email": f"{MAIL}@example.com", "name": NAME, "roles": ["reader"]}
     invited = ask(env, "POST", "people", whom).json()
-    brought = {"invitation_token": invited["invitation_token"], "password": PASSWORD}
+    eventually(lambda: bool(office.to(whom["email"])), within_s=20)
+    ticket = ticket_in(office.to(whom["email"])[0])
+    brought = {"invitation_token": ticket, "password": PASSWORD}
     assert ask(env, "POST", "invitations/accept", brought).status_code == 200
     asked = {"tenant": "default", "email": whom["email"], "password": PASSWORD}
     assert ask(env, "POST", "sessions", {**asked, "password": MAIL}).status_code == 401
@@ -116,7 +122,7 @@ def let_in(env: dict[str, str]) -> tuple[str, list[bytes]]:
     confirmed = ask(env, "POST", "people/me/totp/confirm", {"code": code}, token=token)
     assert confirmed.status_code == 200, confirmed.text
     codes = [one.encode() for one in confirmed.json()["codes"]]
-    return str(invited["id"]), [secret, made["secret"].encode(), *codes]
+    return str(invited["id"]), [ticket.encode(), secret, made["secret"].encode(), *codes]
 
 
 def fail_in_the_database(env: dict[str, str]) -> None:
