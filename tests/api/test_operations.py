@@ -116,7 +116,6 @@ def test_a_journal_of_every_member(api: Caller) -> None:
         "op_",
         "customers:42",
         "op_7zzzzzzzzzzzzzzzzzzzzzzzzz",
-        "%00",
     ],
 )
 def test_an_id_that_names_nothing_is_404(api: Caller, id_: str) -> None:

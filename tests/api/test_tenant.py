@@ -91,7 +91,8 @@ def test_each_change_is_an_event_that_is_sealed(
     newest, created = shop.get("/v1/events").json["data"]  # type: ignore[index]
     assert newest["id"].startswith("op_")
     assert newest["at"] > created["at"]
-    assert {name: newest[name] for name in newest if name not in ("id", "at")} == {
+    assert newest["from"]["address"] == "127.0.0.1"
+    assert {name: newest[name] for name in newest if name not in ("id", "at", "from")} == {
         "object": "event",
         "position": 2,
         "action": "tenant.settings_changed",

@@ -13,6 +13,8 @@ from tests.identity.conftest import GOOD, OTHER, House, code_of
 COMMANDS = {"tenant.created", "tenant.deleted", "tenant.restored", "tenant.allowed_changed"}
 # There is no mail server here (test_mail.py has one); what is given up, no request has asked for.
 OF_MAIL = {"person.reset_asked", "mail.given_up"}
+# What becomes of data in the night, which no request asks for (tests/api/test_retention.py).
+OF_NIGHTS = {"retention.carried_out"}
 
 
 @pytest.fixture
@@ -74,7 +76,7 @@ def test_every_event_of_a_request_says_whence(lived_in: House) -> None:
     """To those who may see what is personal; in the log it is sealed, also of nobody known."""
     listed: Any = lived_in.admin().get("/v1/events?limit=200").json["data"]  # type: ignore[index]
     seen = {one["action"] for one in listed}
-    assert seen == set(ACTIONS) - COMMANDS - OF_MAIL | {"tenant.created"}
+    assert seen == set(ACTIONS) - COMMANDS - OF_MAIL - OF_NIGHTS | {"tenant.created"}
     told = {one["action"] for one in listed if one.get("from", {}).get("address") == "127.0.0.1"}
     # What ada was invited by, and this test's own tenant, were made by no request.
     beside = [one for one in listed if "from" not in one]

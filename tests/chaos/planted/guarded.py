@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import IntegrityError
 
 import pipeline.rewrap
@@ -29,7 +29,7 @@ from tests.chaos.planted.real_servers import expect, owner, servers
 from tests.chaos.planted.report import EscapedError
 from tests.chaos.planted.scene import Scene
 from tests.chaos.planted.tenants import NO_POLICY
-from tests.chaos.privacy import sealed_everywhere
+from tests.chaos.privacy import sealed_everywhere, superuser
 
 NO_GUARDS = (
     "ALTER TABLE data_keys DISABLE TRIGGER USER",
@@ -56,8 +56,7 @@ def in_clear(home: Path) -> list[str]:
     """Where the jack hammer's check finds what is personal."""
     port = make_url(str(settings().database_url)).port
     assert port is not None
-    # The owner of the tables sees the rows of no tenant.
-    engine = create_engine(postgres.url(port, SUPERUSER, passwords.load(Home(home).secrets)))
+    engine = superuser(postgres.url(port, SUPERUSER, passwords.load(Home(home).secrets)))
     with engine.connect() as connection:
         finding = sealed_everywhere(connection, tasks.ring.broker(), home)
     engine.dispose()
