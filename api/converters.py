@@ -7,6 +7,8 @@ class Name(BaseConverter):
     """A name, a number or an id: one part of an address."""
 
     regex = r"[^/\x00]+"
+    # Werkzeug takes a slash in the pattern for one in the name, and then tries each route in turn.
+    part_isolating = True
 
 
 class AccountCode(BaseConverter):
