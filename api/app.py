@@ -2,6 +2,8 @@
 
 import re
 import secrets
+from collections.abc import Callable
+from typing import Any
 
 from flask import Flask, Response, g, request
 
@@ -80,11 +82,19 @@ ROUTES = (
 )
 
 
+class Plain(Flask):
+    """Flask, without a coroutine: it would ask each function, at each request, whether it is one."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """The function as it is."""
+        return func
+
+
 def create_app(ring: Ring | None = None) -> Flask:
     """The app with its writer and listener running. `ring` is told of new operations."""
     settings()
     set_up_logs(settings().log_level)
-    app = Flask("trident", template_folder=docs.TEMPLATES, static_folder=None)
+    app = Plain("trident", template_folder=docs.TEMPLATES, static_folder=None)
 
     # Codes of accounts may hold slashes, doubled or at the end: an address is taken as it is.
     app.url_map.merge_slashes = False
