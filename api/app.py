@@ -83,7 +83,7 @@ ROUTES = (
 
 
 class Plain(Flask):
-    """Flask, without a coroutine: it would ask each function, at each request, whether it is one."""
+    """Flask without coroutines: it would ask each function, at each request, whether it is one."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """The function as it is."""
