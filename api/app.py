@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, g, request
 
 from api import (
     accounts,
@@ -30,7 +30,7 @@ from api import (
     tenant,
     tokens,
 )
-from api.answers import unless_known
+from api.answers import leave_with
 from api.books import Books
 from api.checked import Checked
 from api.converters import AccountCode, Name, Reference
@@ -103,7 +103,6 @@ def create_app(ring: Ring | None = None) -> Flask:
     app.url_map.converters |= converters
 
     app.before_request(_name_request)
-    app.after_request(_finish)
     engine = intake_engine()
     tokens.set_up(app, engine)
     errors.register(app)
@@ -139,13 +138,6 @@ def create_app(ring: Ring | None = None) -> Flask:
 
 def _name_request() -> None:
     given = request.environ.get("HTTP_X_REQUEST_ID", "")
-    g.request_id = (
-        given if REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(REQUEST_ID_BYTES)}"
-    )
-
-
-def _finish(response: Response) -> Response:
-    response.headers["X-Request-Id"] = g.request_id
-    if request.path == openapi_document.PATH:
-        unless_known(response)
-    return response
+    name = given if REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(REQUEST_ID_BYTES)}"
+    g.request_id = name
+    leave_with({"X-Request-Id": name})

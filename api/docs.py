@@ -12,6 +12,7 @@ from flask import Flask, Response, render_template
 from flask_smorest import Api
 from markupsafe import Markup, escape
 
+from api.answers import unless_known
 from api.intake import JSON
 from api.openapi_document import PATH
 from api.problems import PROBLEMS
@@ -51,7 +52,7 @@ def register(app: Flask, api: Api) -> None:
 
     @app.get(PATH)
     def document() -> Response:
-        return Response(written(), content_type=JSON)
+        return unless_known(Response(written(), content_type=JSON))
 
     @app.get("/docs")
     def docs() -> Response:

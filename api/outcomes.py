@@ -7,7 +7,7 @@ from flask import Response, request
 from sqlalchemy import Connection
 
 from api import queries, shown
-from api.answers import answer
+from api.answers import answer, leave_with
 from api.errors import Problem
 from api.intake import Read
 from api.parcel import Answer, Unstored
@@ -39,7 +39,8 @@ class Outcome(NamedTuple):
     def response(self, waited_s: int) -> Response:
         """200 when it is final, 202 before."""
         status = 200 if shown.is_final(self.operation) else 202
-        return answer(self.operation, status, self.headers(waited_s))
+        leave_with(self.headers(waited_s))
+        return answer(self.operation, status)
 
 
 def hand_in(ledger: LedgerRef, read: Read, wait_s: int) -> tuple[Outcome, int]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from flask import Flask, Response, g, request
 
+from api.answers import LEAVING
 from api.errors import DATABASE_ERRORS, Problem
 from api.gateway.cors import ORIGIN, Cors
 from api.gateway.proxies import Wsgi, counted_as
@@ -55,6 +56,7 @@ class Dressed:
         def start(status: str, headers: list[tuple[str, str]], failed: Any = None) -> Any:
             own = {name for name, _ in headers}
             headers += [header for header in HEADERS if header[0] not in own]
+            headers += environ.get(LEAVING, ())
             if environ["wsgi.url_scheme"] == "https":
                 headers.append(STRICT_TRANSPORT)
             standing: Standing | None = environ.get(STANDING)

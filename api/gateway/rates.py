@@ -1,8 +1,8 @@
 """How often somebody may ask: counted here, and shared with other processes through Valkey.
 
-A request is counted in memory and waits for nobody. A thread tells Valkey every tenth of a second
-what was counted since, and learns what other processes have. So a Valkey that is dead or silent
-costs a request nothing: each process then goes on by its own count.
+A request is counted in memory and waits for nobody. A thread tells Valkey twice a second what was
+counted since, and learns what other processes have. So a Valkey that is dead or silent costs a
+request nothing: each process then goes on by its own count.
 
 Log-ins are counted in Valkey itself, one by one: there a count that another process does not know
 of is a guess at a password more. Where Valkey does not answer, they are refused.
@@ -23,7 +23,7 @@ from redis.retry import Retry
 
 WINDOW_S = 60
 # How long what was counted may be unknown to other processes.
-SHARE_EVERY_S = 0.1
+SHARE_EVERY_S = 0.5
 # How long the thread waits for an answer: nobody waits for the thread.
 SHARED_WITHIN_S = 1.0
 # How long a log-in waits for one. Valkey takes a millisecond; a process that is busy with the
