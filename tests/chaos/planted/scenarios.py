@@ -28,7 +28,7 @@ SCENARIOS: dict[str, Scenario] = {
     "synchronous_commit=off, Postgres killed": synchronous_commit_off,
     "decisions forgotten, and their guards dropped": decided_twice,
     "personal data stored in clear": stored_in_clear,
-    "keys wrapped anew without a lock, guards dropped": rewrapped_after_erasure,
+    "keys wrapped anew whatever became of them, guards dropped": rewrapped_after_erasure,
     "sessions without tenant filter and policy": sessions_of_anybody,
     **{bug.name: partial(on_servers, bug) for bug in BUGS},
 }
@@ -39,7 +39,7 @@ LONG = frozenset(
     {
         "synchronous_commit=off, Postgres killed",
         "personal data stored in clear",
-        "keys wrapped anew without a lock, guards dropped",
+        "keys wrapped anew whatever became of them, guards dropped",
         "sessions without tenant filter and policy",
         *(bug.name for bug in BUGS),
     }
