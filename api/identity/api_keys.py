@@ -14,6 +14,7 @@ from api import openapi
 from api.answers import answer
 from api.auth import may
 from api.errors import Problem, invalid, invalid_members
+from api.identity.asking import committed
 from api.identity.schemas_api_keys import (
     EXAMPLE,
     ApiKeyChangeSchema,
@@ -27,7 +28,6 @@ from api.state import state
 from api.tokens import Principal
 from models.api_key import KEY_ID_MAX, parse_id, show_id
 from models.db import tenant_reading, tenant_writing
-from pipeline.events import Recorded
 from pipeline.identity import api_keys as acts
 from pipeline.identity.api_keys import ApiKey, RevokedError
 from pipeline.identity.key_powers import BeyondError, Powers, check_within
@@ -149,7 +149,7 @@ def change(key_id: str) -> Response:
         changed, recorded = acts.change(
             connection, who.tenant_id, key, name, powers, expires_at, who.subject
         )
-    _ring(recorded)
+    committed(recorded)
     return answer(_shown(changed))
 
 
@@ -170,7 +170,7 @@ def revoke(key_id: str) -> Response:
     who = may("api_keys.write")
     with _acting(who, key_id) as (connection, key):
         revoked, recorded = acts.revoke(connection, who.tenant_id, key, who.subject)
-    _ring(recorded)
+    committed(recorded)
     return answer(_shown(revoked))
 
 
@@ -197,7 +197,7 @@ def rotate(key_id: str) -> Response:
         rotated, secret, recorded = acts.rotate(
             connection, who.tenant_id, key, grace_s, who.subject
         )
-    _ring(recorded)
+    committed(recorded)
     return answer(_shown(rotated) | {"key": secret})
 
 
@@ -262,11 +262,6 @@ def _check_within(powers: Powers, who: Principal) -> None:
     ledgers = None if who.ledgers is None else tuple(sorted(who.ledgers))
     with _refusals():
         check_within(powers, Powers(tuple(who.roles), who.scopes, ledgers, limits))
-
-
-def _ring(recorded: Recorded | None) -> None:
-    if recorded is not None:
-        state().ring(*recorded)
 
 
 def _shown(key: ApiKey) -> dict[str, Any]:
