@@ -10,8 +10,7 @@ from array import array
 from typing import NamedTuple
 from uuid import UUID
 
-import uuid_utils
-from typeid import TypeID
+from typeid import TypeID, base32
 
 RANDOM_BITS = 50
 # As they are drawn: in whole machine words, of which the upper bits are used.
@@ -56,7 +55,7 @@ def address_of(id_: UUID) -> Address:
 
 def show_id(id_: UUID) -> str:
     """The id as clients see it: op_01k..."""
-    return str(TypeID.from_uuid(prefix=PREFIX, suffix=uuid_utils.UUID(int=id_.int)))
+    return f"{PREFIX}_{base32.encode(id_.bytes)}"
 
 
 def parse_id(shown: str) -> UUID | None:

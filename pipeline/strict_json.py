@@ -23,13 +23,7 @@ def loads(data: bytes | str) -> Any:
     except UnicodeDecodeError as error:
         raise JsonError(f"The body is not UTF-8: byte {error.start} is invalid.") from None
     try:
-        value = json.loads(
-            text,
-            object_pairs_hook=_object,
-            parse_float=_float,
-            parse_int=_integer,
-            parse_constant=_constant,
-        )
+        value = DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise JsonError(
             f"The JSON is malformed: {error.msg} (line {error.lineno}, column {error.colno})."
@@ -71,6 +65,15 @@ def _float(number: str) -> NoReturn:
 
 def _constant(name: str) -> NoReturn:
     raise JsonError(f"The JSON holds {name}, which is not a number.")
+
+
+# Made once: `json.loads` would make one for each document.
+DECODER = json.JSONDecoder(
+    object_pairs_hook=_object,
+    parse_float=_float,
+    parse_int=_integer,
+    parse_constant=_constant,
+)
 
 
 def _check_text(value: Any) -> None:

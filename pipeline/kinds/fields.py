@@ -38,6 +38,8 @@ class _Shape(fields.Field[Any]):
         self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any
     ) -> Any:
         """As any field's, without its detours: every operation passes some ten of these."""
+        if value is missing and not self.required and self.load_default is missing:
+            return value
         if value is missing or value is None:
             return super().deserialize(value, attr, data, **kwargs)
         return self._check(value)
