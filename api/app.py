@@ -1,11 +1,6 @@
 """The Flask app."""
 
-import re
-import secrets
-from collections.abc import Callable
-from typing import Any
-
-from flask import Flask, g, request
+from flask import Flask
 
 from api import (
     accounts,
@@ -30,7 +25,6 @@ from api import (
     tenant,
     tokens,
 )
-from api.answers import leave_with
 from api.books import Books
 from api.checked import Checked
 from api.converters import AccountCode, Name, Reference
@@ -39,6 +33,7 @@ from api.gateway.gate import Dressed, Gate
 from api.gateway.proxies import Proxies
 from api.gateway.rates import Rates
 from api.identity import api_keys, asking, own, people, sessions, tickets
+from api.plain import Plain
 from api.privacy import subjects
 from api.state import State, attach
 from api.tenancy import Tenancy
@@ -49,10 +44,6 @@ from models.logs import set_up_logs
 from models.settings import settings
 from pipeline.events import ask_for_whence
 from tasks.ring import ringer
-
-# An id that a caller brings is kept if it is harmless in a header and in a log.
-REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-REQUEST_ID_BYTES = 8
 
 # In the order of the document.
 ROUTES = (
@@ -82,14 +73,6 @@ ROUTES = (
 )
 
 
-class Plain(Flask):
-    """Flask without coroutines: it would ask each function, at each request, whether it is one."""
-
-    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """The function as it is."""
-        return func
-
-
 def create_app(ring: Ring | None = None) -> Flask:
     """The app with its writer and listener running. `ring` is told of new operations."""
     settings()
@@ -102,7 +85,6 @@ def create_app(ring: Ring | None = None) -> Flask:
     converters = {"default": Name, "account_code": AccountCode, "reference": Reference}
     app.url_map.converters |= converters
 
-    app.before_request(_name_request)
     engine = intake_engine()
     tokens.set_up(app, engine)
     errors.register(app)
@@ -134,10 +116,3 @@ def create_app(ring: Ring | None = None) -> Flask:
     attach(app, held)
     ask_for_whence(asking.came_from)
     return app
-
-
-def _name_request() -> None:
-    given = request.environ.get("HTTP_X_REQUEST_ID", "")
-    name = given if REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(REQUEST_ID_BYTES)}"
-    g.request_id = name
-    leave_with({"X-Request-Id": name})

@@ -41,9 +41,10 @@ def principal() -> Principal:
             "token_missing",
             "Send the header `Authorization: Bearer TOKEN`; `trident token` makes a token.",
         )
-    who = state().tokens.principal(token.strip())
+    held = state()
+    who = held.tokens.principal(token.strip())
     if "tenant_id" not in g:  # a request counts once, however often it is asked who makes it
-        state().gate.admit(who)
+        held.gate.admit(who)
     return who
 
 

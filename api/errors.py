@@ -15,12 +15,12 @@ from typing import Any
 
 import psycopg2
 import structlog
-from flask import Flask, Response, g
+from flask import Flask, Response
 from marshmallow import ValidationError
 from sqlalchemy.exc import DBAPIError, DisconnectionError, TimeoutError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
-from api.answers import dump
+from api.answers import dump, request_id
 from api.problems import PROBLEMS
 from models.key_ring import KeyRingError
 from pipeline.accept import TENANT_DELETED
@@ -81,7 +81,7 @@ class Problem(Exception):
     def response(self) -> Response:
         """The answer to the request at hand."""
         answer = Response(
-            dump(self.body() | {"request_id": g.get("request_id")}),
+            dump(self.body() | {"request_id": request_id()}),
             self.status,
             content_type=PROBLEM_JSON,
         )
@@ -201,18 +201,18 @@ def _from_database(error: Exception) -> Response:
     ) or isinstance(error, DisconnectionError)
     if not transient:
         return _from_bug(error)
-    log.warning("database_unavailable", error=type(cause).__name__, request_id=g.request_id)
+    log.warning("database_unavailable", error=type(cause).__name__, request_id=request_id())
     detail = "The database cannot be reached or is too slow just now. Try again in a second."
     return Problem("database_unavailable", detail).response()
 
 
 def _from_keys(error: KeyRingError) -> Response:
-    log.error("keys_unavailable", reason=str(error), request_id=g.request_id)
+    log.error("keys_unavailable", reason=str(error), request_id=request_id())
     detail = "The keys of what is sealed cannot be had just now. Try again later."
     return Problem("keys_unavailable", detail).response()
 
 
 def _from_bug(error: Exception) -> Response:
-    log.error("request_failed", exc_info=error, request_id=g.get("request_id"))
+    log.error("request_failed", exc_info=error, request_id=request_id())
     detail = "Trident could not answer; its log has the reason under this request_id."
     return Problem("internal_error", detail).response()

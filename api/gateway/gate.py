@@ -1,17 +1,20 @@
-"""What every request passes, before its route and after: rates, CORS, headers of answers.
+"""What every request passes, before its route and after: a name, rates, CORS, headers of answers.
 
 Every operation goes through here, so the headers that all answers have are put on as they leave
 for the server, where an answer's headers are a plain list: Werkzeug compares each name that is set
 with all names that are there.
 """
 
-from collections.abc import Iterable
+import re
+import secrets
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, after_this_request, g, request
 
-from api.answers import LEAVING
+from api.answers import LEAVING, REQUEST_ID
 from api.errors import DATABASE_ERRORS, Problem
 from api.gateway.cors import ORIGIN, Cors
 from api.gateway.proxies import Wsgi, counted_as
@@ -44,19 +47,29 @@ HEADERS = (
 STRICT_TRANSPORT = ("Strict-Transport-Security", "max-age=31536000")
 # Where a request's environment keeps how far its bounds are used up.
 STANDING = "trident.standing"
+# A name that a caller brings is kept if it is harmless in a header and in a log.
+HARMLESS = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+REQUEST_ID_BYTES = 8
+# Whose bounds are remembered, and from where, about 1 kB each.
+REMEMBERED_MAX = 10_000
 
 
 class Dressed:
-    """The application, whose answers carry the headers of all answers."""
+    """The application, whose requests have names, and whose answers have the headers of all."""
 
     def __init__(self, app: Wsgi) -> None:
         self._app = app
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        given = environ.get("HTTP_X_REQUEST_ID", "")
+        named = given if HARMLESS.fullmatch(given) else f"req_{secrets.token_hex(REQUEST_ID_BYTES)}"
+        environ[REQUEST_ID] = named
+
         def start(status: str, headers: list[tuple[str, str]], failed: Any = None) -> Any:
             own = {name for name, _ in headers}
             headers += [header for header in HEADERS if header[0] not in own]
             headers += environ.get(LEAVING, ())
+            headers.append(("X-Request-Id", named))
             if environ["wsgi.url_scheme"] == "https":
                 headers.append(STRICT_TRANSPORT)
             standing: Standing | None = environ.get(STANDING)
@@ -77,24 +90,17 @@ class Gate:
         self._cors = cors
         self._tenancy = tenancy
         self._rates = rates
+        self._bounds: dict[tuple[int, str, str], tuple[TenantState | None, list[Bound]]] = {}
 
     def install(self, app: Flask) -> None:
         """Stand before every route of the app."""
         app.before_request(self._enter)
-        app.after_request(self._leave)
 
     def admit(self, who: Principal) -> None:
         """Count a request of a principal; raises Problem when there are too many of them."""
         g.tenant_id = who.tenant_id
-        tenant = self._tenancy.of(who.tenant_id)
         environ = request.environ
-        address = counted_as(environ.get("REMOTE_ADDR", ""))
-        self._take(
-            environ,
-            Bound("tenant", f"t:{who.tenant_id}", self._bound(tenant, "tenant")),
-            Bound("key", f"k:{who.tenant_id}:{who.subject}", self._bound(tenant, "key")),
-            Bound("address", f"a:{who.tenant_id}:{address}", self._bound(tenant, "address")),
-        )
+        self._take(environ, self._bounds_of(who, environ.get("REMOTE_ADDR", "")))
 
     def stop(self) -> None:
         """End its thread."""
@@ -102,17 +108,36 @@ class Gate:
 
     def _enter(self) -> Response | None:
         environ = request.environ
-        address = counted_as(environ.get("REMOTE_ADDR", ""))
-        self._take(environ, Bound("address", f"a:{address}", self._most["address"]))
+        if ORIGIN in environ:
+            after_this_request(self._let)
+        address = environ.get("REMOTE_ADDR", "")
+        self._take(environ, _of_address(address, self._most["address"]))
         if environ["REQUEST_METHOD"] == "POST" and request.path in LOG_INS:
-            self._take_strictly(environ, Bound("login", f"l:{address}", self._most["login"]))
+            login = Bound("login", f"l:{counted_as(address)}", self._most["login"])
+            self._take_strictly(environ, login)
         return self._cors.preflight() if ORIGIN in environ else None
 
-    def _leave(self, response: Response) -> Response:
-        if ORIGIN in request.environ:
-            with suppress(*DATABASE_ERRORS):  # then the page does not get to read the answer
-                self._cors.let(response.headers, g.get("tenant_id"))
+    def _let(self, response: Response) -> Response:
+        with suppress(*DATABASE_ERRORS):  # then the page does not get to read the answer
+            self._cors.let(response.headers, g.get("tenant_id"))
         return response
+
+    def _bounds_of(self, who: Principal, address: str) -> list[Bound]:
+        """What a principal's request counts under: made anew when the tenant was looked at anew."""
+        tenant, asks = self._tenancy.of(who.tenant_id), (who.tenant_id, who.subject, address)
+        known = self._bounds.get(asks)
+        if known is not None and known[0] is tenant:
+            return known[1]
+        names = {
+            "tenant": f"t:{who.tenant_id}",
+            "key": f"k:{who.tenant_id}:{who.subject}",
+            "address": f"a:{who.tenant_id}:{counted_as(address)}",
+        }
+        bounds = [Bound(name, by, self._bound(tenant, name)) for name, by in names.items()]
+        if len(self._bounds) >= REMEMBERED_MAX:
+            self._bounds.clear()
+        self._bounds[asks] = tenant, bounds
+        return bounds
 
     def _bound(self, tenant: TenantState | None, name: str) -> int:
         """The tenant's own, within what the installation allows it, or else what holds for all."""
@@ -123,7 +148,7 @@ class Gate:
         allowed = tenant.allowed.get("rate_limits") or {}
         return settled if name in allowed else min(settled, most)
 
-    def _take(self, environ: dict[str, Any], *bounds: Bound) -> None:
+    def _take(self, environ: dict[str, Any], bounds: Sequence[Bound]) -> None:
         try:
             environ[STANDING] = self._rates.take(bounds)
         except OverError as over:
@@ -141,6 +166,12 @@ class Gate:
                 "log_ins_uncounted",
                 "Nobody is let in while it cannot be counted how often. Try again in a second.",
             ) from None
+
+
+# Clients ask again and again.
+@lru_cache(maxsize=REMEMBERED_MAX)
+def _of_address(address: str, most: int) -> tuple[Bound]:
+    return (Bound("address", f"a:{counted_as(address)}", most),)
 
 
 def _too_many(standing: Standing) -> Problem:

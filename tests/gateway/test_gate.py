@@ -46,6 +46,7 @@ def most(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """What the installation allows, to be changed."""
     most = dict(gate._most)
     monkeypatch.setattr(gate, "_most", most)
+    monkeypatch.setattr(gate, "_bounds", {})  # what was remembered was of other limits
     return most
 
 
