@@ -16,6 +16,7 @@ from cli.stack.home import Home
 from cli.stack.root import ROOT
 from cli.stack.supervisor import Supervisor
 from models import keks
+from models.mail import SMTP_URL
 from models.settings import TLS_CERTIFICATE
 
 # Celery lets a running bell end: at most its time limit of 30 s (celeryconfig.py), and then some.
@@ -29,8 +30,8 @@ AWS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 FLOWER = ("FLOWER_BASIC_AUTH", "FLOWER_COOKIE_SECRET")
 FOR_NOBODY = ("TRIDENT_OWNER_DATABASE_URL", "TRIDENT_TOKEN", "TRIDENT_FLOWER_URL")
 NEEDS = {
-    "web": {APP, *keks.SOURCES, *AWS},
-    "worker": {APP, SWEEPER, *keks.SOURCES, *AWS},
+    "web": {APP, SMTP_URL, *keks.SOURCES, *AWS},
+    "worker": {APP, SWEEPER, SMTP_URL, *keks.SOURCES, *AWS},
     "beat": set[str](),
     "flower": {*FLOWER},
 }

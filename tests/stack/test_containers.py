@@ -10,6 +10,7 @@ import yaml  # type: ignore[import-untyped]  # its stubs would be one more packa
 from cli.stack import apps
 from cli.stack.root import ROOT
 from models import settings
+from models.mail import SMTP_URL
 
 # What tests alone set (pipeline/crash.py), and what the image sets.
 NOT_SETTLED = {"TRIDENT_CRASH_AT", "TRIDENT_HOME"}
@@ -79,10 +80,11 @@ def test_the_readme_has_every_setting(known: set[str]) -> None:
 
 def test_a_process_of_the_stack_is_told_what_it_needs() -> None:
     """The rest of the secrets is empty there, so that nobody looks it up elsewhere."""
-    everything = dict.fromkeys([*apps.SECRETS, "TRIDENT_BROKER_URL"], "told")
+    everything = dict.fromkeys([*apps.SECRETS, "TRIDENT_BROKER_URL", SMTP_URL], "told")
     assert {name for name, text in apps.told("flower", everything).items() if text} == {
         "TRIDENT_BROKER_URL",
         *apps.FLOWER,
     }
     for name in apps.names():
         assert not apps.told(name, everything)[OWNER]
+    assert not apps.told("beat", everything)[SMTP_URL]
