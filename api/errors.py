@@ -154,14 +154,19 @@ def register(app: Flask) -> None:
     """Let every error of the app leave as a problem."""
     app.register_error_handler(Problem, Problem.response)
     app.register_error_handler(ReconcileError, lambda error: from_reconcile(error).response())
-    app.register_error_handler(
-        IdentityError, lambda error: Problem(error.code, str(error)).response()
-    )
+    app.register_error_handler(IdentityError, _from_identity)
     app.register_error_handler(KeyRingError, _from_keys)
     app.register_error_handler(HTTPException, _from_http)
     for gone in DATABASE_ERRORS:
         app.register_error_handler(gone, _from_database)
     app.register_error_handler(Exception, _from_bug)
+
+
+def _from_identity(error: IdentityError) -> Response:
+    problem = Problem(error.code, str(error))
+    if error.retry_after_s is not None:
+        problem.headers["Retry-After"] = str(error.retry_after_s)
+    return problem.response()
 
 
 def _from_http(error: HTTPException) -> Response:

@@ -102,6 +102,7 @@ IDENTITY_STATUSES = {
     "second_factor_off": 409,
     "weak_password": 422,
     "code_wrong": 422,
+    "mails_spent": 429,
     "sign_in_busy": 503,
 }
 PROBLEMS |= {

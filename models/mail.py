@@ -1,6 +1,7 @@
-"""Where mail is handed over, in whose name, and where its links lead: parts of the settings."""
+"""Where mail is handed over, in whose name, where its links lead, and how much of it there may be:
+parts of the settings."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.errors import MessageError
 from email.headerregistry import Address
@@ -12,6 +13,10 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 SMTP_URL = "TRIDENT_SMTP_URL"
 MAIL_FROM = "TRIDENT_MAIL_FROM"
 LINK_URL = "TRIDENT_LINK_URL"
+MAILS_A_DAY = "TRIDENT_MAILS_A_DAY"
+# Of each tenant. Few organisations invite more people on one day, and what sends a few hundred
+# pieces of spam a day is of little use to spammers, and to the blocklists too.
+A_DAY = 500
 
 
 class Way(NamedTuple):
@@ -47,11 +52,13 @@ class SmtpServer:
 
 @dataclass(frozen=True)
 class MailSettings:
-    """`sender` is who mail is from; `link`, if there is one, the page that takes a ticket."""
+    """`sender` is who mail is from; `link`, if there is one, the page that takes a ticket; `a_day`,
+    how many mails the admins of one tenant may have sent in 24 hours."""
 
     server: SmtpServer
     sender: Address
     link: str | None = None
+    a_day: int = A_DAY
 
     def link_with(self, **members: str) -> str | None:
         """The address of the page with these members in its query."""
@@ -64,7 +71,7 @@ class MailSettings:
 def read(environ: Mapping[str, str], faults: dict[str, str]) -> MailSettings | None:
     """What the environment says of mail; None without a server. Each fault goes to its name."""
     found: dict[str, Any] = {}
-    for name, read_one in ((SMTP_URL, _server), (MAIL_FROM, _sender), (LINK_URL, _link)):
+    for name, read_one in READERS.items():
         text = environ.get(name, "")
         try:
             found[name] = read_one(text) if text else None
@@ -74,7 +81,9 @@ def read(environ: Mapping[str, str], faults: dict[str, str]) -> MailSettings | N
         if environ.get(other) and not environ.get(name):
             faults[name] = f"{SMTP_URL} and {MAIL_FROM} go together; one is missing."
     server, sender = found.get(SMTP_URL), found.get(MAIL_FROM)
-    return MailSettings(server, sender, found.get(LINK_URL)) if server and sender else None
+    if not server or not sender:
+        return None
+    return MailSettings(server, sender, found.get(LINK_URL), found.get(MAILS_A_DAY) or A_DAY)
 
 
 def _server(text: str) -> SmtpServer:
@@ -90,6 +99,12 @@ def _server(text: str) -> SmtpServer:
     if (url.username is None) != (url.password is None):
         raise ValueError("a user and a password go together; one is missing")
     user, password = (None if one is None else unquote(one) for one in (url.username, url.password))
+    if not all(one is None or (one.isascii() and one.isprintable()) for one in (user, password)):
+        raise ValueError("a user and a password are of ASCII characters, such as servers take")
+    try:
+        url.hostname.encode("idna")
+    except UnicodeError:
+        raise ValueError("its host is none that DNS could be asked for") from None
     return SmtpServer(url.hostname, url.port or way.port, way, user, password)
 
 
@@ -111,6 +126,20 @@ def _link(text: str) -> str:
     if not safe or not url.hostname or url.username or url.fragment or not text.isprintable():
         raise ValueError("it is the address of a page, https://HOST/PATH, without a #fragment")
     return text
+
+
+def _a_day(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or int(text) < 1:
+        raise ValueError("it is how many mails a day a tenant may have sent, such as 500")
+    return int(text)
+
+
+READERS: dict[str, Callable[[str], Any]] = {
+    SMTP_URL: _server,
+    MAIL_FROM: _sender,
+    LINK_URL: _link,
+    MAILS_A_DAY: _a_day,
+}
 
 
 def _split(text: str) -> SplitResult:

@@ -60,7 +60,7 @@ def show_many(query: dict[str, Any]) -> Response:
     **openapi.route(
         {201: ("Invited", "Who was invited, and how the token comes to them.")},
         body=openapi.json_body("NewPerson", NEW_PERSON),
-        problems=(*BODY_PROBLEMS, "person_exists", "owners_only", "beyond_own"),
+        problems=(*BODY_PROBLEMS, "person_exists", "owners_only", "beyond_own", "mails_spent"),
         action="people.write",
     )
 )
@@ -103,9 +103,9 @@ def change(person_id: str) -> Response:
     """Change what a person may do
 
     Their access tokens are refused at once, everywhere within two seconds, and a refresh gives one
-    with the new roles. Disabling ends their sessions. So it is with the API keys whose secret they
-    were last shown: these may do no more than they may themselves, and nothing if they are
-    disabled, until somebody else rotates them.
+    with the new roles. Disabling ends their sessions, invitations and resets.
+    So it is with the API keys whose secret they were last shown: these may do no more than they may
+    themselves, and nothing if they are disabled, until somebody else rotates them.
     """
     may("people.write")
     given = body(PersonChangeSchema())

@@ -56,7 +56,14 @@ def accept() -> Response:
 @blueprint.doc(
     **openapi.route(
         {201: ("PasswordReset", "How the token comes to them.")},
-        problems=("unknown_person", "own_person", "owners_only", "beyond_own", "not_active"),
+        problems=(
+            "unknown_person",
+            "own_person",
+            "owners_only",
+            "beyond_own",
+            "not_active",
+            "mails_spent",
+        ),
         action="people.write",
     )
 )

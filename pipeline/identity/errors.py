@@ -21,6 +21,7 @@ CODES = {
     "not_active": "The person is not active.",
     "second_factor_on": "There is a second factor already.",
     "second_factor_off": "There is no second factor.",
+    "mails_spent": "The tenant has had its mails of the day sent.",
     "mail_not_set": "This installation sends no mail.",
     "sign_in_busy": "Too many passwords are being looked at.",
 }
@@ -29,7 +30,8 @@ CODES = {
 class IdentityError(Exception):
     """It is refused for the reason of this code; the message says more."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, retry_after_s: int | None = None) -> None:
         assert code in CODES, f"{code} is none of the codes"
         super().__init__(message)
         self.code = code
+        self.retry_after_s = retry_after_s

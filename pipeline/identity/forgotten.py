@@ -9,8 +9,9 @@ from models.db import tenant_reading, tenant_writing
 from models.key_ring import KeyRing
 from pipeline.events import Event, Recorded, record
 from pipeline.identity import lockout, tickets
-from pipeline.identity.people import Person, by_email, found
-from pipeline.identity.sign_in import NOBODY, TENANT
+from pipeline.identity.people import NOBODY, Person, by_email, found
+from pipeline.identity.refusals import refusals
+from pipeline.identity.sign_in import TENANT
 
 # Mails that strangers can make a person get in an hour: for one that went astray and one that was
 # deleted too fast. A reset counts for an hour, so no more of them lie about.
@@ -24,7 +25,8 @@ ASKED = text("""
 
 
 def ask(engine: Engine, ring: KeyRing, tenant: str, email: str) -> Recorded | None:
-    """Send a reset to who has this address in the tenant, if there is one; the event of it.
+    """Send a reset to who has this address in the tenant, if there is one; the event of it, unless
+    it is one refusal too many (refusals.py).
 
     Tickets from before go on counting: nobody takes away what somebody has by asking for another.
     """
@@ -35,17 +37,13 @@ def ask(engine: Engine, ring: KeyRing, tenant: str, email: str) -> Recorded | No
     with tenant_writing(tenant_id, engine) as connection:
         person_id = by_email(connection, ring, tenant_id, email)
         if person_id is None:
-            event = Event("person.reset_asked", NOBODY, "refused", detail={"reason": "unknown"})
-            return record(connection, tenant_id, event)
+            return _refused(connection, tenant_id, None, "unknown")
         person = found(connection, ring, tenant_id, person_id, lock=True)
         why = _why_not(connection, tenant_id, person)
-        if why is None:
-            tickets.make(connection, ring, tenant_id, person, "reset", NOBODY)
-            event = Event("person.reset_asked", NOBODY, target=person.subject)
-        else:
-            event = Event(
-                "person.reset_asked", NOBODY, "refused", person.subject, detail={"reason": why}
-            )
+        if why is not None:
+            return _refused(connection, tenant_id, person.subject, why)
+        tickets.make(connection, ring, tenant_id, person, "reset", NOBODY)
+        event = Event("person.reset_asked", NOBODY, target=person.subject)
         return record(connection, tenant_id, event)
 
 
@@ -56,3 +54,14 @@ def _why_not(connection: Connection, tenant_id: int, person: Person) -> str | No
     if connection.execute(ASKED, asked).scalar_one() >= AN_HOUR_MAX:
         return "too_many"
     return None
+
+
+def _refused(
+    connection: Connection, tenant_id: int, subject: str | None, why: str
+) -> Recorded | None:
+    left_out = refusals.left_out(tenant_id)
+    if left_out is None:
+        return None
+    detail = {"reason": why} | ({"left_out": left_out} if left_out else {})
+    event = Event("person.reset_asked", NOBODY, "refused", subject, detail)
+    return record(connection, tenant_id, event)

@@ -11,11 +11,13 @@ waiting ┬── sent
 import datetime as dt
 from typing import Any, NamedTuple
 
+import structlog
 from sqlalchemy import Connection, text
 
 from models.key_ring import KeyRing
 from pipeline.events import Event, Recorded, record
-from pipeline.identity.people import Person, new_id, seal, subject_of, unseal
+from pipeline.identity.errors import IdentityError
+from pipeline.identity.people import NOBODY, Person, new_id, seal, subject_of, unseal
 from pipeline.privacy.data_keys import key_of
 
 # Servers that list greylisted senders, or restart, are back within hours; after a day somebody
@@ -26,12 +28,13 @@ LONGEST = dt.timedelta(days=1)
 FIRST_DELAY_S = 60
 # A reset counts for an hour: the delays before are 1, 3, 7, 15 and 31 minutes after the first try.
 LONGEST_DELAY_S = 3_600
-ACTOR = "trident"
 PLACE = "mails.ticket"
 
+log = structlog.get_logger("trident.mail")
+
 PUT = text("""
-    INSERT INTO mails (tenant_id, mail_id, person_id, purpose, ticket, until_at)
-    VALUES (:tenant, :mail, :person, :purpose, :ticket, clock_timestamp() + :lives)
+    INSERT INTO mails (tenant_id, mail_id, person_id, purpose, made_by, ticket, until_at)
+    VALUES (:tenant, :mail, :person, :purpose, :actor, :ticket, clock_timestamp() + :lives)
 """)
 CLAIM = text("""
     UPDATE mails SET attempts = attempts + 1,
@@ -49,6 +52,16 @@ END = text("""
            ended_at = clock_timestamp()
      WHERE tenant_id = :tenant AND mail_id = :mail AND ended_at IS NULL
 """)
+# What somebody without a token had sent is bounded by person (forgotten.py), and takes nothing away
+# from the admins.
+OF_THE_DAY = text("""
+    SELECT count(*) AS many,
+           ceil(extract(epoch FROM min(made_at) + interval '1 day' - clock_timestamp()))::int
+           AS frees_in_s
+      FROM mails
+     WHERE tenant_id = :tenant AND made_at > clock_timestamp() - interval '1 day'
+       AND made_by IS DISTINCT FROM :nobody
+""")
 # In one order, so that two who withdraw the same ones do not wait in a circle.
 WITHDRAW = text("""
     UPDATE mails m SET ticket = NULL, next_at = NULL, outcome = 'withdrawn',
@@ -56,6 +69,7 @@ WITHDRAW = text("""
       FROM (SELECT mail_id FROM mails
              WHERE tenant_id = :tenant AND ended_at IS NULL
                AND (person_id = :person OR cast(:person AS text) IS NULL)
+               AND (made_by IS DISTINCT FROM :but_of OR cast(:but_of AS text) IS NULL)
              ORDER BY mail_id FOR UPDATE) waiting
      WHERE m.tenant_id = :tenant AND m.mail_id = waiting.mail_id AND m.ended_at IS NULL
 """)
@@ -80,6 +94,7 @@ def put(
     tenant_id: int,
     person: Person,
     purpose: str,
+    made_by: str,
     ticket: str,
     lives: dt.timedelta,
 ) -> None:
@@ -91,6 +106,7 @@ def put(
         "mail": mail_id,
         "person": person.person_id,
         "purpose": purpose,
+        "actor": made_by,
         "ticket": seal(key, tenant_id, PLACE, mail_id, ticket),
         "lives": min(lives, LONGEST),
     }
@@ -122,14 +138,41 @@ def give_up(connection: Connection, mail: Mail, **why: str | int) -> Recorded | 
     if not _end(connection, mail, "given_up"):
         return None
     detail = {"mail": mail.mail_id, "purpose": mail.purpose, "attempts": mail.attempts, **why}
-    event = Event("mail.given_up", ACTOR, target=subject_of(mail.person_id), detail=detail)
+    event = Event("mail.given_up", NOBODY, target=subject_of(mail.person_id), detail=detail)
     return record(connection, mail.tenant_id, event)
 
 
-def withdraw(connection: Connection, tenant_id: int, person_id: str | None) -> int:
-    """Send none of those that wait for this person, or for anybody; how many there were."""
-    named = {"tenant": tenant_id, "person": person_id}
+def withdraw(
+    connection: Connection, tenant_id: int, person_id: str | None, but_of: str | None = None
+) -> int:
+    """Send none of those that wait for this person, or for anybody, except perhaps what one maker
+    has made; how many there were."""
+    named = {"tenant": tenant_id, "person": person_id, "but_of": but_of}
     return connection.execute(WITHDRAW, named).rowcount
+
+
+def withdraw_one(connection: Connection, mail: Mail) -> None:
+    """Its ticket does not count any more."""
+    _end(connection, mail, "withdrawn")
+
+
+def keep_to_bound(connection: Connection, tenant_id: int, most: int) -> None:
+    """Refuse what makes the tenant's mails of a day more than these; raises IdentityError.
+
+    To be called once the event of the newest is recorded: from then on nobody else of the tenant
+    records one, so of those who come at once each counts all before it.
+    """
+    asked = {"tenant": tenant_id, "nobody": NOBODY}
+    row = connection.execute(OF_THE_DAY, asked).one()
+    if row.many <= most:
+        return
+    log.warning("mails_spent", tenant=tenant_id, most=most)
+    raise IdentityError(
+        "mails_spent",
+        f"A tenant has {most} invitations and resets sent in 24 hours. Try again later, or ask"
+        " whoever runs this installation for more.",
+        retry_after_s=row.frees_in_s,
+    )
 
 
 def _end(connection: Connection, mail: Mail, outcome: str) -> bool:

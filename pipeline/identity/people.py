@@ -25,6 +25,8 @@ ID_BYTES = 10
 ID = re.compile(r"(?:pe|se)_[0-9a-f]{20}", re.ASCII)
 # Whose key the hashes of e-mail addresses are made with: one for each tenant.
 EMAILS = "trident:people"
+# Who an event is of when nobody knows, or nobody did it.
+NOBODY = "trident"
 # What an owner alone may do: who has such a role is one.
 OWNING = "people.owners"
 

@@ -1,4 +1,5 @@
-"""Refused log-ins, as the tenant's admins are told of them: each one, but of a flood not every one.
+"""Refused log-ins, and resets that were asked for in vain, as the tenant's admins are told of them:
+each one, but of a flood not every one.
 
 What somebody without a password can make Trident keep for ever must have a bound. Beyond it they
 are counted, and the next that is told says how many were not.

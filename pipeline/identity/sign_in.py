@@ -12,13 +12,10 @@ from models.db import tenant_reading, tenant_writing
 from models.key_ring import KeyRing
 from pipeline.events import Event, Recorded, record
 from pipeline.identity import lockout, passwords, second_factor, sessions
-from pipeline.identity.people import by_email, subject_of
+from pipeline.identity.people import NOBODY, by_email, subject_of
 from pipeline.identity.refusals import refusals
 from pipeline.identity.sessions import Granted
 from pipeline.privacy.data_keys import keys_of
-
-# Who an event is of when nobody knows.
-NOBODY = "trident"
 
 TENANT = text("SELECT tenant_named(:name)")
 PERSON = text("""

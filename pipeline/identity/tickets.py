@@ -112,7 +112,10 @@ def offer(
     action = "person.invited" if fits[0] == "invitation" else "person.reset_offered"
     detail = {"roles": list(person.roles), "delivery": "shown" if token else "mail"}
     event = Event(action, actor.subject, target=person.subject, detail=detail)
-    return Offered(token, fits[0], record(connection, tenant_id, event))
+    recorded = record(connection, tenant_id, event)
+    if (how := settings().mail) is not None:
+        mails.keep_to_bound(connection, tenant_id, how.a_day)
+    return Offered(token, fits[0], recorded)
 
 
 def make(
@@ -136,16 +139,16 @@ def make(
     connection.execute(INSERT, made)
     if settings().mail is None:
         return secret
-    mails.put(connection, ring, tenant_id, person, purpose, secret, LIVES[purpose])
+    mails.put(connection, ring, tenant_id, person, purpose, made_by, secret, LIVES[purpose])
     return None
 
 
 def void(connection: Connection, tenant_id: int, person_id: str, but_of: str | None = None) -> None:
-    """Those of somebody do not count any more, except perhaps what one maker has made."""
+    """Those of somebody do not count any more, except perhaps what one maker has made; nor are they
+    sent."""
     named = {"tenant": tenant_id, "person": person_id, "but_of": but_of}
     connection.execute(VOID, named)
-    if but_of is None:
-        mails.withdraw(connection, tenant_id, person_id)
+    mails.withdraw(connection, tenant_id, person_id, but_of)
 
 
 def whose(connection: Connection, ring: KeyRing, ticket: Ticket) -> Person:

@@ -28,7 +28,7 @@ TICKETS = text("""
      ORDER BY created_at
 """)
 MAILS = text("""
-    SELECT purpose, made_at, until_at, attempts, next_at, outcome, ended_at
+    SELECT purpose, made_by, made_at, until_at, attempts, next_at, outcome, ended_at
       FROM mails WHERE tenant_id = :tenant AND person_id = :person
      ORDER BY made_at
 """)

@@ -22,11 +22,16 @@ from tests.identity.post_office import PostOffice
     ],
 )
 def test_people_are_neither_removed_nor_swapped(house: House, table: str, statement: str) -> None:
-    """The application's role has no such right, but for sessions and tickets that have ended."""
+    """The application's role has no such right, but for sessions, tickets and mails that ended."""
     house.person("reader", email="ada@example.com")
     house.sign_in("ada@example.com")
     invite(house, "eve@example.com")
-    refused = {"tickets": "still counts", "sessions": "has not ended"}
+    house.run("""
+        INSERT INTO mails (tenant_id, mail_id, person_id, purpose, ticket, until_at)
+        SELECT tenant_id, 'ma_00000000000000000000', person_id, 'reset', 'x', now()
+          FROM people LIMIT 1
+    """)
+    refused = {"tickets": "still counts", "sessions": "has not ended", "mails": "waits"}
     counts = statement.startswith("DELETE") and table in refused
     with pytest.raises(DBAPIError, match=refused[table] if counts else "permission denied"):
         house.run(statement.format(table))
@@ -68,6 +73,8 @@ def test_a_mail_keeps_its_ticket_until_it_ends(
         assert mails.withdraw(connection, house.tenant_id, None) == 1
     with pytest.raises(DBAPIError, match="has ended"):
         house.run("UPDATE mails SET attempts = 0")
+    with pytest.raises(DBAPIError, match="counts among those of the day"):
+        house.run("DELETE FROM mails")
 
 
 def test_nobody_lists_tenants_by_their_names(house: House) -> None:

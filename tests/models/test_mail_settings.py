@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.mail import LINK_URL, MAIL_FROM, SMTP_URL, MailSettings
+from models.mail import A_DAY, LINK_URL, MAIL_FROM, MAILS_A_DAY, SMTP_URL, MailSettings
 from models.settings import SettingsError, settings
 
 FROM = "no-reply@example.com"
@@ -30,6 +30,9 @@ def given(monkeypatch: pytest.MonkeyPatch, **variables: str) -> MailSettings | N
         (SMTP_URL, "smtp://mail.example.com"),
         (SMTP_URL, "smtp://10.0.0.1"),
         (SMTP_URL, "smtp://localhost.example.com"),
+        (SMTP_URL, "smtps://ada:pass%0Dword@mail.example.com"),
+        (SMTP_URL, "smtps://ada:p%C3%A4ss@mail.example.com"),
+        (SMTP_URL, f"smtps://{'a' * 64}.example.com"),
         (SMTP_URL, ""),
         (MAIL_FROM, ""),
         (MAIL_FROM, "nobody"),
@@ -42,6 +45,9 @@ def given(monkeypatch: pytest.MonkeyPatch, **variables: str) -> MailSettings | N
         (LINK_URL, "https://ada:secret@example.com/"),
         (LINK_URL, "https://example.com/#welcome"),
         (LINK_URL, "https://example.com/\nwelcome"),
+        (MAILS_A_DAY, "0"),
+        (MAILS_A_DAY, "-1"),
+        (MAILS_A_DAY, "many"),
     ],
 )
 def test_wrong_settings_are_named(
@@ -101,4 +107,5 @@ def test_words_of_the_settings(env: dict[str, str], monkeypatch: pytest.MonkeyPa
     assert (mail.server.user, mail.server.password) == ("ada@example.com", "a/secret1")
     assert (mail.server.port, mail.sender.addr_spec) == (4650, FROM)
     assert "secret1" not in repr(mail)
+    assert mail.a_day == A_DAY
     assert mail.link_with(ticket="1.x&y") == "https://example.com/in?a=1&ticket=1.x%26y"
