@@ -5,7 +5,8 @@ transaction, sent in none, and marked in another: nothing waits for the server b
 a process was killed between sending and marking it is sent again, under the same Message-ID.
 
 At most one errand works at a time, and a server that is away is left alone for a while: a slow one
-must not take all slots of the workers, which have money to move.
+must not take all slots of the workers, which have money to move. One that answers, but takes so
+long in all that the errand's time is up, is as good as away.
 """
 
 import time
@@ -14,6 +15,7 @@ from email.message import EmailMessage
 from functools import lru_cache
 
 import structlog
+from celery.exceptions import SoftTimeLimitExceeded
 from sqlalchemy import text
 
 from models.db import sweeper_engine, tenant_writing
@@ -24,10 +26,11 @@ from models.settings import settings
 from models.tenant import tenant_state
 from pipeline.crash import crash_point
 from pipeline.identity import mails
+from pipeline.identity.errors import IdentityError
 from pipeline.identity.mail_text import BadAddressError, compose
 from pipeline.identity.mails import Mail
-from pipeline.identity.people import found
-from pipeline.identity.tickets import LIVES, STATUS
+from pipeline.identity.tickets import LIVES, read, whose
+from pipeline.privacy.data_keys import ErasedError
 from tasks.app import app
 from tasks.errands import Errands
 from tasks.ring import BREAKER_S, broker, ring_now
@@ -40,8 +43,11 @@ ENDS_AFTER_S = 5.0
 # Who is at work says so here, for a little longer than a bell's time limit of 30 s.
 BUSY_KEY = "trident:mailing"
 BUSY_S = 40
-# How long a server that was away is left alone: at the worst one slot waits 10 s of 40.
+# How long a server that was away is left alone: at the worst one slot waits 20 s of 50.
 AWAY_S = 30
+# An errand stops by itself, and says that the server is away, before a bell's time limit of 30 s
+# kills its process.
+STOPS_AFTER_S = 20
 # A tenant that invites hundreds rings once a second: one errand sends them all.
 SAME_TENANT_MIN_S = 1.0
 
@@ -57,7 +63,7 @@ TENANTS = text("""
 
 
 # Without events, as the sweep: it would push the chains out of what Flower shows.
-@app.task(name=MAIL, send_events=False)
+@app.task(name=MAIL, send_events=False, soft_time_limit=STOPS_AFTER_S)
 def mail_task() -> None:
     """An errand, unless another is at work. Those that wait behind it want the same."""
     if not broker().set(BUSY_KEY, 1, nx=True, ex=BUSY_S):
@@ -65,8 +71,8 @@ def mail_task() -> None:
     broker().delete(MAIL)
     try:
         left = deliver()
-    except AwayError as away:
-        log.warning("mail_server_away", why=str(away))
+    except (AwayError, SoftTimeLimitExceeded) as away:
+        log.warning("mail_server_away", why=str(away) or type(away).__name__)
         broker().set(BUSY_KEY, 1, ex=AWAY_S)
         return
     broker().delete(BUSY_KEY)
@@ -103,7 +109,7 @@ def _next(tenant_id: int, postman: Postman) -> bool:
             _give_up(mail, reason="late")
         else:
             _send(mail, postman)
-    except AwayError:
+    except (AwayError, SoftTimeLimitExceeded):
         raise
     except Exception as error:  # noqa: BLE001 - no mail's fault may keep the others waiting
         # Not its message: that of a server may name the receiver.
@@ -136,13 +142,15 @@ def _send(mail: Mail, postman: Postman) -> None:
 def _letter(mail: Mail, how: MailSettings) -> EmailMessage | None:
     """What is sent; None, and the mail is withdrawn, if its ticket counts for nobody now."""
     with tenant_writing(mail.tenant_id) as connection:
-        person = found(connection, key_ring(), mail.tenant_id, mail.person_id)
         tenant = tenant_state(connection, mail.tenant_id)
-        counts = not person.restricted and person.status == STATUS[mail.purpose]
-        if tenant is None or person.email is None or not counts:
-            mails.withdraw(connection, mail.tenant_id, mail.person_id)
+        try:
+            ticket = mails.ticket_of(connection, key_ring(), mail)
+            person = whose(connection, key_ring(), read(ticket, mail.purpose))
+        except (ErasedError, IdentityError):
+            mails.withdraw_one(connection, mail)
             return None
-        ticket = mails.ticket_of(connection, key_ring(), mail)
+    assert tenant is not None, "its tickets count"
+    assert person.email is not None, "their ticket counts"
     until = mail.made_at + LIVES[mail.purpose]
     return compose(how, mail.mail_id, mail.purpose, ticket, person.email, tenant.name, until)
 

@@ -58,10 +58,12 @@ class Postman:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._smtp is not None:
+        if self._smtp is None:
+            return
+        if kind is None:  # else it may be waited for in vain
             with suppress(smtplib.SMTPException, OSError):
                 self._smtp.quit()
-            self._smtp.close()
+        self._smtp.close()
 
     def send(self, settings: MailSettings, message: EmailMessage) -> None:
         """Hand it over; raises MailError."""

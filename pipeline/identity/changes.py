@@ -61,6 +61,7 @@ def change(
     connection.execute(CHANGE, {**named, "roles": list(after), "status": status})
     if status == "disabled":
         revoke_all(connection, tenant_id, person_id, "disabled")
+        tickets.void(connection, tenant_id, person_id)
     detail = {
         "before": {"roles": list(before.roles), "status": before.status},
         "after": {"roles": list(after), "status": status},

@@ -8,8 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 
 from models.db import tenant_writing
+from models.mail import SMTP_URL
+from models.settings import settings
 from models.tenant import owner_writing
 from pipeline import tenants
 from pipeline.identity import people
@@ -18,9 +21,11 @@ from tasks import mail
 from tasks.mail import AWAY_S, BUSY_KEY, MAIL, deliver, mail_task
 from tasks.ring import broker
 from tasks.smtp import AwayError
+from tests.api.caller import token
 from tests.identity.conftest import ADA, House
 from tests.identity.mailing import forget, hurry, invite, kept
-from tests.identity.post_office import PostOffice
+from tests.identity.post_office import HOST, PostOffice
+from tests.identity.rude_office import Dripping
 
 DELIVER = "from tasks.mail import deliver; deliver()"
 
@@ -125,11 +130,63 @@ def test_nothing_is_sent_to_who_is_gone(house: House, ada: str, office: PostOffi
         assert subjects.erase(connection, house.tenant_id, subject, "cli:test")
     forget(house)
     assert house.admin().call("DELETE", f"/v1/people/{ada}").status_code == 200
-    deliver()
-    assert kept(house) == [("withdrawn", 0, False), ("withdrawn", 1, False)]
+    assert kept(house) == [("withdrawn", 0, False), ("withdrawn", 0, False)]
     invite(house, "third@mail.example")
     with owner_writing() as connection:
         tenants.delete(connection, house.tenant_id, "cli:test")
     deliver()
     assert office.came == []
     assert kept(house)[-1] == ("withdrawn", 0, False)
+
+
+def test_a_mail_goes_with_its_ticket(house: House, office: PostOffice) -> None:
+    """Whoever is given a role gets nothing that others had sent before; nor does who was disabled,
+    and is enabled again before anything was sent."""
+    first, second = (invite(house, f"{name}@mail.example")["id"] for name in ("ada", "bob"))
+    eve = house.caller(token(("owner",), house.tenant_id, "cli:eve"))
+    more = {"roles": ["operator", "auditor"]}
+    assert house.admin().call("PATCH", f"/v1/people/{first}", more).status_code == 200
+    assert kept(house) == [(None, 0, True)] * 2
+    more = {"roles": ["operator", "auditor", "reader"]}
+    assert eve.call("PATCH", f"/v1/people/{first}", more).status_code == 200
+    for status in ("disabled", "active"):
+        assert eve.call("PATCH", f"/v1/people/{second}", {"status": status}).status_code == 200
+    assert house.run("SELECT status FROM people").scalars().all() == ["invited"] * 2
+    assert kept(house) == [("withdrawn", 0, False)] * 2
+    assert house.run("SELECT count(*) FROM tickets WHERE used_at IS NULL").scalar_one() == 0
+
+
+def test_no_ticket_is_sent_that_does_not_count(house: House, office: PostOffice) -> None:
+    """It is looked at once more before it is sent, whoever has ended it."""
+    invite(house)
+    house.run("UPDATE tickets SET used_at = clock_timestamp()")
+    assert not deliver()
+    assert office.came == []
+    assert kept(house) == [("withdrawn", 1, False)]
+
+
+def test_a_server_that_only_seems_to_answer_is_away(
+    house: House, monkeypatch: pytest.MonkeyPatch, office: PostOffice
+) -> None:
+    """The errand ends in time, though every word of the server comes in time; the mail waits."""
+    assert mail_task.soft_time_limit == mail.STOPS_AFTER_S
+    assert mail.STOPS_AFTER_S < mail.app.conf.task_time_limit < mail.BUSY_S
+    invite(house)
+    broker().delete(BUSY_KEY)
+
+    def stop(*_: object) -> None:
+        raise SoftTimeLimitExceeded(mail.STOPS_AFTER_S)
+
+    with Dripping() as dripping:
+        monkeypatch.setenv(SMTP_URL, f"smtp://{HOST}:{dripping.port}")
+        settings.cache_clear()
+        # As a child of the pool is told.
+        before = signal.signal(signal.SIGALRM, stop)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.3)
+            mail_task.run()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+    assert kept(house) == [(None, 1, True)]
+    assert AWAY_S - 5 < broker().ttl(BUSY_KEY) <= AWAY_S

@@ -10,11 +10,14 @@ from aiosmtpd.smtp import AuthResult, LoginPassword
 
 from models.mail import WAYS, MailSettings, SmtpServer
 from pipeline.identity.mail_text import BadAddressError, compose
+from tasks import smtp
 from tasks.smtp import AwayError, LaterError, Postman, RefusedError
 from tests.gateway.authority import Authority
 from tests.identity.post_office import HOST, PostOffice, serving, ticket_in
+from tests.identity.rude_office import Dropping, Silent
 
 ADA = "ada@example.com"
+HUNG = r"^(TimeoutError|SMTPServerDisconnected)$"
 SENDER = Address(addr_spec="no-reply@example.com")
 
 
@@ -117,6 +120,12 @@ def test_what_a_server_says_of_a_mail() -> None:
         "@",
         "",
         '"ada\r\n"@example.com',
+        '"\x0b"@example.com',
+        "root@localhost",
+        "root@[169.254.169.254]",
+        "root@127.0.0.10",
+        "ada@faß.example",  # DNS is asked for fass.example
+        "ada@exa\u200dmple.com",
     ],
 )
 def test_no_address_writes_a_header(email: str) -> None:
@@ -150,3 +159,24 @@ def test_what_a_mail_says() -> None:
     lines = with_link.get_content().splitlines()
     assert f"{page}&purpose=invitation&ticket=1.abc" in lines
     assert "POST /v1/invitations/accept" in without.get_content()
+
+
+@pytest.mark.parametrize("way", ["smtp", "smtps"])
+def test_a_server_that_says_nothing_is_away(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the time that each word may take."""
+    monkeypatch.setattr(smtp, "TIMEOUT_S", 0.2)
+    with (
+        Silent() as silent,
+        pytest.raises(AwayError, match=HUNG),
+    ):
+        send(MailSettings(SmtpServer(HOST, silent.port, WAYS[way]), SENDER))
+
+
+def test_a_server_that_hangs_up_is_away() -> None:
+    """Also after it had all of the mail: nobody knows what became of it, so it is sent again."""
+    with Dropping() as dropping:
+        how = MailSettings(SmtpServer(HOST, dropping.port, WAYS["smtp"]), SENDER)
+        for came in (1, 2):
+            with pytest.raises(AwayError, match="SMTPServerDisconnected"):
+                send(how)
+            assert dropping.came == came
