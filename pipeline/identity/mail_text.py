@@ -4,6 +4,7 @@ Names of people are left out: whoever may choose one could send any text to anyb
 """
 
 import datetime as dt
+import unicodedata
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -66,6 +67,23 @@ def _receiver(email: str) -> Address:
     """All servers take hosts as DNS has them; few take other letters than ASCII before the @."""
     name, _, host = email.rpartition("@")
     try:
-        return Address(addr_spec=f"{name}@{host.encode('idna').decode()}")
+        return Address(addr_spec=f"{name}@{_host(host)}")
     except (ValueError, MessageError, IndexError):  # what its parser raises of nonsense
         raise BadAddressError("Nobody can be named so in a mail.") from None
+
+
+def _host(host: str) -> str:
+    """As DNS has it; raises ValueError.
+
+    An address by number, or of `localhost`, is one of the mail server's own network, where no
+    tenant has anybody to invite.
+    """
+    _, dot, top = host.rpartition(".")
+    if not dot or not top[0:1].isalpha():
+        raise ValueError("The host is no name of the Internet.")
+    written = unicodedata.normalize("NFC", host).lower()
+    asked_for = host.encode("idna")
+    # IDNA 2003 makes another host of some names: that of somebody else has ss in place of its ß.
+    if not host.isascii() and asked_for.decode("idna") != written:
+        raise ValueError("DNS would be asked for another host than is written.")
+    return asked_for.decode()
