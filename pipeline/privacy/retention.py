@@ -4,6 +4,7 @@
     people_days ─── people who are disabled, or never came         erased, each with its event
     sessions_days ─ sessions that ended                            deleted
     tickets_days ── invitations and resets, used or too old        deleted
+    (mails_days) ── mails that were sent, given up or withdrawn     deleted, in every tenant
     whence_days ─── whence those asked who have no key of their own, by the month: erased
 
 Each function is a part of a transaction of the tenant's, which holds the row of its night: who is
@@ -25,16 +26,18 @@ from pipeline.privacy.subjects import TRIDENT, SubjectErasedError, erase_for_ret
 WHENCE_PREFIX = WHENCE.partition("{")[0]
 # Subjects that are looked at, and rows that are deleted, in one transaction: 50 ms.
 PORTION = 1_000
+# Who asks where an invitation went does so within a month; that it was made stays an event.
+MAILS_DAYS = 30
 
 BEGIN = text("""
     INSERT INTO retention_runs AS r (tenant_id, night) VALUES (:tenant, :night)
     ON CONFLICT (tenant_id) DO UPDATE
        SET night = :night, after_subject = '', subjects = 0, sessions = 0, tickets = 0,
-           months = 0, ended_at = NULL
+           mails = 0, months = 0, ended_at = NULL
      WHERE r.night < :night
 """)
 HOLD = text("""
-    SELECT after_subject, subjects, sessions, tickets, months FROM retention_runs
+    SELECT after_subject, subjects, sessions, tickets, mails, months FROM retention_runs
      WHERE tenant_id = :tenant AND night = :night AND ended_at IS NULL FOR UPDATE
 """)
 GO_ON = text("""
@@ -42,7 +45,7 @@ GO_ON = text("""
 """)
 COUNT = text("""
     UPDATE retention_runs SET subjects = subjects + :subjects, sessions = sessions + :sessions,
-           tickets = tickets + :tickets, months = months + :months
+           tickets = tickets + :tickets, mails = mails + :mails, months = months + :months
      WHERE tenant_id = :tenant AND night = :night
 """)
 END = text("""
@@ -134,6 +137,14 @@ TICKETS = text(f"""
             ORDER BY token_hash LIMIT :many) old
      WHERE d.tenant_id = :tenant AND d.token_hash = old.token_hash
 """)  # noqa: S608 - ours
+MAILS = text(f"""
+    DELETE FROM mails d USING (
+           SELECT mail_id FROM mails e
+            WHERE e.tenant_id = :tenant AND NOT {_OF_RESTRICTED}
+              AND e.ended_at < clock_timestamp() - make_interval(days => :days)
+            ORDER BY mail_id LIMIT :many) old
+     WHERE d.tenant_id = :tenant AND d.mail_id = old.mail_id
+""")  # noqa: S608 - ours
 # The key of a month (pipeline/events.py), once the whole of it is so long ago.
 MONTHS = text("""
     UPDATE data_keys SET wrapped = NULL, kek = NULL, erased_at = clock_timestamp()
@@ -145,9 +156,10 @@ MONTHS = text("""
 DELETED: dict[str, tuple[TextClause, str]] = {
     "sessions_days": (SESSIONS, "sessions"),
     "tickets_days": (TICKETS, "tickets"),
+    "mails_days": (MAILS, "mails"),
     "whence_days": (MONTHS, "months"),
 }
-NOTHING = {"subjects": 0, "sessions": 0, "tickets": 0, "months": 0}
+NOTHING = {"subjects": 0, "sessions": 0, "tickets": 0, "mails": 0, "months": 0}
 
 
 class Night(NamedTuple):
@@ -184,7 +196,7 @@ def begin(connection: Connection, night: Night) -> Run | None:
     if row is None or tenant is None:
         return None
     least = tenant.settings.retention_days or 0
-    days = dict(tenant.settings.retention)
+    days = {"mails_days": MAILS_DAYS, **tenant.settings.retention}
     for name in days.keys() & {"personal_days", "people_days"}:
         days[name] = max(days[name], least)
     return Run(row.after_subject, {name: getattr(row, name) for name in NOTHING}, days)
@@ -229,8 +241,8 @@ def erase(connection: Connection, night: Night, subject: str) -> Recorded | None
 
 
 def delete(connection: Connection, night: Night) -> bool:
-    """Delete a portion of sessions and tickets that ended, and erase months; whether there may be
-    more."""
+    """Delete a portion of sessions, tickets and mails that ended, and erase months; whether there
+    may be more."""
     run = begin(connection, night)
     if run is None:
         return False

@@ -1,7 +1,6 @@
 """The retention schedule: carried out once a night, whatever happens to whoever carries it out."""
 
 import datetime as dt
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -9,36 +8,39 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 
-from models.db import owner_engine, set_tenant, tenant_reading, tenant_writing
+from models.db import tenant_reading, tenant_writing
 from models.key_ring import key_ring
 from models.tenant import TenantState, owner_writing
 from models.tenant_settings import RETAINED
 from pipeline import tenants
 from pipeline.events import WHENCE
-from pipeline.identity import people, sessions, tickets
-from pipeline.identity.people import Actor
+from pipeline.identity import tickets
 from pipeline.privacy.data_keys import key_of
+from pipeline.privacy.retention import MAILS_DAYS
 from tasks import retain as errand
 from tasks.retain import retain
 from tests.api.caller import Caller, new_key, problem, token, transfer
+from tests.api.retaining import (
+    OLD_DAYS,
+    ROOT,
+    Rows,
+    again,
+    age,
+    begin,
+    erased,
+    mailed,
+    somebody,
+    status,
+    told,
+)
 from tests.api.shop import OWNER, do, name, shop, tenant
 from tests.api.test_personal import about
 
 __all__ = ["shop", "tenant"]
 
-ROOT = Actor("cli:test", frozenset({"owner"}))
-# What is old enough for the schedule of these tests, and what is not.
-OLD_DAYS, DAYS = 40, 30
+# The schedule of these tests: what is OLD_DAYS old goes.
+DAYS = 30
 SCHEDULE = dict.fromkeys(RETAINED, DAYS)
-MOMENTS = {
-    "data_keys": ("created_at",),
-    "subject_mentions": ("mentioned_at",),
-    "people": ("status_since",),
-    "tickets": ("expires_at", "used_at"),
-    "sessions": ("expires_at", "revoked_at", "created_at"),
-}
-
-Rows = Callable[[str], list[Any]]
 
 
 @pytest.fixture(autouse=True)
@@ -59,41 +61,6 @@ def rows(tenant: TenantState) -> Rows:
             return list(connection.execute(text(statement)).scalars())
 
     return found
-
-
-def age(tenant: TenantState, days: int = OLD_DAYS) -> None:
-    """All that is there becomes older by so many days; no guard lets anybody do so."""
-    with owner_engine() as engine, engine.begin() as connection:
-        set_tenant(connection, tenant.tenant_id)
-        for table, columns in MOMENTS.items():
-            moved = ", ".join(f"{one} = {one} - interval '{days} days'" for one in columns)
-            connection.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
-            where = f"WHERE tenant_id = {tenant.tenant_id}"
-            connection.execute(text(f"UPDATE {table} SET {moved} {where}"))
-        for table in MOMENTS:
-            guards = "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgrelid = "
-            for guard in connection.execute(text(f"{guards}'{table}'::regclass")).scalars().all():
-                connection.execute(text(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {guard}"))
-
-
-def erased(rows: Rows) -> list[str]:
-    """Whose keys are destroyed."""
-    found = rows("SELECT subject FROM data_keys WHERE erased_at IS NOT NULL ORDER BY subject")
-    return [one.removeprefix("subject:") for one in found]
-
-
-def told(shop: Caller, action: str) -> list[dict[str, Any]]:
-    """The events of one action."""
-    page: Any = shop.get(f"/v1/events?action={action}").json
-    return list(page["data"])
-
-
-def again(tenant: TenantState) -> None:
-    """It is the next night."""
-    with owner_engine() as engine, engine.begin() as connection:
-        set_tenant(connection, tenant.tenant_id)
-        where = f"WHERE tenant_id = {tenant.tenant_id}"
-        connection.execute(text(f"UPDATE retention_runs SET night = night - 1 {where}"))
 
 
 def test_subjects_that_nothing_names_any_more_are_erased(
@@ -119,6 +86,7 @@ def test_subjects_that_nothing_names_any_more_are_erased(
         "subjects": 1,
         "sessions": 0,
         "tickets": 0,
+        "mails": 0,
         "months": 0,
     }
 
@@ -175,6 +143,27 @@ def test_sessions_and_tickets_that_ended_are_deleted(
     assert rows("SELECT person_id FROM tickets ORDER BY 1") == sorted([ada, bob])
     (summary,) = told(shop, "retention.carried_out")
     assert (summary["detail"]["sessions"], summary["detail"]["tickets"]) == (1, 1)
+
+
+def test_mails_that_ended_are_deleted_in_every_tenant(
+    shop: Caller, tenant: TenantState, rows: Rows
+) -> None:
+    """After a month, with no schedule at all; not those of somebody whose data is restricted."""
+    shop.call("PATCH", "/v1/tenant", {"retention": None})
+    ada, bob = (somebody(tenant, ref) for ref in ("ada", "bob"))
+    for person in (ada, bob):
+        mailed(tenant, person)
+    shop.call("POST", f"/v1/subjects/person:{bob}/restrict")
+    age(tenant, MAILS_DAYS - 1)
+    retain()
+    assert len(rows("SELECT mail_id FROM mails")) == 2
+    age(tenant, 2)
+    mailed(tenant, ada)
+    again(tenant)
+    retain()
+    assert sorted(rows("SELECT person_id FROM mails")) == sorted([ada, bob])
+    (summary,) = told(shop, "retention.carried_out")
+    assert summary["detail"]["mails"] == 1
 
 
 def test_whence_unknown_people_asked_is_erased_by_the_month(
@@ -261,33 +250,6 @@ def test_a_schedule_is_settled_by_who_may_erase(shop: Caller, tenant: TenantStat
         assert shop.call("PATCH", "/v1/tenant", changes).status_code == 200
     shop.call("PATCH", "/v1/tenant", {"retention": None})
     assert admin.call("PATCH", "/v1/tenant", {"retention_days": 9}).status_code == 200
-
-
-def somebody(tenant: TenantState, ref: str, role: str = "operator") -> str:
-    """Somebody who was invited."""
-    with tenant_writing(tenant.tenant_id) as connection:
-        ring, tenant_id = key_ring(), tenant.tenant_id
-        made = people.invite(connection, ring, tenant_id, ROOT, f"{ref}@example.com", [role])
-        tickets.offer(connection, ring, tenant_id, ROOT, made.person_id)
-    return made.person_id
-
-
-def begin(tenant: TenantState, person: str) -> None:
-    """A session of theirs."""
-    with tenant_writing(tenant.tenant_id) as connection:
-        sessions.begin(connection, key_ring(), tenant.tenant_id, person, "192.0.2.1", "a browser")
-
-
-def status(tenant: TenantState, person: str, to: str, role: str = "operator") -> None:
-    """Let somebody be that."""
-    with tenant_writing(tenant.tenant_id) as connection:
-        connection.execute(
-            text(
-                "UPDATE people SET status = :to, roles = ARRAY[:role],"
-                " password_hash = '$argon2id$none' WHERE person_id = :person"
-            ),
-            {"to": to, "role": role, "person": person},
-        )
 
 
 def test_the_night_begins_at_two(shop: Caller) -> None:
