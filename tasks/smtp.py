@@ -20,6 +20,8 @@ from models.mail import MailSettings
 TIMEOUT_S = 10
 # RFC 5321 section 4.2.1: from here on it is for good.
 FOR_GOOD = 500
+# Section 3.8: the server has closed the connection.
+CLOSING = 421
 
 
 class MailError(Exception):
@@ -73,9 +75,9 @@ class Postman:
             smtp.send_message(message, settings.sender.addr_spec, [receiver])
         except smtplib.SMTPRecipientsRefused as error:
             code, _ = error.recipients[receiver]
-            raise _of_mail("recipient", code) from None
+            raise self._of_mail("recipient", code) from None
         except smtplib.SMTPDataError as error:
-            raise _of_mail("content", error.smtp_code) from None
+            raise self._of_mail("content", error.smtp_code) from None
         except smtplib.SMTPResponseException as error:  # it is not the mail's fault who we are
             raise AwayError("sender", error.smtp_code) from None
         except (smtplib.SMTPException, OSError) as error:
@@ -90,6 +92,11 @@ class Postman:
             except (smtplib.SMTPException, OSError) as error:  # ssl.SSLError is one
                 raise AwayError(type(error).__name__) from None
         return self._smtp
+
+    def _of_mail(self, what: str, code: int) -> MailError:
+        if code == CLOSING:  # smtplib has closed it: the next mail takes another one
+            self._smtp = None
+        return (RefusedError if code >= FOR_GOOD else LaterError)(what, code)
 
 
 def _connect(settings: MailSettings) -> smtplib.SMTP:
@@ -110,7 +117,3 @@ def _connect(settings: MailSettings) -> smtplib.SMTP:
         smtp.close()
         raise
     return smtp
-
-
-def _of_mail(what: str, code: int) -> MailError:
-    return (RefusedError if code >= FOR_GOOD else LaterError)(what, code)

@@ -19,7 +19,8 @@ TICKET = re.compile(r"ticket=([\w.-]+)|_token\": \"([\w.-]+)\"")
 
 
 class PostOffice:
-    """Takes mail while it is open. `refuses` has the answer to receivers that it does not take."""
+    """Takes mail while it is open. `refuses` has the answer to receivers that it does not take;
+    whoever names one of `hates` is hung up on."""
 
     def __init__(self, **more: Any) -> None:
         with socket.socket() as probe:
@@ -27,6 +28,7 @@ class PostOffice:
             self.port = int(probe.getsockname()[1])
         self.came: list[tuple[str, EmailMessage]] = []
         self.refuses: dict[str, str] = {}
+        self.hates: set[str] = set()
         self._more = more
         self._controller: Controller | None = None
 
@@ -55,9 +57,11 @@ class PostOffice:
             self._controller = None
 
     async def handle_RCPT(
-        self, _server: Any, _session: Any, envelope: Any, address: str, _options: list[str]
+        self, server: Any, _session: Any, envelope: Any, address: str, _options: list[str]
     ) -> str:
         """Take the receiver or not."""
+        if address in self.hates:
+            server.transport.close()
         refusal = self.refuses.get(address)
         if refusal is None:
             envelope.rcpt_tos.append(address)

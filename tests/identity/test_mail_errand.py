@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,25 @@ def test_no_ticket_is_sent_that_does_not_count(house: House, office: PostOffice)
     assert not deliver()
     assert office.came == []
     assert kept(house) == [("withdrawn", 1, False)]
+
+
+def test_no_tenant_keeps_the_others_waiting(
+    house: House, office: PostOffice, other_tenant: int
+) -> None:
+    """Though the server hangs up on each of its mails, and they are older."""
+    office.hates = {"hated@mail.example"}
+    invite(house, "hated@mail.example")
+    other = house._replace(tenant_id=other_tenant)
+    invite(other)
+    for _ in range(20):
+        with suppress(AwayError):
+            deliver()
+        hurry(house)
+        hurry(other)
+        if office.to(ADA):
+            break
+    assert len(office.to(ADA)) == 1
+    assert kept(house)[0][0] is None
 
 
 def test_a_server_that_only_seems_to_answer_is_away(

@@ -92,14 +92,20 @@ def test_nobody_talks_us_out_of_tls() -> None:
 
 
 def test_what_a_server_says_of_a_mail() -> None:
-    """5xx is for good, 4xx for now, and neither ends the connection."""
+    """5xx is for good, 4xx for now; the next mail goes all the same, on another connection if it
+    must."""
     office = PostOffice()
     how = settings(office)
-    office.refuses = {"no@example.com": "550 who?", "later@example.com": "450 busy"}
+    office.refuses = {
+        "no@example.com": "550 who?",
+        "later@example.com": "450 busy",
+        "out@example.com": "421 closing",
+    }
     with office.open(), Postman() as postman:
         for address, error, why in (
             ("no@example.com", RefusedError, "recipient, 550"),
             ("later@example.com", LaterError, "recipient, 450"),
+            ("out@example.com", LaterError, "recipient, 421"),
         ):
             with pytest.raises(error, match=f"^{why}$"):
                 postman.send(how, letter(how, address))
