@@ -5,6 +5,7 @@ one of TRIDENT_TRUSTED_PROXIES. Then the list is read from the right, which is t
 proxies wrote, up to the first address that is none of them.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
@@ -22,6 +23,8 @@ FORWARDED = (
     "HTTP_X_REAL_IP",
 )
 SCHEMES = ("http", "https")
+# Some proxies write a port behind the address, and brackets around an IPv6 one (RFC 3986).
+WITH_PORT = re.compile(r"(?:\[([^]]+)]|([0-9.]+))(?::[0-9]{1,5})?")
 # A household or a server has a /64, and as many addresses in it as it likes.
 IPV6_PREFIX = 64
 
@@ -43,7 +46,7 @@ class Proxies:
 
     def _believe(self, environ: dict[str, Any], said: dict[str, str]) -> None:
         for hop in reversed(said.get("HTTP_X_FORWARDED_FOR", "").split(",")):
-            address = _address(hop.strip())
+            address = _address(_without_port(hop.strip()))
             if address is None:
                 break
             environ["REMOTE_ADDR"] = str(address)
@@ -68,6 +71,11 @@ def counted_as(text: str) -> str:
         assert isinstance(network, IPv6Network)
         return str(network)
     return text
+
+
+def _without_port(hop: str) -> str:
+    found = WITH_PORT.fullmatch(hop)
+    return hop if found is None else found[1] or found[2]
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
