@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import click
 from sqlalchemy import Connection
 
-from cli.asking import DataCommand, Unfulfillable, format_options, tenant_option
+from cli.asking import DataCommand, Unfulfillable, format_options, role_option, tenant_option
 from cli.importing import user_name
 from cli.printing import print_listing
 from cli.ringing import ring_for
@@ -19,7 +19,7 @@ from models.tenant import tenant_id_of
 from pipeline.identity import api_keys as acts
 from pipeline.identity.api_keys import GRACE_MAX_S, GRACE_S, ApiKey, RevokedError
 from pipeline.identity.key_powers import Powers
-from pipeline.permissions import ROLES, is_scope
+from pipeline.permissions import is_scope
 
 LISTED = ("key", "name", "roles", "state", "created_by", "created_at", "last_used_at")
 # More keys than any tenant has programs.
@@ -36,14 +36,7 @@ def api_keys() -> None:
     cls=DataCommand, help=f"Make an API key and print it, this once.\n\n\b\n{EACH_ROLE}"
 )
 @click.argument("name")
-@click.option(
-    "--role",
-    "roles",
-    type=click.Choice(tuple(ROLES)),
-    multiple=True,
-    required=True,
-    help="What it may do; may be repeated.",
-)
+@role_option("it", required=True)
 @click.option(
     "--scope", "scopes", multiple=True, metavar="ACTION", help="Of that, only this; repeatable."
 )

@@ -19,6 +19,7 @@ from models.db import tenant_reading
 from models.ledger import LedgerRef, ledgers_of
 from models.tenant import UnknownTenantError, tenant_id_of, tenant_state
 from pipeline.accept import TENANT_DELETED
+from pipeline.permissions import ROLES
 
 EXIT_FAULT = 1
 EXIT_USAGE = 2
@@ -84,6 +85,18 @@ def tenant_option(function: Function) -> Function:
         help="Whose ledger: a tenant's number, or its name (other names than `default` take the"
         " owner's database address).",
     )(function)
+
+
+def role_option(whose: str, **more: Any) -> Callable[[Function], Function]:
+    """--role, repeatable; the command gets `roles`. `more` as click.option takes it."""
+    return click.option(
+        "--role",
+        "roles",
+        type=click.Choice(tuple(ROLES)),
+        multiple=True,
+        help=f"What {whose} may do; may be repeated.",
+        **more,
+    )
 
 
 def ledger_option(function: Function) -> Function:

@@ -7,7 +7,7 @@ import click
 from marshmallow import ValidationError, validate
 from sqlalchemy import Connection
 
-from cli.asking import DataCommand, Unfulfillable, format_options, tenant_option
+from cli.asking import DataCommand, Unfulfillable, format_options, role_option, tenant_option
 from cli.importing import user_name
 from cli.printing import print_listing
 from cli.ringing import mail_rung, ring_for
@@ -20,7 +20,7 @@ from pipeline.identity import people as acts
 from pipeline.identity.api_keys import held_by
 from pipeline.identity.errors import IdentityError
 from pipeline.identity.people import OWNING, Actor, Person
-from pipeline.permissions import ROLES, roles_for
+from pipeline.permissions import roles_for
 
 COLUMNS = (
     "person",
@@ -43,14 +43,7 @@ def people() -> None:
 
 @people.command(cls=DataCommand)
 @click.argument("email")
-@click.option(
-    "--role",
-    "roles",
-    type=click.Choice(tuple(ROLES)),
-    multiple=True,
-    required=True,
-    help="What they may do; may be repeated.",
-)
+@role_option("they", required=True)
 @click.option("--name", help="How they are called.")
 @tenant_option
 def invite(email: str, roles: tuple[str, ...], name: str | None, tenant: str) -> None:

@@ -4,7 +4,7 @@ import datetime as dt
 
 import click
 
-from cli.asking import DataCommand, Unfulfillable, tenant_option
+from cli.asking import DataCommand, Unfulfillable, role_option, tenant_option
 from cli.importing import user_name
 from models.tenant import tenant_id_of
 from models.token import mint
@@ -19,15 +19,7 @@ EACH_ROLE = "\n".join(f"{role:9}  {what}" for role, what in ROLES.items())
     help=f"Print an access token for the API.\n\n\b\n{EACH_ROLE}\n\n"
     "`trident permissions` shows them in full.",
 )
-@click.option(
-    "--role",
-    "roles",
-    type=click.Choice(tuple(ROLES)),
-    multiple=True,
-    default=("admin",),
-    show_default=True,
-    help="What the holder may do; may be repeated.",
-)
+@role_option("the holder", default=("admin",), show_default=True)
 @click.option("--subject", metavar="NAME", help="Who the holder is.  [default: cli:USER]")
 @tenant_option
 @click.option("--hours", type=click.IntRange(min=0), default=0, help="How long it is valid,")
