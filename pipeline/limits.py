@@ -8,6 +8,7 @@ release or a reversal gives back make room again.
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from pipeline.ledger import DEBIT_NORMAL, Account, Books, Counter, Entry, Leg, Usage
 from pipeline.principal import read_principal
@@ -16,6 +17,20 @@ from pipeline.settings import Limit, fits
 
 PERIODS = ("operation", "day", "month")
 MONTH_LENGTH = len("2026-11")
+
+
+def limit_of(body: dict[str, Any], since: int) -> Limit:
+    """The limit that the body of a set_limit makes."""
+    return Limit(
+        name=body["name"],
+        per=body["per"],
+        currency=body["currency"],
+        amount=body["amount"],
+        account=body.get("account"),
+        operation_kind=body.get("operation_kind"),
+        role=body.get("role"),
+        since=since,
+    )
 
 
 def period_of(per: str, accepted_at: dt.datetime) -> str:

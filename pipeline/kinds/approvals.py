@@ -5,7 +5,8 @@ and the last approval that it needs applies it, at its own place. Which rule it 
 anew for each approval, by the rules that are in force then.
 
 A rule is over its own removal as well, and over what would loosen it: else who wants to get around
-it would take it away first.
+it would take it away first. A rule of the kind set_limit is over the limits of its currency in the
+same way: over what takes one away, and what would let more than the rule's amount pass.
 """
 
 import datetime as dt
@@ -14,14 +15,17 @@ import pipeline.kinds as every_kind
 from pipeline.decide import begin
 from pipeline.kinds.kind import Body
 from pipeline.ledger import Books, Entry
+from pipeline.limits import limit_of
 from pipeline.permissions import permits
 from pipeline.principal import read_principal, refuse_over_limit
 from pipeline.refusal import Refusal
-from pipeline.settings import Approval, Settings
+from pipeline.settings import Approval, Limit, Settings
 
 APPROVER = "approver"
 REMOVE, SET = "remove_approval", "set_approval"
 CHANGES = frozenset({REMOVE, SET})
+REMOVE_LIMIT, SET_LIMIT = "remove_limit", "set_limit"
+LIMITS = frozenset({REMOVE_LIMIT, SET_LIMIT})
 # The roles that a rule may name. Who may do `approvals.any` approves under any rule.
 ROLES = (APPROVER, "operator", "admin")
 
@@ -34,10 +38,12 @@ def rule_over(settings: Settings, name: str, body: Body, principal: str) -> Appr
     if name in CHANGES:
         return _loosened(settings, name, body)
     roles = read_principal(principal).get("roles", ())
+    limit = settings.limits.get(body["name"]) if name in LIMITS else None
     found = [
         rule
         for rule in settings.approvals.values()
-        if (rule.role is None or rule.role in roles) and _is_above(rule, name, body)
+        if (rule.role is None or rule.role in roles)
+        and (_is_above(rule, name, body) if limit is None else _lifts(rule, limit, name, body))
     ]
     return max(found, key=lambda rule: (rule.people, rule.above), default=None)
 
@@ -96,9 +102,24 @@ def _holds_as_much(new: Approval, rule: Approval) -> bool:
         and new.above <= rule.above
         and new.people >= rule.people
         and new.by_role == rule.by_role
-        and new.operation_kind in (None, rule.operation_kind)
+        and (
+            new.operation_kind == rule.operation_kind
+            or (new.operation_kind is None and rule.operation_kind != SET_LIMIT)
+        )
         and new.role in (None, rule.role)
     )
+
+
+def _lifts(rule: Approval, limit: Limit, name: str, body: Body) -> bool:
+    """Whether the rule is over the limit, and this would let pass what it does not."""
+    if rule.operation_kind != SET_LIMIT or rule.currency != limit.currency:
+        return False
+    if name == REMOVE_LIMIT:
+        return True
+    new = limit_of(body, limit.since)
+    # Of another limit nothing is used, however narrow it is.
+    another = new._replace(amount=limit.amount) != limit
+    return another or new.amount > max(limit.amount, rule.above)
 
 
 def _is_above(rule: Approval, name: str, body: Body) -> bool:

@@ -1,6 +1,10 @@
-"""remove_limit: what it limited is not limited by it any more."""
+"""remove_limit: what it limited is not limited by it any more.
+
+It waits under a rule of approvals that is over limits, if there is one.
+"""
 
 from pipeline.kinds import fields, rule_fields
+from pipeline.kinds.approvals import REMOVE_LIMIT
 from pipeline.kinds.remove_rule import removing_kind
 
 
@@ -10,4 +14,4 @@ class Schema(fields.OperationSchema):
     name = rule_fields.rule_name()
 
 
-KIND = removing_kind("remove_limit", "limits", "name", "daily-out", Schema())
+KIND = removing_kind(REMOVE_LIMIT, "limits", "name", "daily-out", Schema())

@@ -1,11 +1,12 @@
 """set_approval: from here on, an operation of more than an amount waits for other people.
 
 What waits already goes on waiting for as many people as it did. Where it would loosen the rule of
-its name, it waits for approvals under that rule itself.
+its name, it waits for approvals under that rule itself. One of the kind set_limit is over limits:
+taking one away, or letting more than the amount pass, waits.
 """
 
 from pipeline.kinds import fields, rule_fields
-from pipeline.kinds.approvals import APPROVER, ROLES, SET, approval_of
+from pipeline.kinds.approvals import APPROVER, ROLES, SET, SET_LIMIT, approval_of
 from pipeline.kinds.kind import Kind
 from pipeline.kinds.transfer import currencies
 from pipeline.ledger import Books, Effect, Entry
@@ -18,11 +19,16 @@ EXPIRES_MIN_S = 60
 EXPIRES_MAX_S = 366 * 24 * 60 * 60
 
 
+def may_wait(kind: Kind) -> bool:
+    """Whether a rule may be for the kind."""
+    return rule_fields.moves(kind) or kind.name == SET_LIMIT
+
+
 class Schema(fields.OperationSchema):
     """What waits, and for whom."""
 
     name = rule_fields.rule_name()
-    operation_kind = rule_fields.kind_that(rule_fields.moves)
+    operation_kind = rule_fields.kind_that(may_wait)
     role = rule_fields.role()
     currency = fields.currency()
     above = rule_fields.minor_units("A threshold")
