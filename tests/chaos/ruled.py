@@ -23,6 +23,8 @@ from tests.chaos.recount import (
 DEBIT_NORMAL = ("asset", "expense")
 # What makes two limits of a name the same, so that what is used of one counts for the other.
 SAME = ("per", "currency", "account", "operation_kind", "role")
+# What a rule over limits is of, and over: every change that widens one.
+OVER_LIMITS: Content = {"kind": "set_limit"}
 # Name, since when, account, period: what is counted together.
 Used = tuple[str, int, str, str]
 
@@ -80,6 +82,12 @@ class Rules:
         if content["kind"] in ("set_approval", "remove_approval"):
             rule = self.approvals.get(content["name"])
             return rule is not None and loosens(content, rule)
+        if content["kind"] in ("set_limit", "remove_limit"):
+            _, limit = self.limits.get(content["name"], (0, None))
+            return limit is not None and any(
+                lifts(content, limit, rule) and concerns(rule, Applied(0, OVER_LIMITS, principal))
+                for rule in self.approvals.values()
+            )
         held = [*content.get("operations", ()), *filter(None, (content.get("operation"),))]
         return any(
             concerns(rule, Applied(0, one, principal))
@@ -93,11 +101,23 @@ def loosens(content: Content, rule: Content) -> bool:
     """Whether less would wait than under the rule, or for fewer people, or for others."""
     if content["kind"] == "remove_approval":
         return True
+    over_limits = OVER_LIMITS["kind"] in (content.get("operation_kind"), rule.get("operation_kind"))
     return (
         any(content.get(of) != rule.get(of) for of in ("currency", "by_role"))
         or any(content.get(of) not in (None, rule.get(of)) for of in ("operation_kind", "role"))
+        or (over_limits and content.get("operation_kind") != rule.get("operation_kind"))
         or content["above"] > rule["above"]
         or content["people"] < rule["people"]
+    )
+
+
+def lifts(content: Content, limit: Content, rule: Content) -> bool:
+    """Whether a rule over limits asks for others, so that this one lets more pass."""
+    if rule.get("operation_kind") != OVER_LIMITS["kind"] or rule["currency"] != limit["currency"]:
+        return False
+    return (
+        any(content.get(of) != limit.get(of) for of in SAME)  # taken away, or another one
+        or content["amount"] > max(limit["amount"], rule["above"])
     )
 
 

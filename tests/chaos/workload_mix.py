@@ -49,5 +49,7 @@ SORTED = {
     "group": ("paid",),
     "schedule": ("scheduled",),
     "remove_approval": ("waiting",),
+    "set_limit": ("waiting",),
+    "remove_limit": ("waiting",),
 }
 CALENDAR = ("pause_schedule", "resume_schedule", "resume_schedule", "cancel_schedule")

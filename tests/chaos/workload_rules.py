@@ -66,11 +66,14 @@ def limit(draw: Choosing) -> Drawn:
 
 
 def approval(draw: Choosing) -> Drawn:
-    """Set, for one or two people, or taken away."""
+    """Set, for one or two people, or taken away; over what is large, or over limits."""
+    name = ("large", "large", "caps")[draw.below(3)]
     if draw.below(5) == 0:
-        return "remove_approval", {"name": "large"}
-    body = {"name": "large", "currency": "EUR", "above": ABOVE, "people": 1 + draw.below(2)}
+        return "remove_approval", {"name": name}
+    body = {"name": name, "currency": "EUR", "above": ABOVE, "people": 1 + draw.below(2)}
     body["by_role"] = "approver"
+    if name == "caps":
+        body["operation_kind"] = "set_limit"
     if draw.below(4) == 0:
         body["expires_after_s"] = EXPIRES_AFTER_S
     return "set_approval", body
