@@ -18,7 +18,7 @@ from models.db import tenant_writing
 from models.key_ring import key_ring
 from pipeline.identity import changes, people, second_factor, tickets
 from pipeline.identity.api_keys import held_by
-from pipeline.identity.people import Person, found, guard_other, guard_owner
+from pipeline.identity.people import Person, found, guard_other, guard_owner, guard_powers
 
 blueprint = Blueprint(
     "People",
@@ -135,7 +135,7 @@ def disable(person_id: str) -> Response:
 @blueprint.doc(
     **openapi.route(
         {200: ("Person", "It as it is now.")},
-        problems=("unknown_person", "own_person", "owners_only", "second_factor_off"),
+        problems=("unknown_person", "own_person", "owners_only", "beyond_own", "second_factor_off"),
         action="people.write",
     )
 )
@@ -150,6 +150,7 @@ def stop_second_factor(person_id: str) -> Response:
         person = found(connection, key_ring(), who.tenant_id, person_id, lock=True)
         guard_other(actor_of(who), person)
         guard_owner(actor_of(who), person)
+        guard_powers(actor_of(who), person.roles)
         recorded = second_factor.stop(connection, who.tenant_id, who.subject, person)
     committed(recorded)
     return answer(shown(person._replace(second_factor=False)))

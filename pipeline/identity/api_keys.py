@@ -62,6 +62,13 @@ HELD = text(f"""
 """)  # noqa: S608 - ours
 
 
+BEHIND = text(f"""
+    SELECT {HOLDER} FROM api_keys k
+     WHERE k.tenant_id = :tenant AND k.key_id = :key AND k.revoked_at IS NULL
+       AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())
+""")  # noqa: S608 - ours
+
+
 class ApiKey(NamedTuple):
     """A key, without its secret, which nobody has kept."""
 
@@ -179,6 +186,15 @@ def held_by(connection: Connection, tenant_id: int, subject: str) -> list[str]:
     """The ids of the keys of which somebody has seen a secret that may still count."""
     found = connection.execute(HELD, {"tenant": tenant_id, "subject": subject})
     return [show_id(key_id) for key_id in found.scalars()]
+
+
+def holder(connection: Connection, tenant_id: int, subject: str) -> str | None:
+    """Who is behind the subject: itself, or of a key its holder; None if that does not count."""
+    if not subject.startswith(SUBJECT):
+        return subject
+    named = {"tenant": tenant_id, "key": parse_id(subject.removeprefix(SUBJECT))}
+    found: str | None = connection.execute(BEHIND, named).scalar()
+    return found
 
 
 def page(connection: Connection, tenant_id: int, after: int, many: int) -> list[ApiKey]:

@@ -36,8 +36,9 @@ def change(
 ) -> tuple[Person, Recorded | None]:
     """Give other roles, or disable and enable; tokens from before do not count any more.
 
-    Raises IdentityError. No event where it was so already. It names the API keys whose secret they
-    have seen: those may do no more than they may from now on, or need to be rotated.
+    Raises IdentityError: to enable somebody takes what a ticket for them does. No event where it
+    was so already. It names the API keys whose secret they have seen: those may do no more than
+    they may from now on, or need to be rotated.
     """
     found(connection, ring, tenant_id, person_id)  # its key is fetched before anybody is locked
     all_owners = owners.held(connection, tenant_id)
@@ -54,6 +55,8 @@ def change(
         guard_powers(actor, added)
         # Who has made a way in for somebody of few roles may not be one for these.
         tickets.void(connection, tenant_id, person_id, but_of=actor.subject)
+    if status != before.status and active:
+        guard_powers(actor, after)
     stays = status == "active" and owns(after)
     if not stays:
         owners.keep_one(all_owners, person_id)

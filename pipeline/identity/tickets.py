@@ -3,7 +3,8 @@
 A ticket is `TENANT.SECRET`: the tenant's number, because nothing is seen before it is known whose
 rows are looked at, and 256 bits by chance, of which only the hash is kept.
 
-Where mail is set, nobody but its receiver sees it (mails.py); otherwise whoever offers it does.
+Where mail is set, nobody but its receiver sees it (mails.py); otherwise whoever offers it does. So
+it counts only as long as they might offer it: who is out has no way in left as somebody else.
 """
 
 import datetime as dt
@@ -17,10 +18,11 @@ from sqlalchemy import Connection, text
 from models.key_ring import KeyRing
 from models.settings import settings
 from pipeline.events import Event, Recorded, record
-from pipeline.identity import mails, people, sessions
+from pipeline.identity import api_keys, mails, people, sessions
 from pipeline.identity.errors import IdentityError
 from pipeline.identity.people import Actor, Person, found, guard_other, guard_owner, guard_powers
 
+PERSON = people.subject_of("")
 SECRET_BYTES = 32
 SHAPE = re.compile(r"(\d{1,9})\.[A-Za-z0-9_-]{43}", re.ASCII)
 # An invitation outlives a holiday; a reset is asked for by somebody who is waiting for it.
@@ -38,7 +40,7 @@ INSERT = text("""
     VALUES (:tenant, :hash, :person, :purpose, :actor, clock_timestamp() + :lives)
 """)
 LOOK = text("""
-    SELECT person_id FROM tickets
+    SELECT person_id, made_by FROM tickets
      WHERE tenant_id = :tenant AND token_hash = :hash AND purpose = :purpose
        AND used_at IS NULL AND expires_at > clock_timestamp()
        AND EXISTS (SELECT FROM tenants WHERE tenant_id = :tenant AND deleted_at IS NULL)
@@ -48,6 +50,10 @@ USE = text("""
      WHERE tenant_id = :tenant AND token_hash = :hash
        AND used_at IS NULL AND expires_at > clock_timestamp()
     RETURNING made_by
+""")
+MAKER = text("""
+    SELECT status = 'active' AND NOT restricted AS active, roles FROM people
+     WHERE tenant_id = :tenant AND person_id = :person
 """)
 CHOOSE = text("""
     UPDATE people SET password_hash = :password, status = 'active', failures = 0,
@@ -186,13 +192,33 @@ def use(
 
 def _whose(connection: Connection, ring: KeyRing, ticket: Ticket, *, lock: bool) -> Person:
     asked = {"tenant": ticket.tenant_id, "hash": ticket.hash, "purpose": ticket.purpose}
-    person_id = connection.execute(LOOK, asked).scalar()
-    if person_id is None:
+    row = connection.execute(LOOK, asked).one_or_none()
+    if row is None:
         raise _refused()
-    person = found(connection, ring, ticket.tenant_id, person_id, lock=lock)
+    person = found(connection, ring, ticket.tenant_id, row.person_id, lock=lock)
     if person.restricted or person.status != STATUS[ticket.purpose]:
         raise _refused()
+    if not _might_offer(connection, ticket.tenant_id, row.made_by, person):
+        raise _refused()
     return person
+
+
+def _might_offer(connection: Connection, tenant_id: int, made_by: str, person: Person) -> bool:
+    """Whether who made it, or who holds the API key that did, might do so now."""
+    maker = api_keys.holder(connection, tenant_id, made_by)
+    if maker is None:
+        return False
+    named = {"tenant": tenant_id, "person": maker.removeprefix(PERSON)}
+    row = connection.execute(MAKER, named).one_or_none() if maker.startswith(PERSON) else None
+    if row is None:  # none of the tenant's people, so nobody whom it could disable
+        return True
+    actor = Actor(maker, frozenset(row.roles))
+    try:
+        guard_owner(actor, person)
+        guard_powers(actor, person.roles)
+    except IdentityError:
+        return False
+    return bool(row.active)
 
 
 def _refused() -> IdentityError:

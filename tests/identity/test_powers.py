@@ -48,6 +48,44 @@ def test_a_narrowed_key_makes_nobody_who_is_more(house: House) -> None:
     assert made.status_code == 201, made.text
 
 
+def test_a_narrowed_key_lets_nobody_in_again_who_is_more(house: House) -> None:
+    """Neither who is disabled, nor who has a second factor; who is no more it does."""
+    operator, reader = house.person("operator"), house.person("reader")
+    key = program(house, roles=["admin"], scopes=["people.*", "own.*", "operations.*"])
+    house.run("UPDATE people SET totp_secret = 'sealed' WHERE person_id = :p", p=operator)
+    way = f"/v1/people/{operator}"
+    assert problem(key.call("DELETE", f"{way}/totp")) == (403, "beyond_own")
+    for person in (operator, reader):
+        assert key.call("DELETE", f"/v1/people/{person}").status_code == 200
+    assert problem(key.call("PATCH", way, {"status": "active"})) == (403, "beyond_own")
+    assert house.admin("admin").call("PATCH", way, {"status": "active"}).status_code == 200
+    assert house.admin("admin").call("DELETE", f"{way}/totp").status_code == 200
+    readers = program(house, roles=["admin"])
+    again = readers.call("PATCH", f"/v1/people/{reader}", {"status": "active"})
+    assert again.status_code == 200, again.text
+
+
+@pytest.mark.parametrize("by_key", [False, True])
+@pytest.mark.parametrize("fate", ["disabled", "demoted", "revoked"])
+def test_a_way_in_ends_with_who_made_it(house: House, fate: str, by_key: bool) -> None:
+    """Whoever has seen a ticket and is out, or may less, is not let in by it as somebody else."""
+    house.person("owner")
+    maker = house.person("admin", email="mallory@example.com")
+    caller = house.caller(house.sign_in("mallory@example.com")["access_token"])
+    key: Any = caller.post("/v1/api-keys", {"name": "k", "roles": ["admin"]}).json
+    by = house.caller(key["key"]) if by_key else caller
+    made: Any = by.post("/v1/people", {"email": "bob@example.com", "roles": ["submitter"]}).json
+    word = {"invitation_token": made["invitation_token"], "password": GOOD}
+    if fate == "revoked":
+        house.admin().call("DELETE", f"/v1/api-keys/{key['id']}")
+    else:
+        change = {"status": "disabled"} if fate == "disabled" else {"roles": ["auditor"]}
+        house.admin().call("PATCH", f"/v1/people/{maker}", change)
+    accepted = house.caller().post(ACCEPT, word)
+    counts = fate == "revoked" and not by_key
+    assert accepted.status_code == (200 if counts else 401), accepted.text
+
+
 def test_an_old_ticket_is_no_way_in_to_new_roles(house: House) -> None:
     """Who made it for somebody of few roles has seen it; those who give the roles make another."""
     admin, owner = house.admin("admin"), house.caller(token(("owner",), house.tenant_id, "cli:eve"))
