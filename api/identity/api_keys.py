@@ -14,7 +14,7 @@ from api import openapi
 from api.answers import answer
 from api.auth import may
 from api.errors import Problem, invalid, invalid_members
-from api.identity.asking import committed
+from api.identity.asking import committed, may_now
 from api.identity.schemas_api_keys import (
     EXAMPLE,
     ApiKeyChangeSchema,
@@ -65,7 +65,7 @@ def create() -> Response:
     The answer has the key itself, this once. It never gets more than whoever asks for it may do:
     neither an action nor a ledger nor an amount. A key approves nothing, whatever its roles.
     """
-    who = may("api_keys.write")
+    who = may_now("api_keys.write")
     wanted = _loaded(NewApiKeySchema(), json_body())
     powers = _powers(wanted)
     _check_within(powers, who)
@@ -138,7 +138,7 @@ def change(key_id: str) -> Response:
     Members that are not named stay as they are. It holds everywhere within two seconds. A key that
     may do more than you is not yours to change.
     """
-    who = may("api_keys.write")
+    who = may_now("api_keys.write")
     changes = _loaded(ApiKeyChangeSchema(partial=True), json_body())
 
     with _acting(who, key_id) as (connection, key):
@@ -167,7 +167,7 @@ def revoke(key_id: str) -> Response:
     For good: nobody asks with it any more, within two seconds everywhere. Revoking it again changes
     nothing.
     """
-    who = may("api_keys.write")
+    who = may_now("api_keys.write")
     with _acting(who, key_id) as (connection, key):
         revoked, recorded = acts.revoke(connection, who.tenant_id, key, who.subject)
     committed(recorded)
@@ -190,7 +190,7 @@ def rotate(key_id: str) -> Response:
     was rotated out before that ends now. Who rotates a key sees its secret, so it may do no more
     than they.
     """
-    who = may("api_keys.write")
+    who = may_now("api_keys.write")
     grace_s = _loaded(RotationSchema(), optional_json_body())["grace_s"]
     with _acting(who, key_id) as (connection, key):
         _check_within(key.powers, who)

@@ -6,6 +6,7 @@ import orjson
 from flask import g, has_request_context, request
 from marshmallow import Schema, ValidationError
 
+from api.auth import may
 from api.errors import Problem, invalid
 from api.intake import json_body
 from api.state import state
@@ -28,6 +29,15 @@ def body(shape: Schema) -> dict[str, Any]:
     except ValidationError as error:
         raise invalid(error) from None
     return loaded
+
+
+def may_now(action: str) -> Principal:
+    """Who asks, if it may do this now, whatever is remembered of it; raises Problem.
+
+    For what outlasts the request: who is out within two seconds left a way in within them.
+    """
+    state().tokens.look_again(may(action).subject)
+    return may(action)
 
 
 def person_of(who: Principal) -> str:

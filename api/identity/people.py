@@ -9,7 +9,7 @@ from marshmallow import RAISE
 from api import openapi
 from api.answers import answer
 from api.auth import may
-from api.identity.asking import BODY_PROBLEMS, actor_of, body, committed, handed
+from api.identity.asking import BODY_PROBLEMS, actor_of, body, committed, handed, may_now
 from api.identity.schemas import NEW_PERSON, PERSON_CHANGE, NewPersonSchema, PersonChangeSchema
 from api.paging import cursor, page, text_after
 from api.parameters import PageQuery
@@ -70,7 +70,7 @@ def invite() -> Response:
     Who has the invitation's token chooses the password, within a week. It goes to the e-mail
     address, if the installation sends mail; otherwise it is `invitation_token`, shown this once.
     """
-    who = may("people.write")
+    who = may_now("people.write")
     given = body(NewPersonSchema())
     with tenant_writing(who.tenant_id, state().engine) as connection:
         actor, ring = actor_of(who), key_ring()
@@ -127,7 +127,6 @@ def disable(person_id: str) -> Response:
     All their sessions end, and their API keys count no more until somebody else rotates them. What
     they did stays, and so do they: PATCH enables them again.
     """
-    may("people.write")
     return _changed(person_id, None, active=False)
 
 
@@ -145,7 +144,7 @@ def stop_second_factor(person_id: str) -> Response:
     For whoever lost the device and the recovery codes. For oneself it takes the present password,
     below /v1/people/me.
     """
-    who = may("people.write")
+    who = may_now("people.write")
     with tenant_writing(who.tenant_id, state().engine) as connection:
         person = found(connection, key_ring(), who.tenant_id, person_id, lock=True)
         guard_other(actor_of(who), person)
@@ -172,7 +171,7 @@ def shown(person: Person) -> dict[str, Any]:
 
 
 def _changed(person_id: str, roles: list[str] | None, active: bool | None) -> Response:
-    who = may("people.write")
+    who = may_now("people.write")
     with tenant_writing(who.tenant_id, state().engine) as connection:
         person, recorded = changes.change(
             connection, key_ring(), who.tenant_id, actor_of(who), person_id, roles, active

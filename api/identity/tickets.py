@@ -8,8 +8,15 @@ from flask_smorest import Blueprint
 
 from api import openapi
 from api.answers import answer
-from api.auth import may
-from api.identity.asking import BODY_PROBLEMS, actor_of, answering, body, committed, handed
+from api.identity.asking import (
+    BODY_PROBLEMS,
+    actor_of,
+    answering,
+    body,
+    committed,
+    handed,
+    may_now,
+)
 from api.identity.people import PERSON_ID, shown
 from api.identity.schemas import (
     AcceptInvitationSchema,
@@ -74,7 +81,7 @@ def offer(person_id: str) -> Response:
     invitation gets a new one, which lasts a week. Tokens from before do not count any more. Only
     owners do this for an owner.
     """
-    who = may("people.write")
+    who = may_now("people.write")
     with tenant_writing(who.tenant_id, state().engine) as connection:
         made = tickets.offer(connection, key_ring(), who.tenant_id, actor_of(who), person_id)
     offered = {"object": "password_reset", "person": person_id, "purpose": made.purpose}

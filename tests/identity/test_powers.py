@@ -86,6 +86,32 @@ def test_a_way_in_ends_with_who_made_it(house: House, fate: str, by_key: bool) -
     assert accepted.status_code == (200 if counts else 401), accepted.text
 
 
+def test_who_is_out_leaves_no_way_in_behind(house: House) -> None:
+    """What outlasts a request is not done on what was remembered two seconds ago."""
+    maker, reader = house.person("admin", email="mallory@example.com"), house.person("reader")
+    caller = house.caller(house.sign_in("mallory@example.com")["access_token"])
+    made: Any = caller.post("/v1/api-keys", {"name": "k", "roles": ["admin"]}).json
+    key = house.caller(made["key"])
+    asked: list[tuple[Caller, str, str, Any]] = [
+        (one, method, path, body)
+        for one in (caller, key)
+        for method, path, body in (
+            ("POST", "/v1/api-keys", {"name": "next", "roles": ["reader"]}),
+            ("POST", "/v1/people", {"email": "eve@example.com", "roles": ["reader"]}),
+            ("PATCH", f"/v1/people/{reader}", {"roles": ["submitter"]}),
+            ("PATCH", f"/v1/api-keys/{made['id']}", {"expires_at": None}),
+            ("POST", f"/v1/api-keys/{made['id']}/rotate", {"grace_s": 0}),
+            ("POST", f"/v1/people/{reader}/password-reset", {}),
+        )
+    ]
+    for one in (caller, key):
+        assert one.get("/v1/people").status_code == 200  # they are remembered from now on
+    disable = "UPDATE people SET status = 'disabled', version = version + 1 WHERE person_id = :p"
+    house.run(disable, p=maker)  # as another process does
+    answers = [one.call(method, path, body) for one, method, path, body in asked]
+    assert [problem(answer) for answer in answers] == [(401, "token_invalid")] * len(asked)
+
+
 def test_an_old_ticket_is_no_way_in_to_new_roles(house: House) -> None:
     """Who made it for somebody of few roles has seen it; those who give the roles make another."""
     admin, owner = house.admin("admin"), house.caller(token(("owner",), house.tenant_id, "cli:eve"))
