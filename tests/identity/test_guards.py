@@ -54,6 +54,27 @@ def test_a_tenant_sees_its_own_people_alone(house: House) -> None:
 
 
 @pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        ("tickets SET used_at = used_at", "tickets SET used_at = NULL", "was used"),
+        ("people SET version = 3", "people SET version = 2", "does not follow 3"),
+        (
+            "people SET totp_secret = 'a', totp_last_step = 9",
+            "people SET totp_last_step = 8",
+            "count twice",
+        ),
+        ("people SET status = 'erased'", "people SET status = 'active'", "is erased"),
+    ],
+)
+def test_what_was_used_up_stays_so(house: House, before: str, after: str, why: str) -> None:
+    """Tickets, access tokens from before, codes of the second factor, and who was erased."""
+    house.person("reader")
+    house.run(f"UPDATE {before}")
+    with pytest.raises(DBAPIError, match=why):
+        house.run(f"UPDATE {after}")
+
+
+@pytest.mark.parametrize(
     ("statement", "why"),
     [
         ("SET outcome = 'sent', ended_at = now(), next_at = NULL", "mails_check"),

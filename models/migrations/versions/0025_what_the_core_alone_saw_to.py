@@ -1,9 +1,12 @@
-"""What loosens a rule was approved: the database asks for it as well.
+"""What loosens a rule was approved, and what was used up stays so: the database asks for it too.
 
 A rule of approvals is over its own changes, and one of the kind set_limit over the limits of its
 currency. Before, the core alone saw to that, and `trident verify` found it afterwards. A run may
 change the rules several times and keeps what they are in the end, so what is asked for is a last
-approval, since the rules from before, of a change of that rule. docs/database.md.
+approval, since the rules from before, of a change of that rule.
+
+A ticket that was used might be taken back, and so might an erasure of a person, the number that
+ends access tokens from before, and the step whose code let somebody in. docs/database.md.
 """
 
 from alembic import op
@@ -13,7 +16,7 @@ down_revision = "0022"
 branch_labels = None
 depends_on = None
 
-GUARD = """
+RULES = """
 CREATE FUNCTION ledger_settings_hold() RETURNS trigger LANGUAGE plpgsql
 SET enable_seqscan = off AS $$
 DECLARE
@@ -66,9 +69,43 @@ CREATE TRIGGER ledger_settings_hold BEFORE UPDATE ON ledger_settings
 ALTER TABLE ledger_settings ENABLE ALWAYS TRIGGER ledger_settings_hold;
 """
 
+PEOPLE = """
+CREATE FUNCTION people_guard() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF OLD.status = 'erased' AND NEW.status <> 'erased' THEN
+        RAISE EXCEPTION 'people: % is erased', OLD.person_id USING ERRCODE = 'check_violation';
+    END IF;
+    IF NEW.version < OLD.version THEN
+        RAISE EXCEPTION 'people: version % of % does not follow %',
+            NEW.version, OLD.person_id, OLD.version USING ERRCODE = 'check_violation';
+    END IF;
+    -- The clock of another device may be behind that of the one before.
+    IF NEW.totp_secret = OLD.totp_secret AND NEW.totp_last_step < OLD.totp_last_step THEN
+        RAISE EXCEPTION 'people: a code of % would count twice', OLD.person_id
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER people_guard BEFORE UPDATE ON people
+    FOR EACH ROW EXECUTE FUNCTION people_guard();
+ALTER TABLE people ENABLE ALWAYS TRIGGER people_guard;
+"""
+TICKETS = """
+CREATE FUNCTION tickets_guard() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'tickets: one of % was used', OLD.person_id USING ERRCODE = 'check_violation';
+END $$;
+CREATE TRIGGER tickets_guard BEFORE UPDATE ON tickets FOR EACH ROW
+    WHEN (OLD.used_at IS NOT NULL AND NEW.used_at IS DISTINCT FROM OLD.used_at)
+    EXECUTE FUNCTION tickets_guard();
+ALTER TABLE tickets ENABLE ALWAYS TRIGGER tickets_guard;
+"""
+
 
 def upgrade() -> None:
-    op.execute(GUARD)
+    op.execute(RULES)
+    op.execute(PEOPLE)
+    op.execute(TICKETS)
 
 
 def downgrade() -> None:
