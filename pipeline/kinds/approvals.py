@@ -21,19 +21,20 @@ from pipeline.principal import read_principal, refuse_over_limit
 from pipeline.refusal import Refusal
 from pipeline.settings import Approval, Limit, Settings
 
-APPROVER = "approver"
+APPROVER, ADMIN = "approver", "admin"
 REMOVE, SET = "remove_approval", "set_approval"
 CHANGES = frozenset({REMOVE, SET})
 REMOVE_LIMIT, SET_LIMIT = "remove_limit", "set_limit"
 LIMITS = frozenset({REMOVE_LIMIT, SET_LIMIT})
 # The roles that a rule may name. Who may do `approvals.any` approves under any rule.
-ROLES = (APPROVER, "operator", "admin")
+ROLES = (APPROVER, "operator", ADMIN)
 
 
 def rule_over(settings: Settings, name: str, body: Body, principal: str) -> Approval | None:
     """The rule under which the operation, or one that it holds, needs approvals.
 
-    Of several the one that asks for most people, then that of the highest threshold.
+    Of several the one that asks for most people, then for admins, then that of the highest
+    threshold: else a new one, which holds at once, would let others approve what takes an admin.
     """
     if name in CHANGES:
         return _loosened(settings, name, body)
@@ -45,7 +46,7 @@ def rule_over(settings: Settings, name: str, body: Body, principal: str) -> Appr
         if (rule.role is None or rule.role in roles)
         and (_is_above(rule, name, body) if limit is None else _lifts(rule, limit, name, body))
     ]
-    return max(found, key=lambda rule: (rule.people, rule.above), default=None)
+    return max(found, key=_strictness, default=None)
 
 
 def wait(books: Books, entry: Entry, rule: Approval) -> None:
@@ -85,6 +86,10 @@ def approval_of(body: Body) -> Approval:
         role=body.get("role"),
         expires_after_s=body.get("expires_after_s"),
     )
+
+
+def _strictness(rule: Approval) -> tuple[int, bool, int]:
+    return rule.people, rule.by_role == ADMIN, rule.above
 
 
 def _loosened(settings: Settings, name: str, body: Body) -> Approval | None:

@@ -110,3 +110,15 @@ def test_what_loosens_a_rule(change: dict[str, Any], waits: bool) -> None:
     assert rule_over(rules, "remove_approval", {"name": body["name"]}, admin) == (
         RULE if body["name"] == "large" else None
     )
+
+
+def test_another_rule_does_not_let_others_approve() -> None:
+    """New rules hold at once: what takes an admin goes on to, whatever rule is set beside."""
+    members = {"source": "a", "destination": "b", "amount": 2_000, "currency": "EUR"}
+    admins = RULE._replace(by_role="admin", role=None)
+    beside = admins._replace(name="beside", by_role="operator", above=1_999)
+    rules = Settings(1, approvals={"beside": beside, "large": admins})
+    assert rule_over(rules, "transfer", members, ROOT.decode()) == admins
+    more = beside._replace(people=3)
+    rules = Settings(1, approvals={"beside": more, "large": admins})
+    assert rule_over(rules, "transfer", members, ROOT.decode()) == more
