@@ -15,7 +15,8 @@ from api.tokens import Principal
 from models.db import tenant_writing
 from models.key_ring import key_ring
 from models.tenant import tenant_state
-from pipeline.identity import own_password, passwords, people, second_factor, totp
+from pipeline.identity import lockout, own_password, passwords, people, second_factor, totp
+from pipeline.identity.errors import IdentityError
 from pipeline.identity.people import found
 
 blueprint = Blueprint(
@@ -127,13 +128,17 @@ def offer_second_factor() -> Response:
 def confirm_second_factor() -> Response:
     """Confirm the second factor
 
-    From now on signing in takes a code. The recovery codes are shown this once.
+    From now on signing in takes a code. The recovery codes are shown this once. Wrong codes count
+    as wrong passwords do.
     """
     who = may("own.write")
     person_id = person_of(who)
     code = body(CodeSchema())["code"]
     with tenant_writing(who.tenant_id, state().engine) as connection:
-        found(connection, key_ring(), who.tenant_id, person_id, lock=True)
+        found(connection, key_ring(), who.tenant_id, person_id)
+        if lockout.try_person(connection, who.tenant_id, person_id) is None:
+            raise IdentityError("code_wrong", "Too many were; wait a while before the next one.")
+    with tenant_writing(who.tenant_id, state().engine) as connection:
         codes, recorded = second_factor.confirm(
             connection, key_ring(), who.tenant_id, person_id, code
         )

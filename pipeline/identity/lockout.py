@@ -41,6 +41,10 @@ PERSON = text(f"""
        AND {OPEN}
     RETURNING password_hash
 """)  # noqa: S608 - ours
+FORGIVE = text("""
+    UPDATE people SET failures = 0, locked_until = NULL
+     WHERE tenant_id = :tenant AND person_id = :person
+""")
 TRIED = f"""CASE WHEN a.tried_at < clock_timestamp() - interval '{FORGET_H} hours'
                 THEN 1 ELSE a.failures + 1 END"""
 ADDRESS = text(f"""
@@ -79,6 +83,11 @@ def try_person(connection: Connection, tenant_id: int, person_id: str) -> Try | 
     asked = {"tenant": tenant_id, "person": person_id} | _delays(PERSON_FREE)
     row = connection.execute(PERSON, asked).one_or_none()
     return None if row is None else Try(row.password_hash)
+
+
+def forgive(connection: Connection, tenant_id: int, person_id: str) -> None:
+    """The person has proved who they are."""
+    connection.execute(FORGIVE, {"tenant": tenant_id, "person": person_id})
 
 
 def try_address(engine: Engine, ring: KeyRing, address: str) -> bytes | None:

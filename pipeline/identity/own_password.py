@@ -12,24 +12,19 @@ CHANGE = text("""
     UPDATE people SET password_hash = :anew
      WHERE tenant_id = :tenant AND person_id = :person AND password_hash = :kept
 """)
-FORGIVE = text("""
-    UPDATE people SET failures = 0, locked_until = NULL
-     WHERE tenant_id = :tenant AND person_id = :person
-""")
 
 
 def prove(engine: Engine, tenant_id: int, person_id: str, password: str) -> str:
     """The hash of their password, if this is it; counted like a try to sign in. Raises
     IdentityError: who took over a session does not know it, and finds it out no faster here.
     """
-    named = {"tenant": tenant_id, "person": person_id}
     with tenant_writing(tenant_id, engine) as connection:
         counted = lockout.try_person(connection, tenant_id, person_id)
     kept = None if counted is None else counted.password_hash
     if not passwords.matches(kept, password) or kept is None:
         raise IdentityError("sign_in_refused", "Send your present password as `password`.")
     with tenant_writing(tenant_id, engine) as connection:
-        connection.execute(FORGIVE, named)
+        lockout.forgive(connection, tenant_id, person_id)
     return kept
 
 

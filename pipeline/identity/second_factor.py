@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, text
 
 from models.key_ring import KeyRing
 from pipeline.events import Event, Recorded, record
-from pipeline.identity import totp
+from pipeline.identity import lockout, totp
 from pipeline.identity.errors import IdentityError
 from pipeline.identity.people import Person, found, seal, subject_of, unseal
 from pipeline.privacy.data_keys import key_of, keys_of
@@ -56,7 +56,11 @@ def offer(connection: Connection, ring: KeyRing, tenant_id: int, person_id: str)
 def confirm(
     connection: Connection, ring: KeyRing, tenant_id: int, person_id: str, code: str
 ) -> tuple[list[str], Recorded]:
-    """From now on it is asked for; the codes for whoever loses the device. Raises IdentityError."""
+    """From now on it is asked for; the codes for whoever loses the device. Raises IdentityError.
+
+    The try was counted before, like one to sign in (lockout.py): who took over a session would
+    guess the code, and have the codes of recovery.
+    """
     named = _named(tenant_id, person_id)
     # Its key is fetched before the row is locked.
     keys_of(connection, ring, tenant_id, [subject_of(person_id)])
@@ -69,6 +73,7 @@ def confirm(
     codes = totp.new_recovery_codes()
     hashes = [totp.recovery_hash(one) for one in codes]
     connection.execute(CONFIRM, {**named, "step": step, "codes": hashes})
+    lockout.forgive(connection, tenant_id, person_id)
     subject = subject_of(person_id)
     event = Event("person.second_factor_on", subject, target=subject)
     return codes, record(connection, tenant_id, event)

@@ -11,7 +11,7 @@ from models.tenant import owner_writing
 from pipeline import tenants
 from pipeline.identity import lockout
 from tests.api.caller import Caller, problem, token
-from tests.identity.conftest import GOOD, OTHER, House
+from tests.identity.conftest import GOOD, OTHER, House, code_of
 
 ACCEPT, RESET = "/v1/invitations/accept", "/v1/password-resets/accept"
 
@@ -131,6 +131,20 @@ def test_an_old_ticket_is_no_way_in_to_new_roles(house: House) -> None:
     owner.call("PATCH", f"/v1/people/{other}", {"roles": ["owner"]})
     brought = {"reset_token": reset["token"], "password": OTHER}
     assert problem(house.caller().post(RESET, brought)) == (401, "ticket_invalid")
+
+
+def test_codes_are_not_guessed_to_keep_somebody_out(house: House) -> None:
+    """Whoever took over a session while a second factor waits for its first code has five tries."""
+    person = house.person("reader", email="ada@example.com")
+    here = house.caller(house.sign_in("ada@example.com")["access_token"])
+    secret = (here.post("/v1/people/me/totp", {"password": GOOD}).json or {})["secret"]
+    confirm = "/v1/people/me/totp/confirm"
+    for code in ("000000", "x", "1", "2", "3", code_of(secret)):
+        assert problem(here.post(confirm, {"code": code})) == (422, "code_wrong")
+    house.run("UPDATE people SET locked_until = now() WHERE person_id = :p", p=person)
+    assert here.post(confirm, {"code": code_of(secret)}).status_code == 200
+    failures = house.run("SELECT failures FROM people WHERE person_id = :p", p=person)
+    assert failures.scalar() == 0
 
 
 def test_a_deleted_tenant_lets_nobody_in(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
