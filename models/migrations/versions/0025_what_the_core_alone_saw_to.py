@@ -12,7 +12,7 @@ ends access tokens from before, and the step whose code let somebody in. docs/da
 from alembic import op
 
 revision = "0025"
-down_revision = "0022"
+down_revision = "0023"
 branch_labels = None
 depends_on = None
 
