@@ -10,7 +10,7 @@ little more than one with a thousand. What fails together is worked ledger by le
 import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import structlog
@@ -123,18 +123,18 @@ def run_once(
     engine: Engine, stage: str, ledgers: Sequence[LedgerRef], limit: int, careful: bool
 ) -> list[Span]:
     """Claim and do one run at each ledger that has work; the runs."""
-    with ExitStack() as stack:
-        stack.enter_context(uncollected())
-        connection = stack.enter_context(raw_connection(engine))
-        stack.callback(rollback, connection)
-        work = claim(connection, stage, ledgers, limit)
-        if work is None:
-            return []
-        work.careful = careful
-        if careful:
-            _run_carefully(engine, work)
-        else:
-            _run(engine, work)
+    with uncollected(), raw_connection(engine) as connection:
+        try:
+            work = claim(connection, stage, ledgers, limit)
+            if work is None:
+                return []
+            work.careful = careful
+            if careful:
+                _run_carefully(engine, work)
+            else:
+                _run(engine, work)
+        finally:
+            rollback(connection)
     return work.spans
 
 

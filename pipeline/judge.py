@@ -69,6 +69,6 @@ def judge(
         refused = JUDGES[stage](these)
         if refused:
             gone = {(ledger_id, position) for ledger_id, position, _ in refused}
-            these = [o._replace(rejected=o.rejected or o[:2] in gone) for o in these]
+            these = [o._replace(rejected=True) if o[:2] in gone else o for o in these]
         written += [reject(work, refused), record(work)]
     return these, written

@@ -80,8 +80,9 @@ class Claim:
     cursor: Any
     stage: str
     tenant_id: int
-    spans: list[Span]
+    spans: list[Span]  # never changed, but for others
     careful: bool = False
+    _scope: tuple[list[Span], dict[str, Any]] | None = None  # of which spans it is
 
     @property
     def alone(self) -> Span:
@@ -92,7 +93,9 @@ class Claim:
     @property
     def scope(self) -> dict[str, Any]:
         """The parameters that every statement of the run shares: the spans, column by column."""
-        return scope(self.tenant_id, self.spans)
+        if self._scope is None or self._scope[0] is not self.spans:
+            self._scope = self.spans, scope(self.tenant_id, self.spans)
+        return self._scope[1]
 
 
 def scope(tenant_id: int, spans: Sequence[Span]) -> dict[str, Any]:
@@ -210,7 +213,7 @@ def _seen(work: Claim, span: Span, rows: list[Operation]) -> Span:
             f"{work.stage} sees {len(rows)} of the operations {span.first} to {span.last} of"
             f" ledger {span.ledger_id}"
         )
-    return span._replace(last=rows[-1].position)
+    return Span(span.ledger_id, span.first, rows[-1].position)
 
 
 def reject(work: Claim, refusals: Sequence[Refused]) -> str:

@@ -19,7 +19,7 @@ from pipeline.perform import entry_of, perform
 from pipeline.progress import Progress
 from pipeline.refusal import Refusal
 from pipeline.stage import Operation
-from pipeline.validate import meaning
+from pipeline.validate import meaning_of
 from pipeline.verify.finding import FoundError
 from pipeline.verify.reading import Chunk
 
@@ -80,13 +80,16 @@ class ReplayCheck:
     def _pass(self, operation: Operation) -> Outcome:
         """The stages, as far as they have come."""
         position, reached = operation.position, self._reached
-        if position <= reached.validate and (refusal := meaning(operation)) is not None:
-            return Outcome("validate", refusal, [])
+        entry = entry_of(operation)
+        if position <= reached.validate:
+            refusal = meaning_of(entry.kind, entry.body, entry.accepted_at)
+            if refusal is not None:
+                return Outcome("validate", refusal, [])
         if position <= reached.authorize and (refusal := permission(operation)) is not None:
             return Outcome("authorize", refusal, [])
         if position > reached.post:
             return Outcome("post", [], [])
-        effect = perform(self.books, entry_of(operation))
+        effect = perform(self.books, entry)
         decisions = sorted(self.books.decisions)
         self._keep_pending()
         self.books.decisions.clear()
