@@ -7,6 +7,7 @@ no index, and knowing one id does not let anybody guess another.
 
 import secrets
 from array import array
+from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
 
@@ -16,6 +17,8 @@ RANDOM_BITS = 50
 # As they are drawn: in whole machine words, of which the upper bits are used.
 WORD_BITS = 64
 PREFIX = "op"
+# The prefix, `_` and 26 characters. What is longer is nobody's id, and is not kept in memory.
+SHOWN_LENGTH = len(PREFIX) + 1 + 26
 
 
 class Address(NamedTuple):
@@ -60,6 +63,12 @@ def show_id(id_: UUID) -> str:
 
 def parse_id(shown: str) -> UUID | None:
     """The UUID behind `op_...`, or None where the text is no such id."""
+    return _parsed(shown) if isinstance(shown, str) and len(shown) == SHOWN_LENGTH else None
+
+
+# Who decides an operation names it, and several look it up: intake, load, decide and verify.
+@lru_cache(maxsize=4_096)
+def _parsed(shown: str) -> UUID | None:
     try:
         typeid = TypeID.from_string(shown)
     except Exception:  # noqa: BLE001 - the library raises several kinds for several faults
