@@ -25,20 +25,26 @@ def posted_as_asked(one: Evidence) -> Finding:
     for row in one.log:
         position = row.operation.position
         asked = [leg for what in applied(one, row) for leg in legs_of(what.content)]
-        for decision in one.decisions.get(position, []):
+        for decision in one.decisions.get(position, ()):
             asked += decided_legs(one, decision)
-        rows = one.postings.get(position, [])
-        found = [Leg(codes[leg.account], leg.currency, leg.amount, leg.pending) for leg in rows]
-        said = f"the {row.operation.kind} at {position} asks for {asked}, and posted {found}"
-        finding.look(summed(asked) == summed(found), said, _key(one, position))
+        found = [
+            Leg(codes[account], currency, amount, pending)
+            for _, _, account, _, pending, amount, _, currency in one.postings.get(position, ())
+        ]
+        finding.examined += 1
+        if asked != found and summed(asked) != summed(found):
+            said = f"the {row.operation.kind} at {position} asks for {asked}, and posted {found}"
+            finding.violate(said, _key(one, position))
     return finding
 
 
-def summed(legs: list[Leg]) -> Counter[tuple[str, str, bool, bool]]:
+def summed(legs: list[Leg]) -> dict[tuple[str, str, bool, bool], int]:
     """What goes out of and comes into each account: a capture gives back in one leg or in two."""
-    sums: Counter[tuple[str, str, bool, bool]] = Counter()
-    for leg in legs:
-        sums[leg.account, leg.currency, leg.pending, leg.amount > 0] += leg.amount
+    sums: dict[tuple[str, str, bool, bool], int] = {}
+    for account, currency, amount, pending in legs:
+        if amount:
+            of = account, currency, pending, amount > 0
+            sums[of] = sums.get(of, 0) + amount
     return sums
 
 
@@ -46,11 +52,13 @@ def in_balance(one: Evidence) -> Finding:
     """Every currency sums to zero: in each operation, posted and reserved, and over accounts."""
     finding = Finding("every currency sums to zero", of="sums")
     for position, rows in one.postings.items():
-        sums: Counter[tuple[str, bool]] = Counter()
+        sums: dict[tuple[str, bool], int] = {}
         for leg in rows:
-            sums[leg.currency, leg.pending] += leg.amount
-        said = f"the postings at {position} sum to {dict(sums)}"
-        finding.look(not any(sums.values()), said, _key(one, position))
+            of = leg.currency, leg.pending
+            sums[of] = sums.get(of, 0) + leg.amount
+        finding.examined += 1
+        if any(sums.values()):
+            finding.violate(f"the postings at {position} sum to {sums}", _key(one, position))
     totals: Counter[str] = Counter()
     for account in one.accounts.values():
         totals[account.currency] += account.credits_posted - account.debits_posted
@@ -75,7 +83,7 @@ def conditions_met(one: Evidence) -> Finding:
                 met = version in (None, versions[code]) and net >= balance.get("gte", net)
                 said = f"{position} asks {required} of {code}: {versions[code]}, {net}"
                 finding.look(met, said, _key(one, position))
-        for leg in one.postings.get(position, []):
+        for leg in one.postings.get(position, ()):
             if not leg.pending:
                 versions[codes[leg.account]] += 1
                 balances[codes[leg.account]] += leg.amount
@@ -95,12 +103,13 @@ def frozen(one: Evidence) -> Finding:
     status: dict[str, str] = {}
     for row in one.log:
         position, content = row.operation.position, row.content
-        for leg in one.postings.get(position, []):
+        for leg in one.postings.get(position, ()):
             code = codes[leg.account]
             debits, credits = SHUT[status.get(code, "open")]
-            shut = not leg.pending and (debits if leg.amount < 0 else credits)
-            said = f"{leg} at {position}, when {code} was {status.get(code)}"
-            finding.look(not shut, said, _key(one, position))
+            finding.examined += 1
+            if not leg.pending and (debits if leg.amount < 0 else credits):
+                said = f"{leg} at {position}, when {code} was {status.get(code)}"
+                finding.violate(said, _key(one, position))
         if position not in one.rejections:
             changed = _changed(content)
             if changed is not None:

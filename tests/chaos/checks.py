@@ -6,11 +6,12 @@ through the pure core, one operation after the other, to the very same rows.
 
 import json
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 import orjson
 
 from models.ledger import LedgerRef
-from pipeline.accept import key_hash
+from pipeline.accept import key_hash as hash_of
 from pipeline.progress import Progress
 from pipeline.receipt import Accepted, Reused
 from pipeline.stage import STAGES, Operation
@@ -37,6 +38,7 @@ from tests.chaos.workload import KILLER, POISON
 from tests.chaos.world import Violated, World
 
 Invariant = Callable[[Evidence], Finding]
+key_hash = lru_cache(maxsize=1_000)(hash_of)  # All simulations number their keys alike.
 
 # Events that faults of the surroundings explain; no other may be logged.
 EXPECTED = {

@@ -123,8 +123,9 @@ class Session:
 
     def step(self, what: str) -> None:
         """The switch point before a statement takes effect."""
-        self.database.scheduler.pause()
-        self.database.hooks.on_statement(self, what)
+        database = self.database
+        database.scheduler.pause()
+        database.hooks.on_statement(self, what)
         if self.severed:
             self.check()
 
@@ -153,9 +154,10 @@ class Session:
 
     def see(self, given: Parameters, ledger: int) -> Books:
         """The rows of a ledger, as far as row-level security shows them."""
-        if self.within().tenant != given["tenant"]:
+        tenant = given["tenant"]
+        if self.within().tenant != tenant:
             return NOWHERE
-        return self.database.books.get((given["tenant"], ledger), NOWHERE)
+        return self.database.books.get((tenant, ledger), NOWHERE)
 
     def write(self, given: Parameters, ledger: int, *table: str) -> tuple[Transaction, Books]:
         """As `see`, to insert into one table: two that insert the same rows wait for each other."""
@@ -168,12 +170,16 @@ class Session:
         """pg_try_advisory_xact_lock."""
         tx = self.within()
         holder = self.database.locks.setdefault(lock, tx)
-        if holder is tx and lock not in tx.locks:
+        if holder is not tx:
+            return False
+        if lock not in tx.locks:
             tx.locks.append(lock)
-        return holder is tx
+        return True
 
     def lock(self, lock: Lock) -> None:
         """pg_advisory_xact_lock, and what a unique key does: wait until the holder ends."""
+        if self.try_lock(lock):
+            return
         scheduler = self.database.scheduler
         deadline = scheduler.now + LOCK_TIMEOUT_MS / MILLISECONDS
         while not self.try_lock(lock):

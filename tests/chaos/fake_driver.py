@@ -86,8 +86,12 @@ class Cursor:
         task = database.scheduler.current
         task.in_message, session.task = True, task
         try:
-            for statement, given in self._read(message, parameters or {}):
-                self._rows = statement(session, given) or []
+            alone = database.statements.get(message)
+            if alone is not None:
+                self._rows = alone(session, parameters or {}) or []
+            else:
+                for statement, given in self._read(message, parameters or {}):
+                    self._rows = statement(session, given) or []
         except psycopg2.Error as error:
             if isinstance(error, BrokenConnection):
                 connection.closed = BROKEN
@@ -113,8 +117,6 @@ class Cursor:
 
     def _read(self, message: str, parameters: Parameters) -> list[tuple[Statement, Parameters]]:
         statements = self.connection.session.database.statements
-        if message in statements:
-            return [(statements[message], parameters)]
         parts = message.split(TOKEN)
         found = []
         for at, part in enumerate(parts):

@@ -141,21 +141,26 @@ class Transaction:
 
     def last_position(self, books: Books, stage: str) -> int:
         """The database's function of that name, as this transaction sees it."""
-        mine = [last for other, name, _, last in self.runs if other is books and name == stage]
-        return mine[-1] if mine else books.last_position(stage)
+        for other, name, _, last in reversed(self.runs):
+            if other is books and name == stage:
+                return last
+        return books.last_position(stage)
 
     def rejections_of(self, books: Books) -> dict[int, list[Rejected]]:
         """The rejections by position, as this transaction sees them."""
-        mine = {p: [row] for other, p, row in self.rejections if other is books}
-        return books.rejections | mine if mine else books.rejections
+        if not self.rejections:
+            return books.rejections
+        return books.rejections | {p: [row] for other, p, row in self.rejections if other is books}
 
     def postings_of(self, books: Books) -> dict[int, list[Posting]]:
         """The postings by position, as this transaction sees them."""
+        if not self.postings:
+            return books.postings
         mine: dict[int, list[Posting]] = {}
         for other, postings in self.postings:
             for posting in postings if other is books else ():
                 mine.setdefault(posting.position, []).append(posting)
-        return books.postings | mine if mine else books.postings
+        return books.postings | mine
 
     def legs_of(self, books: Books, position: int) -> list[Posting]:
         """The postings of one position, as this transaction sees them."""
@@ -164,13 +169,18 @@ class Transaction:
 
     def decisions_of(self, books: Books, target: int) -> list[Decision]:
         """The decisions about a target, as this transaction sees them."""
-        mine = [d for other, d in self.decisions if other is books and d.target == target]
-        return books.decisions.get(target, []) + mine
+        known = books.decisions.get(target, [])
+        if not self.decisions:
+            return known
+        return known + [d for other, d in self.decisions if other is books and d.target == target]
 
     def decided_by(self, books: Books, position: int) -> list[Decision]:
         """What the operation at a position decided, as this transaction sees it."""
+        known = books.decided.get(position, [])
+        if not self.decisions:
+            return known
         mine = [d for other, d in self.decisions if other is books and d.position == position]
-        return books.decided.get(position, []) + mine
+        return known + mine
 
     def apply(self) -> None:
         """Make everything visible to everybody, at one moment."""

@@ -4,14 +4,14 @@ Read off the rows alone, without the core that wrote them.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 
-from models.operation import address_of, parse_id
 from pipeline.kinds import KINDS
+from pipeline.kinds.kind import no_one
 from pipeline.ledger import Decision
-from tests.chaos.evidence import Evidence, Stored
+from tests.chaos.evidence import NOTHING, Evidence, Stored
 from tests.chaos.finding import Finding, Key
-from tests.chaos.recount import gave_the_last_approval, position_of, waits
+from tests.chaos.recount import gave_the_last_approval, place_of, position_of, waits
 
 # A part goes back of what went from one account to one other.
 PART = 2
@@ -32,29 +32,35 @@ def fates(one: Evidence) -> Iterator[tuple[int, list[Decision]]]:
 def recorded(one: Evidence) -> Finding:
     """What was not refused has decided what it names, or has begun to wait itself."""
     finding = Finding("whoever decides is recorded with what it decided", of="decisions")
-    keys = keys_of(one)
     for row in one.log:
         position, kind = row.operation.position, row.operation.kind
+        if position in one.rejections:
+            continue
         named = named_by(row)
         if kind in ("hold", "schedule") or waits(one, position):
             named = {position}
-        these = one.decisions.get(position, [])
+        these = one.decisions.get(position, ())
         for decision in these:
             if gave_the_last_approval(decision):
                 named |= named_by(one.at(decision.target))
-        if named and position not in one.rejections:
+        if named:
             found = {decision.target for decision in these}
+            finding.examined += 1
+            if found == named:
+                continue
             approved = {approved_by(one, target) for target in named}
-            said = f"the {kind} at {position} decides {found}, and should {named} or {approved}"
-            fits = len(found) == len(named) and found <= named | approved
-            finding.look(fits, said, *keys(position, []))
+            if len(found) != len(named) or not found <= named | approved:
+                said = f"the {kind} at {position} decides {found}, and should {named} or {approved}"
+                finding.violate(said, *keys_of(one, position))
     return finding
 
 
 def named_by(row: Stored) -> set[int]:
     """The positions of the operations that this one names."""
     kind = KINDS.get(row.operation.kind)
-    return set(map(position_of, kind.targets(row.content))) if kind else set()
+    if kind is None or kind.targets is no_one:
+        return set()
+    return set(map(position_of, kind.targets(row.content)))
 
 
 def approved_by(one: Evidence, target: int) -> int:
@@ -69,7 +75,6 @@ def approved_by(one: Evidence, target: int) -> int:
 def holds(one: Evidence) -> Finding:
     """Captured and given back is what was held less what remains, in decisions and postings."""
     finding = Finding("of no hold is more taken or given back than it holds", of="holds")
-    keys = keys_of(one)
     for target, decisions in fates(one):
         effects = [decision.effect for decision in decisions]
         if "hold" not in effects:
@@ -82,15 +87,16 @@ def holds(one: Evidence) -> Finding:
         adds_up = first.amount is not None and remaining == first.amount - taken >= 0
         ended = [decision.terminal for decision in later]
         in_order = ended == [False] * (len(later) - 1) + [remaining == 0] if later else True
-        finding.look(adds_up and in_order, said, *keys(target, later))
+        keys = keys_of(one, target, later)
+        finding.look(adds_up and in_order, said, *keys)
         positions = {first.position, *(decision.position for decision in later)}
         if among_others(one, positions):
             continue
         reserved = moved(one, positions, pending=True)
-        finding.look(reserved == remaining, f"{said}; reserved is {reserved}", *keys(target, later))
+        finding.look(reserved == remaining, f"{said}; reserved is {reserved}", *keys)
         captured = sum(d.amount or 0 for d in later if d.effect == "capture")
         posted = moved(one, positions, pending=False)
-        finding.look(posted == captured, f"{said}; posted is {posted}", *keys(target, later))
+        finding.look(posted == captured, f"{said}; posted is {posted}", *keys)
     return finding
 
 
@@ -118,7 +124,6 @@ def moved(one: Evidence, positions: set[int], *, pending: bool) -> int:
 def originals(one: Evidence) -> Finding:
     """What reversals give back of an operation is never more than it has posted."""
     finding = Finding("of no operation is more given back than it posted", of="reversed operations")
-    keys = keys_of(one)
     for target, decisions in fates(one):
         back = [decision for decision in decisions if decision.effect == "reverse"]
         if not back:
@@ -131,7 +136,8 @@ def originals(one: Evidence) -> Finding:
         ends = [False] * (len(back) - 1) + [every == whole or amounts == [None]]
         in_order = [decision.terminal for decision in back] == ends
         said = f"the operation at {target} posted {legs}, and {back} came of it"
-        finding.look(fits and in_order, said, *keys(target, back))
+        keys = keys_of(one, target, back)
+        finding.look(fits and in_order, said, *keys)
         positions = {decision.position for decision in back}
         if len(legs) != PART or among_others(one, {target, *positions}):
             continue
@@ -139,7 +145,7 @@ def originals(one: Evidence) -> Finding:
         fits = given.keys() <= posted.keys() and all(
             0 < -amount * sign(posted[of]) <= abs(posted[of]) for of, amount in given.items()
         )
-        finding.look(fits, f"{said}: {posted}, {given}", *keys(target, back))
+        finding.look(fits, f"{said}: {posted}, {given}", *keys)
     return finding
 
 
@@ -160,7 +166,6 @@ def sign(amount: int) -> int:
 def waiting(one: Evidence) -> Finding:
     """What is kept as pending is what has begun to wait and has not been decided to its end."""
     finding = Finding("what is kept as pending is what nobody has decided", of="operations")
-    keys = keys_of(one)
     open_ = {
         target
         for target, decisions in fates(one)
@@ -169,36 +174,31 @@ def waiting(one: Evidence) -> Finding:
     for target in sorted(open_ | one.pending.keys()):
         kept = target in one.pending
         said = f"the operation at {target} is kept: {kept}, undecided: {target in open_}"
-        finding.look(kept and target in open_, said, *keys(target, []))
+        finding.look(kept and target in open_, said, *keys_of(one, target))
     return finding
 
 
 def strangers(one: Evidence) -> Finding:
     """Who names an operation of another ledger is told that there is none."""
     finding = Finding("an operation of another ledger cannot be decided", of="operations")
-    keys = keys_of(one)
     for row in one.log:
         position, kind = row.operation.position, KINDS[row.operation.kind]
-        for shown in kind.targets(row.content):
-            id_ = parse_id(shown)
-            if id_ is None or address_of(id_).ledger_id != one.ledger.ledger_id:
+        for shown in kind.targets(row.content) if kind.targets is not no_one else ():
+            place = place_of(shown)
+            if place is None or place.ledger_id != one.ledger.ledger_id:
                 refusal = one.refusal(position)
                 code = None if refusal is None else refusal.code
                 said = f"the operation at {position} names {shown}, and came to {code}"
                 told = code in REFUSED or waits(one, position)
-                finding.look(told, said, *keys(position, []))
+                finding.look(told, said, *keys_of(one, position))
     return finding
 
 
 FATES = recorded, holds, originals, waiting, strangers
 
 
-def keys_of(one: Evidence) -> Callable[[int, list[Decision]], tuple[Key, ...]]:
+def keys_of(one: Evidence, target: int, decisions: Iterable[Decision] = ()) -> tuple[Key, ...]:
     """Which operations the history of a fate shows: it, and who decided it."""
-    known = {row.operation.position: (one.tenant, row.key) for row in one.log}
-
-    def keys(target: int, decisions: list[Decision]) -> tuple[Key, ...]:
-        positions = dict.fromkeys((target, *(decision.position for decision in decisions)))
-        return tuple(known[position] for position in positions if position in known)
-
-    return keys
+    positions = dict.fromkeys((target, *(decision.position for decision in decisions)))
+    rows = (one.at(position) for position in positions)
+    return tuple((one.tenant, row.key) for row in rows if row is not NOTHING)

@@ -27,7 +27,11 @@ class Finding:
         """One more was examined."""
         self.examined += 1
         if not holds:
-            self.violations.append(Violation(message, keys))
+            self.violate(message, *keys)
+
+    def violate(self, message: str, *keys: Key) -> None:
+        """What was examined last must not be. Who looks often words the message only for this."""
+        self.violations.append(Violation(message, keys))
 
 
 def merged(parts: Iterable[Finding]) -> Finding:

@@ -26,7 +26,7 @@ def once_each(one: Evidence) -> Finding:
     Who resumes a schedule goes on with the first time after that.
     """
     finding = Finding("each time of a schedule comes once, and in order", of="occurrences")
-    keys, decided = keys_of(one), dict(fates(one))
+    decided = dict(fates(one))
     for target, rows in occurrences_of(one).items():
         schedule = one.at(target).content
         numbers = [row.content["number"] for row in rows]
@@ -36,14 +36,15 @@ def once_each(one: Evidence) -> Finding:
             if any(d.effect == "occur" for d in one.decisions.get(row.operation.position, []))
         ]
         said = f"the schedule at {target} came as {numbers}, and happened at {times}: {schedule}"
-        finding.look(len(set(numbers)) == len(numbers), said, *keys(target, []))
+        keys = keys_of(one, target)
+        finding.look(len(set(numbers)) == len(numbers), said, *keys)
         resumed = [d.position for d in decided[target] if d.effect == "resume"]
         in_order = all(
             due < next_due or any(position < at < next_position for at in resumed)
             for (position, due), (next_position, next_due) in pairwise(times)
         )
-        finding.look(in_order, said, *keys(target, []))
-        finding.look(fits(schedule, {due for _, due in times}), said, *keys(target, []))
+        finding.look(in_order, said, *keys)
+        finding.look(fits(schedule, {due for _, due in times}), said, *keys)
     return finding
 
 
@@ -67,7 +68,6 @@ def moment(text: str) -> dt.datetime:
 def ended_once(one: Evidence) -> Finding:
     """Nothing comes of a schedule that was cancelled, has ended, or is paused."""
     finding = Finding("nothing comes of a schedule that is paused or has ended", of="schedules")
-    keys = keys_of(one)
     for target, decisions in fates(one):
         effects = [decision.effect for decision in decisions]
         if "schedule" not in effects:
@@ -83,7 +83,7 @@ def ended_once(one: Evidence) -> Finding:
                     going = True
         last = [decision.terminal for decision in decisions]
         sound &= not any(last[:-1]) and last[-1] == (effects[-1] in ("end", "cancel"))
-        finding.look(sound, f"{target} has {decisions}", *keys(target, decisions))
+        finding.look(sound, f"{target} has {decisions}", *keys_of(one, target, decisions))
     return finding
 
 

@@ -91,6 +91,7 @@ class Processes:
         self.failures: list[str] = []
         for group in reversed(plan.groups()):
             self.left[group.client].append(group)
+        self.groups_left = sum(map(len, self.left.values()))
 
     def start(self) -> None:
         """Start them all."""
@@ -156,16 +157,20 @@ class Processes:
                     if submission.kind == "hold":
                         self._newest[group.ledger] = answer.id
             left.pop()
+            self.groups_left -= 1
 
     def spelled(self, group: Group) -> Group:
         """The group with ids for the keys that it names: who repeats it, repeats these."""
-        submissions = tuple(self._with_ids(group.ledger, one) for one in group.submissions)
-        return replace(group, submissions=submissions)
+        if not any(NAMES in one.body for one in group.submissions):
+            return group
+        submissions = tuple([self._with_ids(group.ledger, one) for one in group.submissions])
+        return Group(group.first, group.client, group.ledger, submissions)
 
     def _with_ids(self, ledger: LedgerRef, one: Submission) -> Submission:
         if NAMES not in one.body:
             return one
-        if one not in self._spelled:
+        spelled = self._spelled.get(one)
+        if spelled is None:
             body = orjson.loads(one.body)
             for kind, named in (
                 (one.kind, body),
@@ -173,8 +178,8 @@ class Processes:
             ):
                 if "target" in named:
                     named["target"] = self._id_of(ledger, kind, named["target"])
-            self._spelled[one] = replace(one, body=canonical(body))
-        return self._spelled[one]
+            spelled = self._spelled[one] = replace(one, body=canonical(body))
+        return spelled
 
     def _id_of(self, ledger: LedgerRef, kind: str, name: str) -> str:
         id_ = self._told.get(name.removeprefix(KEY))

@@ -4,11 +4,11 @@ A leg is what one account pays (-) or gets (+) in a currency, posted or reserved
 """
 
 from collections import Counter
-from collections.abc import Iterator
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from models.operation import address_of, parse_id
+from models.operation import Address, address_of, parse_id
 from pipeline.ledger import Decision, Posting
 from tests.chaos.evidence import Evidence, Stored
 
@@ -140,16 +140,25 @@ def _divided(content: Content) -> list[Leg]:
     ]
 
 
+@lru_cache(maxsize=10_000)  # Many invariants look at the same ids.
+def place_of(shown: str) -> Address | None:
+    """Where the operation with this id stands; None where it is no id."""
+    id_ = parse_id(shown)
+    return None if id_ is None else address_of(id_)
+
+
 def position_of(shown: str) -> int:
     """Where the operation with this id stands in its ledger."""
-    id_ = parse_id(shown)
-    return 0 if id_ is None else address_of(id_).position
+    place = place_of(shown)
+    return 0 if place is None else place.position
 
 
 def waits(one: Evidence, position: int) -> bool:
     """Whether the operation waits for approvals, or did: then nothing came of it at its place."""
-    own = one.decisions.get(position, [])
-    return any(d.target == position and d.effect == "wait" for d in own)
+    for decision in one.decisions.get(position, ()):
+        if decision.target == position and decision.effect == "wait":
+            return True
+    return False
 
 
 def gave_the_last_approval(decision: Decision) -> bool:
@@ -157,20 +166,24 @@ def gave_the_last_approval(decision: Decision) -> bool:
     return decision.effect == "approve" and not decision.remaining
 
 
-def applied(one: Evidence, row: Stored) -> Iterator[Applied]:
+def applied(one: Evidence, row: Stored) -> list[Applied]:
     """What took effect at the place of this operation: itself, or what it lets happen."""
     position = row.operation.position
     if position in one.rejections:
-        return
+        return []
+    if position not in one.decisions:
+        return [Applied(position, row.content, row.operation.principal)]
+    found = []
     if not waits(one, position):
-        yield Applied(position, row.content, row.operation.principal)
-    for decision in one.decisions.get(position, []):
+        found.append(Applied(position, row.content, row.operation.principal))
+    for decision in one.decisions[position]:
         target = one.at(decision.target)
         if gave_the_last_approval(decision):
-            yield Applied(position, target.content, target.operation.principal)
+            found.append(Applied(position, target.content, target.operation.principal))
         elif decision.effect == "occur" and "operation" in target.content:
             held = target.content["operation"]
-            yield Applied(position, held, target.operation.principal)
+            found.append(Applied(position, held, target.operation.principal))
+    return found
 
 
 def decided_legs(one: Evidence, decision: Decision) -> list[Leg]:

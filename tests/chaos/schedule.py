@@ -49,6 +49,11 @@ class Task:
         process.tasks.append(self)
 
 
+def over() -> bool:
+    """While nobody runs the tasks."""
+    return True
+
+
 class Scheduler:
     """Who goes on, and what time it is."""
 
@@ -59,9 +64,11 @@ class Scheduler:
         self._choose = choices.random
         self._switch_chance = switch_chance
         self._ready: list[Task] = []
-        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        # When, a number that tells equal times apart, and what: an act, or which wait of a task.
+        self._timers: list[tuple[float, int, Callable[[], None] | tuple[Task, int]]] = []
         self._numbers = itertools.count()
         self._hub = greenlet.getcurrent()
+        self._until: Callable[[], bool] = over
         self._tasks: list[Task] = []
 
     def start(self, name: str, process: Process, act: Callable[[], None]) -> Task:
@@ -73,22 +80,24 @@ class Scheduler:
 
     def run(self, until: Callable[[], bool]) -> bool:
         """Let tasks go on until `until`, or until none can any more; whether `until` came true."""
+        self._until = until
         while not until():
             task = self._next()
             if task is None:
-                return until()
+                break
             self.current = task
             task.greenlet.switch()
-        return True
+        self._until = over
+        return until()
 
     def pause(self) -> None:
         """A switch point: the seed may let another task go on first."""
         self.steps += 1
-        self.now += STEP_S
-        if self._timers and self._timers[0][0] <= self.now:
+        now = self.now = self.now + STEP_S
+        timers, ready = self._timers, self._ready
+        if timers and timers[0][0] <= now:
             self._ring_timers()
-        if self._ready and self._choose() < self._switch_chance:
-            ready = self._ready
+        if ready and self._choose() < self._switch_chance:
             at = int(self._choose() * len(ready))
             other, ready[at] = ready[at], self.current
             self.current = other
@@ -97,14 +106,19 @@ class Scheduler:
     def sleep(self, seconds: float) -> None:
         """Let virtual time pass."""
         task = self.current
-        turn = task.turn
         # No clock is finer: who waits for the rest that rounding left would wait for ever.
-        self.at(self.now + max(seconds, STEP_S), lambda: self.wake(task, turn))
+        due = self.now + (seconds if seconds > STEP_S else STEP_S)
+        heapq.heappush(self._timers, (due, next(self._numbers), (task, task.turn)))
         self.wait()
 
     def wait(self) -> None:
-        """Until somebody wakes this task."""
-        self._hub.switch()
+        """Until somebody wakes this task. The next one goes on from here, as the hub would say."""
+        task = None if self._until() else self._next()
+        if task is None:
+            self._hub.switch()
+        elif task is not self.current:
+            self.current = task
+            task.greenlet.switch()
 
     def wake(self, task: Task, turn: int) -> None:
         """Let a waiting task go on, if that wait of its own is still the present one."""
@@ -161,8 +175,13 @@ class Scheduler:
         return ready.pop()
 
     def _ring_timers(self) -> None:
-        while self._timers and self._timers[0][0] <= self.now:
-            heapq.heappop(self._timers)[2]()
+        timers, now = self._timers, self.now
+        while timers and timers[0][0] <= now:
+            act = heapq.heappop(timers)[2]
+            if isinstance(act, tuple):
+                self.wake(*act)
+            else:
+                act()
 
 
 def unwind(task: Task) -> None:

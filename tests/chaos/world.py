@@ -93,7 +93,7 @@ class World:
 
     def all_submitted(self) -> bool:
         """Whether every group has its receipts."""
-        return not any(self.processes.left.values())
+        return not self.processes.groups_left
 
     def all_final(self) -> bool:
         """Whether the last stage has come to the end of every log, and all that is due in it."""

@@ -1,10 +1,14 @@
 """What `audit` sends and its chain is checked with: leaves, blocks, and turns at the heads."""
 
 import hashlib
+import marshal
 
 from tests.chaos.fake_database import Parameters, Rows, Session
 from tests.chaos.fake_store import Block
 from tests.chaos.statements.arguments import integers, shown, spans, words
+
+# The version of marshal in which equal values are equal bytes, whether they are one object or two.
+PLAIN = 2
 
 
 def leaves(session: Session, given: Parameters) -> Rows:
@@ -14,17 +18,20 @@ def leaves(session: Session, given: Parameters) -> Rows:
     for ledger, first, last in spans(given):
         tx, books = session.within(), session.see(given, ledger)
         rejections, postings = tx.rejections_of(books), tx.postings_of(books)
-        for o in books.log[first - 1 : last]:
-            rejected = rejections.get(o.position, [])[:1]
-            legs = postings.get(o.position, [])
-            at = o.accepted_at.timestamp()
-            stored = o.position, o.id.int, at, o.key, o.kind, o.body, o.principal
-            decided = tx.decided_by(books, o.position)
-            every = [*stored, *map(tuple, rejected), *map(tuple, legs), *map(tuple, decided)]
-            leaf = hashlib.sha256(repr(every).encode()).digest()
-            outcome = bool(rejected), len(legs), bool(decided)
-            body = o.body if o.kind == "group" else None
-            rows.append((ledger, o.position, o.kind, body, *outcome, leaf))
+        moment, at = None, 0.0
+        for position, id_, accepted_at, key, kind, body, principal in books.log[first - 1 : last]:
+            rejected = rejections.get(position, ())[:1]
+            legs = postings.get(position, ())
+            decided = tx.decided_by(books, position)
+            outcome = len(rejected), len(legs), len(decided)
+            if accepted_at is not moment:  # what was accepted together has one time
+                moment, at = accepted_at, accepted_at.timestamp()
+            every = [position, id_.int, at, key, kind, body, principal, *outcome]
+            for row in (*rejected, *legs, *decided):
+                every += row
+            leaf = hashlib.sha256(marshal.dumps(every, PLAIN)).digest()
+            members = body if kind == "group" else None
+            rows.append((ledger, position, kind, members, *outcome, leaf))
     return rows
 
 

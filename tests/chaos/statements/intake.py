@@ -43,7 +43,9 @@ def insert_log(session: Session, given: Parameters) -> None:
         texts(given["principals"]),
         strict=True,
     )
-    rows = [Row(p, UUID(i), at, key, kind, b, who) for p, i, key, kind, b, who in columns]
+    rows = [
+        Row(p, UUID(int=int(i, 16)), at, key, kind, b, who) for p, i, key, kind, b, who in columns
+    ]
     hashes = words(given["hashes"])
     session.database.guards.log(books, rows, hashes)
     tx.log += [(books, row, key_hash) for row, key_hash in zip(rows, hashes, strict=True)]
