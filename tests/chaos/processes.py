@@ -33,7 +33,7 @@ from tests.chaos.fake_driver import Engine
 from tests.chaos.faulty_servers import Servers
 from tests.chaos.plan import Plan
 from tests.chaos.schedule import Process, Scheduler
-from tests.chaos.workload import KEY, Group
+from tests.chaos.workload import KEY, Group, is_large
 
 API_PROCESSES = 2
 WRITERS = 2  # threads of each; a ledger is never with two of a process, but with both processes'
@@ -87,6 +87,7 @@ class Processes:
         self.receipts: list[tuple[Group, list[Answer]]] = []
         self._told: dict[str, UUID] = {}  # ids by the key of the operation
         self._newest: dict[LedgerRef, UUID] = {}  # the hold that was told last
+        self._large: dict[LedgerRef, UUID] = {}  # what was told last that may need approvals
         self._spelled: dict[Submission, Submission] = {}
         self.failures: list[str] = []
         for group in reversed(plan.groups()):
@@ -156,6 +157,8 @@ class Processes:
                     self._told[submission.key] = answer.id
                     if submission.kind == "hold":
                         self._newest[group.ledger] = answer.id
+                    if is_large(submission):
+                        self._large[group.ledger] = answer.id
             left.pop()
             self.groups_left -= 1
 
@@ -185,6 +188,8 @@ class Processes:
         id_ = self._told.get(name.removeprefix(KEY))
         if id_ is None and kind in ("capture", "release", "expire"):
             id_ = self._newest.get(ledger)
+        if id_ is None and kind in ("approve", "refuse"):
+            id_ = self._large.get(ledger)
         return NOBODYS if id_ is None else show_id(id_)
 
     def writer(self) -> Any:

@@ -15,7 +15,7 @@ from pipeline.principal import SCHEDULER
 from pipeline.receipt import Submission
 from pipeline.strict_json import canonical
 from tests.chaos import workload_rules
-from tests.chaos.workload_mix import CALENDAR, DECIDING, SORTED, SORTS
+from tests.chaos.workload_mix import CALENDAR, DECIDING, SORTED, SORTS, STATUS
 from tests.chaos.workload_rules import ABOVE, FIRST_USED, START, Drawn, iso
 
 OPERATIONS = 200
@@ -46,6 +46,15 @@ KEY = "$"
 CONTESTED = 4
 # Holds expire when nobody looks any more, or within the run.
 EXPIRES_AT = [iso(START + dt.timedelta(days=30)), iso(START + dt.timedelta(minutes=1))]
+# What each sort of decision is drawn from, where it is not what is held.
+DECIDED_AS = {
+    "reversal": "paid",
+    "pause_schedule": "scheduled",
+    "resume_schedule": "paused",
+    "cancel_schedule": "scheduled",
+    "approve": "waiting",
+    "refuse": "waiting",
+}
 RULES: dict[str, Callable[[Any], Drawn]] = {
     "limit": workload_rules.limit,
     "approval": workload_rules.approval,
@@ -147,19 +156,22 @@ class Draw:
         for one in submissions:
             for named in SORTED.get(one.kind, ()):
                 self._named[named][ledger].append((client, one.key))
-            if one.kind in ("transfer", "hold") and one.principal in (ADMIN, ADA):
-                body = orjson.loads(one.body)
-                if body["amount"] > ABOVE and body["source"] != body["destination"]:
-                    self._named["waiting"][ledger].append((client, one.key))
+            if is_large(one):
+                self._named["waiting"][ledger].append((client, one.key))
+            if one.kind == "pause_schedule":
+                paused = orjson.loads(one.body)["target"].removeprefix(KEY)
+                self._named["paused"][ledger].append((client, paused))
 
     def _deciding(self, sort: str, ledger: LedgerRef, client: int) -> Submission:
         """It decides one of the newest, or, now and then, what does not wait for it."""
         if sort == "foreign":
             sort = ("capture", "release", "reversal")[self.below(3)]
             ledger = list(self.made)[self.below(len(self.made))]
-        which = {"reversal": "paid", "pause": "scheduled", "approve": "waiting"}
-        which["refuse"] = "waiting"
-        named = which.get(sort, "held")
+        if sort == "pause":
+            sort = CALENDAR[self.below(len(CALENDAR))]
+            if sort == "resume_schedule" and not self._named["paused"][ledger]:
+                sort = "pause_schedule"
+        named = DECIDED_AS.get(sort, "held")
         if self.below(10) == 0:
             named = "held" if named == "paid" else "paid"
         found = self._named[named][ledger]
@@ -172,8 +184,6 @@ class Draw:
             body["amount"] = 1 + self.below(AMOUNT_MAX // 2)
         if sort == "capture" and self.below(3) == 0:
             body["final"] = True
-        if sort == "pause":
-            sort = CALENDAR[self.below(len(CALENDAR))]
         return self.keyed(sort, body, self._who(sort))
 
     def _who(self, sort: str) -> bytes:
@@ -232,8 +242,7 @@ class Draw:
 
     def _about_accounts(self, sort: str, amount: int) -> Submission:
         if sort == "status":
-            kinds = ("freeze_account", "unfreeze_account", "unfreeze_account", "close_account")
-            kind, body = kinds[self.below(len(kinds))], {"account": CODES[-1]}
+            kind, body = STATUS[self.below(len(STATUS))], {"account": CODES[-1]}
             mode = workload_rules.MODES[self.below(len(workload_rules.MODES))]
             if kind == "freeze_account" and mode is not None:
                 body["mode"] = mode
@@ -252,6 +261,14 @@ class Draw:
             {"account": "world", "direction": "debit", "amount": 1, "currency": "EUR"},
         ]
         return self.keyed("journal", {"legs": legs, **dated(amount)})
+
+
+def is_large(one: Submission) -> bool:
+    """Whether it waits for approvals where a rule asks for them."""
+    if one.kind not in ("transfer", "hold") or one.principal not in (ADMIN, ADA):
+        return False
+    body = orjson.loads(one.body)
+    return bool(body["amount"] > ABOVE and body["source"] != body["destination"])
 
 
 def dated(amount: int) -> dict[str, str]:

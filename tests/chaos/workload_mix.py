@@ -27,9 +27,9 @@ MIX = {
     "exchange": 2,
     "group": 5,
     "schedule": 3,
-    "pause": 2,
-    "approve": 5,
-    "refuse": 1,
+    "pause": 4,
+    "approve": 6,
+    "refuse": 3,
     "limit": 1,
     "approval": 1,
     "allow": 1,
@@ -53,3 +53,10 @@ SORTED = {
     "remove_limit": ("waiting",),
 }
 CALENDAR = ("pause_schedule", "resume_schedule", "resume_schedule", "cancel_schedule")
+STATUS = (
+    "freeze_account",
+    "unfreeze_account",
+    "unfreeze_account",
+    "close_account",
+    "reopen_account",
+)

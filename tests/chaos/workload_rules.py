@@ -43,7 +43,8 @@ class Choosing(Protocol):
 def first_rules(draw: Choosing) -> list[Drawn]:
     """What a ledger begins with."""
     rules = [("allow_accounts", EXCHANGES)]
-    for one_of in (limit, approval, allow):
+    # The rule for approvals twice: what nothing waits for, nobody can approve.
+    for one_of in (limit, approval, allow, approval):
         if draw.below(2) == 0:
             rules.append(one_of(draw))
     return rules
