@@ -27,9 +27,9 @@ def upgrade() -> None:
         raise SettingsError(
             "TRIDENT_OWNER_DATABASE_URL is not set: only the owner of the database may upgrade it."
         )
-    migrate.upgrade(known.owner_database_url)
+    left = migrate.upgrade(known.owner_database_url)
     signing_key.make_first(known.owner_database_url, key_ring())
-    for sentence in missing(known.owner_database_url, key_ring()):
+    for sentence in (*left, *missing(known.owner_database_url, key_ring())):
         click.echo(f"trident: {sentence}", err=True)
     _let_in(known, known.owner_database_url)
     click.echo("The database has the newest schema.")

@@ -7,6 +7,7 @@ from alembic.config import Config
 from psycopg2.extensions import encrypt_password
 from sqlalchemy import text
 
+from models import outside
 from models.db import make_engine
 
 # One migration at a time, whoever starts it: "trident" as four bytes, "trid".
@@ -15,8 +16,11 @@ MIGRATION_LOCK = 0x74726964
 MIGRATION_TIMEOUT_MS = 600_000
 
 
-def upgrade(owner_url: str) -> None:
-    """Run every migration that is missing, as the owner; doing it twice does nothing."""
+def upgrade(owner_url: str) -> list[str]:
+    """Run every migration that is missing, as the owner; doing it twice does nothing.
+
+    Returns what is left for a superuser to do, a sentence each.
+    """
     engine = make_engine(owner_url, statement_timeout_ms=MIGRATION_TIMEOUT_MS, trusted=True)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
@@ -25,7 +29,9 @@ def upgrade(owner_url: str) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        left = outside.shut(connection)
     engine.dispose()
+    return left
 
 
 def let_in(owner_url: str, *, app_password: str, sweeper_password: str) -> None:

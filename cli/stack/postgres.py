@@ -1,6 +1,7 @@
 """The embedded PostgreSQL: our own child in the foreground, on the loopback interface."""
 
 import signal
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from cli.stack.ports import HOST
 from cli.stack.saying import Say
 from cli.stack.supervisor import Supervisor
 from cli.stack.user import User
+from models import outside
 
 NAME = "postgres"
 DATABASE = "trident"
@@ -131,13 +133,13 @@ def _answers(port: int, secrets: dict[str, str], home: Home) -> bool:
     return True
 
 
-def _connect(port: int, secrets: dict[str, str]) -> Any:
+def _connect(port: int, secrets: dict[str, str], database: str = "postgres") -> Any:
     connection = psycopg2.connect(
         host=HOST,
         port=port,
         user=datadir.SUPERUSER,
         password=secrets[datadir.SUPERUSER],
-        dbname="postgres",
+        dbname=database,
         connect_timeout=3,
     )
     connection.autocommit = True
@@ -145,20 +147,19 @@ def _connect(port: int, secrets: dict[str, str]) -> Any:
 
 
 def _bootstrap(port: int, secrets: dict[str, str]) -> None:
-    """Make the owner and its database: all that the superuser is ever used for."""
-    connection = _connect(port, secrets)
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", (OWNER,))
-            if cursor.rowcount == 0:
-                role = sql.Identifier(OWNER)
-                cursor.execute(
-                    sql.SQL("CREATE ROLE {} LOGIN CREATEROLE PASSWORD %s").format(role),
-                    (encrypt_password(secrets[OWNER], OWNER, connection, "scram-sha-256"),),
-                )
-            cursor.execute("SELECT FROM pg_database WHERE datname = %s", (DATABASE,))
-            if cursor.rowcount == 0:
-                names = sql.Identifier(DATABASE), sql.Identifier(OWNER)
-                cursor.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(*names))
-    finally:
-        connection.close()
+    """Make the owner and its database, where no other role writes outside of tables: all that the
+    superuser is ever used for."""
+    with closing(_connect(port, secrets)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", (OWNER,))
+        if cursor.rowcount == 0:
+            role = sql.Identifier(OWNER)
+            cursor.execute(
+                sql.SQL("CREATE ROLE {} LOGIN CREATEROLE PASSWORD %s").format(role),
+                (encrypt_password(secrets[OWNER], OWNER, connection, "scram-sha-256"),),
+            )
+        cursor.execute("SELECT FROM pg_database WHERE datname = %s", (DATABASE,))
+        if cursor.rowcount == 0:
+            names = sql.Identifier(DATABASE), sql.Identifier(OWNER)
+            cursor.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(*names))
+    with closing(_connect(port, secrets, DATABASE)) as connection, connection.cursor() as cursor:
+        cursor.execute(outside.SHUT)

@@ -133,9 +133,9 @@ def _ring(named: dict[str, str]) -> KeyRing:
 def _upgrade(database: Database, ground: _Ground) -> None:
     assert database.owner is not None
     ground.say("upgrading the database")
-    migrate.upgrade(database.owner)
+    left = migrate.upgrade(database.owner)
     signing_key.make_first(database.owner, ground.ring)
-    for sentence in missing(database.owner, ground.ring):
+    for sentence in (*left, *missing(database.owner, ground.ring)):
         ground.say(f"{NOTE}{sentence}")
     migrate.let_in(
         database.owner,

@@ -23,6 +23,26 @@ DEFINERS: dict[str, str] = {
     "tenant_named": "who signs in names the tenant before there is one: a number by a name",
     "cors_origins": "a browser asks before it brings a token: origins that some tenant allows",
 }
+# Functions that may do more than give a value, as patterns of their whole names, and why none of
+# them leaves anything outside of tables. A Postgres that brings another one fails the test.
+LEAVING_NOTHING = {
+    r"clock_timestamp|timeofday|(array_)?(random|sample|shuffle)(_normal)?|setseed"
+    r"|gen_random_uuid|uuidv[47]|pg_sleep(_for|_until)?|set_config": "of the session alone",
+    r"current_query|currtid2|pg_(stat_)?get_\w+|pg_\w+_size|pg_(current|last)_\w+|pg_control_\w+"
+    r"|pg_\w*collation_actual_version|pg_is_\w+|pg_jit_available|pg_lock_status|pg_prepared_xact"
+    r"|pg_\w+_pids|pg_isolation_\w+|pg_notification_queue_usage|pg_partition_\w+|pg_\w*wal_summar\w+"
+    r"|pg_xact_\w+|txid_status|pg_sequence_last_value|(cursor|query)_to_xml\w*|ts_stat|ts_rewrite"
+    r"|pg_stat_clear_snapshot|pg_stat_force_next_flush": "reads, or counts what was read",
+    r"lo_(close|get|(lseek|tell)(64)?)|loread": "reads large objects; there are none",
+    r"pg_(try_)?advisory_\w+": "locks, gone with the session",
+    r"pg_notify": "announcements, gone once they are heard",
+    r"pg_(cancel|terminate)_backend": "ends what the same role has asked",
+    r"currval|lastval|nextval|setval": "sequences, on which no role has a right",
+    r"pg_(clear|restore)_(attribute|relation)_stats|brin_\w+|gin_clean_pending_list|amvalidate"
+    r"|pg_extension_config_dump|plpgsql_\w+": "asks for the owner's right on the table",
+    r"pg_\w*slots?\w*|pg_stop_making_pinned_objects|pg_import_system_collations|pg_nextoid"
+    r"|binary_upgrade_\w+": "asks for the superuser, for the right to replicate, or for pg_upgrade",
+}
 # Unique indexes that do not begin with the tenant, and why another tenant's conflict tells nothing.
 UNIQUE_OVER_ALL = {
     "attempts_pkey": "the database counts it; nobody looks an attempt up by it",

@@ -1,10 +1,25 @@
 """All else that the catalog lists: views, functions, sequences, keys, and what roles may become."""
 
+import json
+import re
+from pathlib import Path
+
 import pytest
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
-from tests.isolation.schema import DEFINERS, FIRST, OF_NO_TENANT, ROLES, UNIQUE_OVER_ALL
+from cli.stack.datadir import SUPERUSER
+from cli.stack.home import Home
+from models import outside
+from models.db import make_engine
+from tests.isolation.schema import (
+    DEFINERS,
+    FIRST,
+    LEAVING_NOTHING,
+    OF_NO_TENANT,
+    ROLES,
+    UNIQUE_OVER_ALL,
+)
 
 # What the sweeper needs to see of all tenants has one of these types: numbers, days and times.
 HARMLESS = {"smallint", "integer", "bigint", "boolean", "date", "timestamp with time zone"}
@@ -70,6 +85,48 @@ def test_functions_are_of_languages_that_ask_for_rights(owner: Engine) -> None:
         )
         assert {name for (name,) in rows(connection, query)} <= {"sql", "plpgsql"}
         assert rows(connection, "SELECT extname::text FROM pg_extension") == [("plpgsql",)]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_nothing_is_written_outside_of_tables(owner: Engine, role: str) -> None:
+    """Each function of any schema that could, and that a role may call, is known to leave nothing.
+
+    What stood there would be nobody's by policies, and no erasure would reach it.
+    """
+    with owner.connect() as connection:
+        found = rows(
+            connection,
+            "SELECT DISTINCT proname::text FROM pg_proc"
+            " WHERE provolatile = 'v' AND prorettype NOT IN ('trigger'::regtype,"
+            " 'event_trigger'::regtype) AND NOT 'internal'::regtype = ANY (proargtypes::oid[])"
+            f" AND has_function_privilege('{role}', oid, 'EXECUTE')"
+            " AND pronamespace <> 'public'::regnamespace",
+        )
+        names = {str(name) for (name,) in found}
+        assert "pg_notify" in names
+        assert {
+            name for name in names if not re.fullmatch("|".join(LEAVING_NOTHING), name)
+        } == set()
+
+
+def test_a_superuser_alone_takes_that_away(env: dict[str, str]) -> None:
+    """Where the owner is none, an upgrade says with which statement one does it."""
+    password = Home(Path(env["TRIDENT_HOME"])).secrets.read_text()
+    address = make_url(env["TRIDENT_OWNER_DATABASE_URL"]).set(
+        username=SUPERUSER, password=json.loads(password)[SUPERUSER]
+    )
+    engine = make_engine(
+        address.render_as_string(hide_password=False), statement_timeout_ms=10_000, trusted=True
+    )
+    with engine.connect() as connection:
+        connection.execute(text("GRANT EXECUTE ON FUNCTION lo_creat(integer) TO PUBLIC"))
+        connection.execute(text("SET LOCAL ROLE trident_owner"))
+        (sentence,) = outside.shut(connection)
+        assert sentence.endswith("REVOKE EXECUTE ON FUNCTION lo_creat(integer) FROM PUBLIC")
+        connection.execute(text("RESET ROLE"))
+        assert outside.shut(connection) == []
+        connection.rollback()
+    engine.dispose()
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -170,6 +227,12 @@ def test_the_sweeper_sees_numbers_and_times(owner: Engine) -> None:
         "COPY (SELECT 1) TO '/dev/null'",
         "SELECT pg_read_file('PG_VERSION')",
         "SELECT lo_import('/etc/hostname')",
+        "SELECT lo_create(0)",
+        "SELECT lo_from_bytea(0, 'kept')",
+        "SELECT lo_open(1, 131072)",
+        "SELECT pg_logical_emit_message(false, 'kept', 'in the log')",
+        "SELECT pg_export_snapshot()",
+        "SELECT pg_create_physical_replication_slot('kept')",
         "SELECT * FROM pg_statistic",
         "SELECT * FROM pg_authid",
     ],
