@@ -42,7 +42,7 @@ from api.writer import Ring, Writer
 from models.db import intake_engine
 from models.logs import set_up_logs
 from models.settings import settings
-from pipeline.events import ask_for_whence
+from pipeline.came_from import ask_for_whence
 from tasks.ring import ringer
 
 # In the order of the document.

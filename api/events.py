@@ -17,7 +17,8 @@ from api.state import state
 from models.db import tenant_reading
 from models.key_ring import key_ring
 from models.operation import show_id
-from pipeline.events import ACTIONS, CameFrom, Told, Wanted, read_page, whence
+from pipeline.came_from import CameFrom
+from pipeline.events import ACTIONS, Told, Wanted, read_page, whence
 from pipeline.kinds.event import TEXT_MAX_LENGTH
 
 blueprint = Blueprint(

@@ -18,7 +18,8 @@ from api.paging import cursor, page, text_after
 from api.parameters import LedgerRequestSchema, PageQuery
 from api.queries import FACTS
 from api.state import state
-from models.db import tenant_reading, tenant_writing
+from models.db import tenant_reading
+from pipeline.came_from import telling
 from pipeline.events import Event, record
 
 blueprint = Blueprint(
@@ -57,7 +58,7 @@ def create() -> Response:
     if not who.sees(name):
         raise Problem("forbidden", "The token is for some ledgers, and this is none of them.")
     try:
-        with tenant_writing(who.tenant_id, state().engine) as connection:
+        with telling(who.tenant_id, who.subject, state().engine) as connection:
             created_at = connection.execute(
                 INSERT, {"tenant": who.tenant_id, "name": name}
             ).scalar()

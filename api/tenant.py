@@ -13,9 +13,10 @@ from api.auth import may
 from api.errors import Problem, invalid
 from api.intake import json_body
 from api.state import state
-from models.db import tenant_reading, tenant_writing
+from models.db import tenant_reading
 from models.tenant import TenantState, tenant_state
 from models.tenant_settings import Settings
+from pipeline.came_from import telling
 from pipeline.tenants import TenantError, change
 
 blueprint = Blueprint(
@@ -60,7 +61,7 @@ def settle() -> Response:
     who = may("tenant.settings")
     changes = json_body()
     try:
-        with tenant_writing(who.tenant_id, state().engine) as connection:
+        with telling(who.tenant_id, who.subject, state().engine) as connection:
             if _erases(connection, who.tenant_id, changes):
                 may("subjects.erase")
             recorded = change(connection, who.tenant_id, "settings", changes, who.subject)

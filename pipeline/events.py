@@ -8,25 +8,25 @@ An event is recorded within the transaction of what it tells of: both are there,
 was refused has nothing to be recorded with, and is an event of a transaction of its own.
 """
 
-import base64
 import datetime as dt
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
 from sqlalchemy import Connection
 
-from models.key_ring import KeyRing, key_ring
+from models.key_ring import KeyRing
 from models.ledger import LedgerRef, event_ledger
-from models.sealed import aad, open_sealed, seal
+from pipeline import came_from
 from pipeline.accept import append
+from pipeline.came_from import CameFrom
 from pipeline.halving import position_at
 from pipeline.idempotency import EVENT
 from pipeline.kinds import KINDS
 from pipeline.principal import RECORDER
-from pipeline.privacy.data_keys import DataKey, ErasedError, key_of, keys_of
+from pipeline.privacy.data_keys import DataKey, keys_of
 from pipeline.receipt import Accepted, Submission
 from pipeline.search.wanted import Range
 from pipeline.strict_json import canonical
@@ -67,39 +67,8 @@ ACTIONS = {
 # However far the ledger of events lags, what is done is told: the end of any log.
 ANY_LAG = 2**40
 KEY_BYTES = 16
-# IPv6 with a zone; and what browsers say of themselves, which is longer than anybody needs.
-ADDRESS_MAX_LENGTH = 64
-AGENT_MAX_LENGTH = 200
 # A page looks at so many events, about 0.1 s; one whose filters fit few of them is short, or empty.
 LOOK_MAX = 20_000
-
-
-# Whose key seals whence somebody asked who has none: an API key, a token of the command line, or
-# nobody known. One for each month, so that whoever destroys it forgets that month.
-WHENCE = "trident:whence:{:%Y-%m}"
-
-
-class CameFrom(NamedTuple):
-    """Whence somebody asked: personal, and sealed under the key of who did, or of the month."""
-
-    address: str
-    agent: str
-
-
-def _nowhere() -> CameFrom | None:
-    return None
-
-
-_asked_from: Callable[[], CameFrom | None] = _nowhere
-
-
-def ask_for_whence(asked_from: Callable[[], CameFrom | None]) -> None:
-    """Let each event of this process say whence the request came that it is recorded for.
-
-    `asked_from` is asked in the thread that answers it, so no event has to be handed it.
-    """
-    global _asked_from  # noqa: PLW0603 - a process answers requests in one way, or none
-    _asked_from = asked_from
 
 
 class Event(NamedTuple):
@@ -130,9 +99,7 @@ def record(connection: Connection, tenant_id: int, event: Event) -> Recorded:
     assert ledger is not None, f"tenant {tenant_id} has no ledger of events"
     key = EVENT.format(secrets.token_hex(KEY_BYTES))
     members = {name: value for name, value in event._asdict().items() if value is not None}
-    came_from = _asked_from()
-    if came_from is not None:
-        members |= _sealed(connection, ledger, key, event.actor, came_from)
+    members |= came_from.sealed(connection, ledger, key, event.actor)
     body = canonical(KINDS["event"].schema.load(members))
     principal = canonical({"sub": event.actor, "roles": [RECORDER]})
     cursor: Any = connection.connection.cursor()
@@ -233,44 +200,13 @@ def whence(
     ledger = event_ledger(connection, tenant_id)
     if not kept or ledger is None:
         return {}
-    keys = keys_of(connection, ring, tenant_id, {_sealed_for(told) for told in kept})
+    keys = keys_of(connection, ring, tenant_id, {came_from.sealed_for(told.body) for told in kept})
     found = {}
     for told in kept:
-        key = keys.get(_sealed_for(told))
+        key = keys.get(came_from.sealed_for(told.body))
         if isinstance(key, DataKey):
-            closed = base64.urlsafe_b64decode(told.body["from"]["sealed"])
-            place = _place(ledger, told.key, key)
-            found[told.position] = CameFrom(*orjson.loads(open_sealed(key.key, closed, place)))
+            found[told.position] = came_from.opened(ledger, told.key, told.body, key)
     return found
-
-
-def _sealed(
-    connection: Connection, ledger: LedgerRef, key: str, actor: str, came_from: CameFrom
-) -> dict[str, Any]:
-    """The member `from`; of the erased nothing is kept."""
-    of, tenant_id = {}, ledger.tenant_id
-    held = keys_of(connection, key_ring(), tenant_id, [actor], hold=True).get(actor)
-    try:
-        if held is None:
-            of = {"of": WHENCE.format(dt.datetime.now(dt.UTC))}
-            held = key_of(connection, key_ring(), tenant_id, of["of"], make=True)
-    except ErasedError:
-        return {}
-    if not isinstance(held, DataKey):
-        return {}
-    cut = [came_from.address[:ADDRESS_MAX_LENGTH], came_from.agent[:AGENT_MAX_LENGTH]]
-    closed = base64.urlsafe_b64encode(seal(held.key, canonical(cut), _place(ledger, key, held)))
-    return {"from": {"key": held.version, "sealed": closed.decode(), **of}}
-
-
-def _sealed_for(told: Told) -> str:
-    """Under whose key it is sealed whence an event came."""
-    return str(told.body["from"].get("of", told.body["actor"]))
-
-
-def _place(ledger: LedgerRef, key: str, held: DataKey) -> bytes:
-    row = f"{ledger.ledger_id}:{key}"
-    return aad(ledger.tenant_id, "operations", "from", row, held.version)
 
 
 def _told(position: int, id_: Any, at: dt.datetime, sealed: bool, body: str, key: str) -> Told:

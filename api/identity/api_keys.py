@@ -27,7 +27,8 @@ from api.parameters import PageQuery
 from api.state import state
 from api.tokens import Principal
 from models.api_key import KEY_ID_MAX, parse_id, show_id
-from models.db import tenant_reading, tenant_writing
+from models.db import tenant_reading
+from pipeline.came_from import telling
 from pipeline.identity import api_keys as acts
 from pipeline.identity.api_keys import ApiKey, RevokedError
 from pipeline.identity.key_powers import BeyondError, Powers, check_within
@@ -69,7 +70,7 @@ def create() -> Response:
     wanted = _loaded(NewApiKeySchema(), json_body())
     powers = _powers(wanted)
     _check_within(powers, who)
-    with _refusals(), tenant_writing(who.tenant_id, state().engine) as connection:
+    with _refusals(), telling(who.tenant_id, who.subject, state().engine) as connection:
         key, secret, recorded = acts.make(
             connection,
             who.tenant_id,
@@ -204,7 +205,7 @@ def rotate(key_id: str) -> Response:
 @contextmanager
 def _acting(who: Principal, key_id: str) -> Iterator[tuple[Connection, ApiKey]]:
     """The key, held in a transaction that is committed at the end; raises Problem."""
-    with _refusals(), tenant_writing(who.tenant_id, state().engine) as connection:
+    with _refusals(), telling(who.tenant_id, who.subject, state().engine) as connection:
         yield connection, _find(connection, who, key_id, lock=True)
 
 

@@ -11,7 +11,8 @@ from api.errors import Problem, invalid
 from api.intake import json_body
 from api.state import state
 from api.tokens import Principal
-from pipeline.events import CameFrom, Recorded
+from pipeline.came_from import CameFrom
+from pipeline.events import Recorded
 from pipeline.identity.people import Actor
 from pipeline.identity.tickets import Offered
 from tasks.mail import mail_ringer

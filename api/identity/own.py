@@ -15,6 +15,7 @@ from api.tokens import Principal
 from models.db import tenant_writing
 from models.key_ring import key_ring
 from models.tenant import tenant_state
+from pipeline.came_from import telling
 from pipeline.identity import lockout, own_password, passwords, people, second_factor, totp
 from pipeline.identity.errors import IdentityError
 from pipeline.identity.people import found
@@ -83,7 +84,7 @@ def change_password() -> Response:
     own_password.check_for(given["new_password"], person.email, person.name)
     kept = _proved(who, given["password"])
     anew = passwords.hashed(given["new_password"])
-    with tenant_writing(tenant_id, engine) as connection:
+    with telling(tenant_id, who.subject, engine) as connection:
         recorded = own_password.change(connection, tenant_id, person_id, kept, anew, who.session)
     committed(recorded, who.subject)
     return answer(shown(person))

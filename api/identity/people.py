@@ -16,6 +16,7 @@ from api.parameters import PageQuery
 from api.state import state
 from models.db import tenant_writing
 from models.key_ring import key_ring
+from pipeline.came_from import telling
 from pipeline.identity import changes, people, second_factor, tickets
 from pipeline.identity.api_keys import held_by
 from pipeline.identity.people import Person, found, guard_other, guard_owner, guard_powers
@@ -72,7 +73,7 @@ def invite() -> Response:
     """
     who = may_now("people.write")
     given = body(NewPersonSchema())
-    with tenant_writing(who.tenant_id, state().engine) as connection:
+    with telling(who.tenant_id, who.subject, state().engine) as connection:
         actor, ring = actor_of(who), key_ring()
         person = people.invite(connection, ring, who.tenant_id, actor, **given)
         made = tickets.offer(connection, ring, who.tenant_id, actor, person.person_id)
@@ -145,7 +146,7 @@ def stop_second_factor(person_id: str) -> Response:
     below /v1/people/me.
     """
     who = may_now("people.write")
-    with tenant_writing(who.tenant_id, state().engine) as connection:
+    with telling(who.tenant_id, who.subject, state().engine) as connection:
         person = found(connection, key_ring(), who.tenant_id, person_id, lock=True)
         guard_other(actor_of(who), person)
         guard_owner(actor_of(who), person)
@@ -172,7 +173,7 @@ def shown(person: Person) -> dict[str, Any]:
 
 def _changed(person_id: str, roles: list[str] | None, active: bool | None) -> Response:
     who = may_now("people.write")
-    with tenant_writing(who.tenant_id, state().engine) as connection:
+    with telling(who.tenant_id, who.subject, state().engine) as connection:
         person, recorded = changes.change(
             connection, key_ring(), who.tenant_id, actor_of(who), person_id, roles, active
         )

@@ -27,6 +27,7 @@ from api.state import state
 from models.db import tenant_writing
 from models.key_ring import key_ring
 from models.signing_key import signing_keys
+from pipeline.came_from import telling
 from pipeline.identity import passwords, sessions
 from pipeline.identity.errors import IdentityError
 from pipeline.identity.people import found, subject_of
@@ -215,7 +216,7 @@ def busy() -> IdentityError:
 
 
 def _end(tenant_id: int, actor: str, session_id: str, why: str) -> Response:
-    with tenant_writing(tenant_id, state().engine) as connection:
+    with telling(tenant_id, actor, state().engine) as connection:
         person_id = sessions.owner_of(connection, tenant_id, session_id)
         if person_id is None:
             raise _unknown()

@@ -28,6 +28,7 @@ from api.state import state
 from models.db import tenant_writing
 from models.key_ring import key_ring
 from models.settings import settings
+from pipeline.came_from import telling
 from pipeline.identity import forgotten, own_password, passwords, tickets
 from pipeline.identity.errors import IdentityError
 from tasks.mail import mail_ringer
@@ -82,7 +83,7 @@ def offer(person_id: str) -> Response:
     owners do this for an owner.
     """
     who = may_now("people.write")
-    with tenant_writing(who.tenant_id, state().engine) as connection:
+    with telling(who.tenant_id, who.subject, state().engine) as connection:
         made = tickets.offer(connection, key_ring(), who.tenant_id, actor_of(who), person_id)
     offered = {"object": "password_reset", "person": person_id, "purpose": made.purpose}
     return answer(offered | handed(made, "token"), 201)

@@ -17,9 +17,10 @@ from api.intake import JSON
 from api.privacy.edge import keys_at_hand
 from api.state import state
 from api.tokens import Principal
-from models.db import tenant_reading, tenant_writing
+from models.db import tenant_reading
 from models.key_ring import key_ring
 from models.signing_key import signing_keys
+from pipeline.came_from import telling
 from pipeline.events import Event, Recorded, record
 from pipeline.identity import erasure
 from pipeline.privacy import subjects
@@ -158,7 +159,7 @@ def _pieces(who: Principal, ref: str) -> Iterator[bytes]:
 
 def _tell(who: Principal, ref: str) -> None:
     event = Event("subject.exported", who.subject, target=subjects.named(ref))
-    with tenant_writing(who.tenant_id, state().engine) as connection:
+    with telling(who.tenant_id, who.subject, state().engine) as connection:
         recorded = record(connection, who.tenant_id, event)
     state().ring(*recorded)
 
@@ -174,7 +175,7 @@ def _change(ref: str, action: str, act: Act) -> Response:
 
 def _act(who: Principal, ref: str, act: Act) -> None:
     """In a transaction of its own; the bell is rung for its event behind the commit."""
-    with _found(), tenant_writing(who.tenant_id, state().engine) as connection:
+    with _found(), telling(who.tenant_id, who.subject, state().engine) as connection:
         subject = subjects.named(ref)
         erasure.guard(connection, who.tenant_id, actor_of(who), subject)
         recorded = act(connection, who.tenant_id, subject, who.subject)

@@ -5,8 +5,9 @@ Nobody is told whether there is such a person. The tenant's admins are, by an ev
 
 from sqlalchemy import Connection, Engine, text
 
-from models.db import tenant_reading, tenant_writing
+from models.db import tenant_reading
 from models.key_ring import KeyRing
+from pipeline.came_from import telling
 from pipeline.events import Event, Recorded, record
 from pipeline.identity import lockout, tickets
 from pipeline.identity.people import NOBODY, Person, by_email, found
@@ -34,7 +35,7 @@ def ask(engine: Engine, ring: KeyRing, tenant: str, email: str) -> Recorded | No
         tenant_id = connection.execute(TENANT, {"name": tenant}).scalar()
     if tenant_id is None:
         return None
-    with tenant_writing(tenant_id, engine) as connection:
+    with telling(tenant_id, NOBODY, engine) as connection:
         person_id = by_email(connection, ring, tenant_id, email)
         if person_id is None:
             return _refused(connection, tenant_id, None, "unknown")

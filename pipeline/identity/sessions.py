@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy import Connection, Row, text
 
 from models.key_ring import KeyRing
+from pipeline.came_from import at_hand
 from pipeline.events import Event, Recorded, record
 from pipeline.identity.errors import IdentityError
 from pipeline.identity.people import is_id, new_id, seal, subject_of, unseal
@@ -138,6 +139,7 @@ def refresh(
     if seen is None or not seen.lives or generation > seen.generation:
         raise _ended()
     if generation < seen.generation:
+        at_hand(connection, tenant_id, subject_of(seen.person_id))
         return Reused(seen.person_id, _kill(connection, tenant_id, session_id))
     asked = {**named, "generation": generation, "idle": IDLE, "longest": LONGEST}
     row = connection.execute(ROTATE, asked).one_or_none()

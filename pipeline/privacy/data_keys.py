@@ -9,8 +9,9 @@ import datetime as dt
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, Row, Transaction, text
 
 from models import sealed
 from models.key_ring import KeyRing, Wrapped
@@ -48,6 +49,10 @@ class DataKey(NamedTuple):
 
     key: bytes
     version: int
+
+
+# What a transaction has opened stays open until it ends: nobody asks KMS again behind a lock.
+_opened: WeakKeyDictionary[Transaction, dict[tuple[int, str], DataKey]] = WeakKeyDictionary()
 
 
 class UnknownSubjectError(LookupError):
@@ -122,8 +127,11 @@ def keys_of(
     """
     named = {"tenant": tenant_id, "subjects": list(subjects)}
     rows = connection.execute(FIND, named).all()
-    opened = _each(ring, lambda row: _unwrapped(ring, tenant_id, row), rows)
-    found = {row.subject: key for row, key in zip(rows, opened, strict=True)}
+    transaction = connection.get_transaction()
+    assert transaction is not None, "a statement begins one"
+    opened = _opened.setdefault(transaction, {})
+    keys = _each(ring, lambda row: _unwrapped(ring, tenant_id, row, opened), rows)
+    found = {row.subject: key for row, key in zip(rows, keys, strict=True)}
     if hold:
         # A key never becomes another one: that it was wrapped anew meanwhile changes nothing.
         held = connection.execute(HOLD, {"tenant": tenant_id, "subjects": list(found)})
@@ -131,12 +139,18 @@ def keys_of(
     return found
 
 
-def _unwrapped(ring: KeyRing, tenant_id: int, row: Row[Any]) -> DataKey | dt.datetime:
+def _unwrapped(
+    ring: KeyRing, tenant_id: int, row: Row[Any], opened: dict[tuple[int, str], DataKey]
+) -> DataKey | dt.datetime:
     if row.wrapped is None:
         erased_at: dt.datetime = row.erased_at
         return erased_at
-    aad = data_key_aad(tenant_id, row.subject)
-    return DataKey(ring.unwrap(Wrapped(row.kek, bytes(row.wrapped)), aad), row.key_version)
+    key = opened.get((tenant_id, row.subject))
+    if key is None:
+        aad = data_key_aad(tenant_id, row.subject)
+        key = DataKey(ring.unwrap(Wrapped(row.kek, bytes(row.wrapped)), aad), row.key_version)
+        opened[tenant_id, row.subject] = key
+    return key
 
 
 def _each(ring: KeyRing, ask: Callable[[Given], Made], given: Sequence[Given]) -> list[Made]:

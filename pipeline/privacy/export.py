@@ -10,7 +10,8 @@ from sqlalchemy import Connection, text
 from models.key_ring import KeyRing
 from models.ledger import LedgerRef, ledgers_of
 from models.operation import show_id
-from pipeline.events import CameFrom, Told, Wanted, read_page, whence
+from pipeline.came_from import CameFrom
+from pipeline.events import Told, Wanted, read_page, whence
 from pipeline.kinds.personals import PERSONAL
 from pipeline.privacy.accounts import carried
 from pipeline.privacy.data_keys import DataKey, ErasedError, keys_of

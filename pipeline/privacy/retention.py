@@ -17,7 +17,8 @@ from typing import NamedTuple
 from sqlalchemy import Connection, TextClause, text
 
 from models.tenant import tenant_state
-from pipeline.events import WHENCE, Event, Recorded, record
+from pipeline.came_from import WHENCE
+from pipeline.events import Event, Recorded, record
 from pipeline.identity.people import OWNING
 from pipeline.permissions import roles_for
 from pipeline.privacy.personal import PREFIX

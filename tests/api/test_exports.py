@@ -8,7 +8,8 @@ from sqlalchemy import text
 from models.db import tenant_writing
 from models.key_ring import key_ring
 from models.tenant import TenantState
-from pipeline.events import CameFrom, Event, record
+from pipeline.came_from import CameFrom
+from pipeline.events import Event, record
 from pipeline.identity import second_factor
 from pipeline.identity.people import subject_of
 from pipeline.privacy import export
@@ -32,7 +33,7 @@ def test_everything_of_a_person_is_exported(
     with tenant_writing(tenant.tenant_id) as connection:
         second_factor.offer(connection, key_ring(), tenant.tenant_id, ada)
         actor, came_from = subject_of(ada), CameFrom("192.0.2.7", "a telephone")
-        monkeypatch.setattr("pipeline.events._asked_from", lambda: came_from)
+        monkeypatch.setattr("pipeline.came_from._asked_from", lambda: came_from)
         event = Event("person.signed_in", actor, target="session:se_1")
         record(connection, tenant.tenant_id, event)
         monkeypatch.undo()

@@ -13,7 +13,7 @@ from models.key_ring import key_ring
 from models.tenant import TenantState, owner_writing
 from models.tenant_settings import RETAINED
 from pipeline import tenants
-from pipeline.events import WHENCE
+from pipeline.came_from import WHENCE
 from pipeline.identity import tickets
 from pipeline.privacy.data_keys import key_of
 from pipeline.privacy.retention import MAILS_DAYS

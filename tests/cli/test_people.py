@@ -10,7 +10,7 @@ from models.key_ring import key_ring
 from models.mail import MAIL_FROM, SMTP_URL
 from models.settings import settings
 from models.tenant import tenant_id_of
-from pipeline.events import CameFrom
+from pipeline.came_from import CameFrom
 from pipeline.identity import passwords, tickets
 from tasks.mail import MAIL
 from tasks.ring import broker
@@ -123,7 +123,7 @@ def test_whence_is_shown_when_asked_for(trident: Trident, monkeypatch: pytest.Mo
     """It is personal, so only then; what commands did came from nowhere."""
     assert trident("tenants", "create", "watched").exit_code == 0
     origin = CameFrom("198.51.100.7", "curl")
-    monkeypatch.setattr("pipeline.events._asked_from", lambda: origin)
+    monkeypatch.setattr("pipeline.came_from._asked_from", lambda: origin)
     trident("tenants", "set", "watched", "retention_days=30")
     asked = ("events", "--tenant", "watched")
     shown = json.loads(trident(*asked, "--whence", "--json").stdout)

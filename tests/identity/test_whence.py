@@ -1,10 +1,17 @@
 """Each event says whence the request came that it tells of."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from api.identity import sessions as routes
+from models import key_ring
+from models.db import set_tenant
+from models.key_ring import LocalRing, Wrapped
+from models.settings import settings
+from models.tenant import owner_writing
 from pipeline.events import ACTIONS
 from pipeline.identity.people import subject_of
 from tests.identity.conftest import GOOD, OTHER, House, code_of
@@ -15,6 +22,50 @@ COMMANDS = {"tenant.created", "tenant.deleted", "tenant.restored", "tenant.allow
 OF_MAIL = {"person.reset_asked", "mail.given_up"}
 # What becomes of data in the night, which no request asks for (tests/api/test_retention.py).
 OF_NIGHTS = {"retention.carried_out"}
+# Rows that somebody has locked, by table; what nobody else sees yet does not count.
+LOCKED = " UNION ALL ".join(
+    f"SELECT '{table}' WHERE (SELECT count(*) FROM {table} WHERE tenant_id = :tenant) >"
+    f" (SELECT count(*) FROM (SELECT FROM {table} WHERE tenant_id = :tenant"
+    " FOR UPDATE SKIP LOCKED) free)"
+    for table in ("tenants", "people", "sessions", "tickets", "api_keys", "data_keys", "subjects")
+)
+
+
+class Far(LocalRing):
+    """A ring that is waited for, as KMS is, and remembers nothing: it looks what is locked then."""
+
+    at_once = 8
+
+    def __init__(self, tenant_id: int) -> None:
+        super().__init__(settings().keks)
+        self.asked = 0
+        self.behind: set[str] = set()
+        self._tenant_id = tenant_id
+
+    def wrap(self, key: bytes, aad: bytes) -> Wrapped:
+        self._look_around()
+        return super().wrap(key, aad)
+
+    def unwrap(self, wrapped: Wrapped, aad: bytes) -> bytes:
+        self._look_around()
+        return super().unwrap(wrapped, aad)
+
+    def _look_around(self) -> None:
+        self.asked += 1
+        with owner_writing() as connection:
+            set_tenant(connection, self._tenant_id)
+            locked = connection.execute(text(LOCKED), {"tenant": self._tenant_id})
+            self.behind.update(locked.scalars())
+
+
+@pytest.fixture
+def far(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[Far]:
+    """The keys of this process are asked for over a network."""
+    made = Far(house.tenant_id)
+    key_ring.key_ring.cache_clear()
+    monkeypatch.setattr(key_ring, "ring_of", lambda _: made)
+    yield made
+    key_ring.key_ring.cache_clear()
 
 
 @pytest.fixture
@@ -87,3 +138,10 @@ def test_every_event_of_a_request_says_whence(lived_in: House) -> None:
     hidden: Any = lived_in.admin("auditor").get("/v1/events?limit=200").json["data"]  # type: ignore[index]
     assert not [one for one in hidden if "from" in one]
     assert "127.0.0.1" not in str(lived_in.told("person.signed_in"))
+
+
+def test_keys_are_never_waited_for_behind_a_lock(far: Far, lived_in: House) -> None:
+    """Whatever is done and told of: what KMS needs for an answer, no other request waits for."""
+    assert {event["action"] for event in lived_in.told("person.changed")} == {"person.changed"}
+    assert far.asked > len(ACTIONS)
+    assert far.behind == set()

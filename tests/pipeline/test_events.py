@@ -13,12 +13,10 @@ from models.key_ring import key_ring
 from models.ledger import EVENTS, LedgerRef, event_ledger, find_ledger, ledgers_of
 from models.sealed import TamperedError
 from models.tenant import owner_writing
+from pipeline.came_from import AGENT_MAX_LENGTH, WHENCE, CameFrom
 from pipeline.events import (
     ACTIONS,
-    AGENT_MAX_LENGTH,
     LOOK_MAX,
-    WHENCE,
-    CameFrom,
     Event,
     Page,
     Wanted,
@@ -218,7 +216,7 @@ def test_whence_an_actor_asked_is_sealed_and_erased_with_the_actor(
 ) -> None:
     """In the log a ciphertext; it opens at its own place; who has no key is erased by the month."""
     came_from = CameFrom("canary-address", "canary-agent" + "x" * AGENT_MAX_LENGTH)
-    monkeypatch.setattr("pipeline.events._asked_from", lambda: came_from)
+    monkeypatch.setattr("pipeline.came_from._asked_from", lambda: came_from)
     with tenant_writing(tenant_id) as connection:
         key_of(connection, key_ring(), tenant_id, "person:pe_1", make=True)
         for actor in ("person:pe_1", "key:ak_1"):

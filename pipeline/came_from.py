@@ -1,0 +1,122 @@
+"""Whence somebody asked whom an event tells of: personal, and sealed.
+
+Who has a key of their own is sealed under that. Who has none (an API key, a token of the command
+line, nobody known) is sealed under one of the month, so that destroying it forgets that month.
+
+Keys may lie in AWS KMS. They are at hand before a transaction locks anything (`telling`): nobody
+waits for KMS behind whoever changes a person, a key or the tenant.
+"""
+
+import base64
+import datetime as dt
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import orjson
+from sqlalchemy import Connection, Engine
+
+from models.db import tenant_writing
+from models.key_ring import key_ring
+from models.ledger import LedgerRef
+from models.sealed import aad, open_sealed, seal
+from pipeline.privacy.data_keys import DataKey, keys_of, make_missing
+from pipeline.strict_json import canonical
+
+# IPv6 with a zone; and what browsers say of themselves, which is longer than anybody needs.
+ADDRESS_MAX_LENGTH = 64
+AGENT_MAX_LENGTH = 200
+# Whose key it is: that of a month.
+WHENCE = "trident:whence:{:%Y-%m}"
+
+
+class CameFrom(NamedTuple):
+    """Whence somebody asked."""
+
+    address: str
+    agent: str
+
+
+def _nowhere() -> CameFrom | None:
+    return None
+
+
+_asked_from: Callable[[], CameFrom | None] = _nowhere
+
+
+def ask_for_whence(asked_from: Callable[[], CameFrom | None]) -> None:
+    """Let each event of this process say whence the request came that it is recorded for.
+
+    `asked_from` is asked in the thread that answers it, so no event has to be handed it.
+    """
+    global _asked_from  # noqa: PLW0603 - a process answers requests in one way, or none
+    _asked_from = asked_from
+
+
+@contextmanager
+def telling(tenant_id: int, actor: str, engine: Engine) -> Iterator[Connection]:
+    """A writing transaction of the tenant's, in which `actor` does what an event tells of.
+
+    Raises the errors of the key ring.
+    """
+    if _may_wait():
+        # What is made is committed: it would be locked until the other transaction ends.
+        with tenant_writing(tenant_id, engine) as connection:
+            _key(connection, tenant_id, actor)
+    with tenant_writing(tenant_id, engine) as connection:
+        at_hand(connection, tenant_id, actor)
+        yield connection
+
+
+def at_hand(connection: Connection, tenant_id: int, actor: str) -> None:
+    """Have the key of who acts until the transaction ends; nothing is locked in it yet."""
+    if _may_wait():
+        _key(connection, tenant_id, actor)
+
+
+def sealed(connection: Connection, ledger: LedgerRef, key: str, actor: str) -> dict[str, Any]:
+    """The member `from` of the event with this idempotency key; of the erased nothing is kept.
+
+    Nobody holds the key: whoever is erased meanwhile has it destroyed, before or behind the event.
+    """
+    came_from = _asked_from()
+    if came_from is None:
+        return {}
+    whose, held = _key(connection, ledger.tenant_id, actor)
+    if not isinstance(held, DataKey):
+        return {}
+    cut = [came_from.address[:ADDRESS_MAX_LENGTH], came_from.agent[:AGENT_MAX_LENGTH]]
+    closed = base64.urlsafe_b64encode(seal(held.key, canonical(cut), _place(ledger, key, held)))
+    of = {} if whose == actor else {"of": whose}
+    return {"from": {"key": held.version, "sealed": closed.decode(), **of}}
+
+
+def sealed_for(body: dict[str, Any]) -> str:
+    """Under whose key it is sealed whence this event came."""
+    return str(body["from"].get("of", body["actor"]))
+
+
+def opened(ledger: LedgerRef, key: str, body: dict[str, Any], held: DataKey) -> CameFrom:
+    """What is sealed in the event with this idempotency key; raises TamperedError."""
+    closed = base64.urlsafe_b64decode(body["from"]["sealed"])
+    return CameFrom(*orjson.loads(open_sealed(held.key, closed, _place(ledger, key, held))))
+
+
+def _may_wait() -> bool:
+    return _asked_from() is not None and key_ring().at_once > 1
+
+
+def _key(connection: Connection, tenant_id: int, actor: str) -> tuple[str, DataKey | dt.datetime]:
+    """Whose key seals it, and that key, or when it was destroyed."""
+    ring = key_ring()
+    own = keys_of(connection, ring, tenant_id, [actor])
+    if actor in own:
+        return actor, own[actor]
+    month = WHENCE.format(dt.datetime.now(dt.UTC))
+    make_missing(connection, ring, tenant_id, [month])
+    return month, keys_of(connection, ring, tenant_id, [month])[month]
+
+
+def _place(ledger: LedgerRef, key: str, held: DataKey) -> bytes:
+    row = f"{ledger.ledger_id}:{key}"
+    return aad(ledger.tenant_id, "operations", "from", row, held.version)
