@@ -3,7 +3,9 @@
 import gc
 
 from api.app import create_app
+from models.key_ring import named_source
 
+named_source()  # without key-encryption keys there is nothing to start: nobody could sign in
 app = create_app()
 
 # What is loaded by now stays as long as the process. The collector of cycles would look through it

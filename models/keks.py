@@ -19,6 +19,7 @@ GIVEN = "TRIDENT_KEKS"
 FILE = "TRIDENT_KEKS_FILE"
 KMS = "TRIDENT_KMS_KEY"
 SOURCES = (GIVEN, FILE, KMS)
+NONE = f"is not set, nor is {FILE} or {KMS}: one of them must be, where keys are opened."
 # No colon: an id of ours is never taken for the ARN of a KMS key.
 ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 ID_BYTES = 4
@@ -50,11 +51,14 @@ class KekSource:
         return GIVEN if self.given is not None else f"{KMS} {self.kms_key}"
 
 
-def source_of(environ: Mapping[str, str]) -> KekSource:
-    """The source that the environment names, looked at; raises KeksError."""
+def source_of(environ: Mapping[str, str]) -> KekSource | None:
+    """The source that the environment names, looked at, or None; raises KeksError.
+
+    A process that opens no key is told of none.
+    """
     named = [name for name in SOURCES if environ.get(name)]
     if not named:
-        raise KeksError(f"is not set, nor is {FILE} or {KMS}: one of them must be")
+        return None
     if len(named) > 1:
         raise KeksError(f"is one source too many: of {', '.join(named)} only one may be set")
     found = KekSource(

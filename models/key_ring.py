@@ -250,10 +250,18 @@ def ring_of(source: KekSource) -> KeyRing:
     return LocalRing(source) if source.kms_key is None else KmsRing(source)
 
 
+def named_source() -> KekSource:
+    """Where the key-encryption keys are; raises SettingsError in a process told of none."""
+    named = settings().keks
+    if named is None:
+        raise KeyRingError(f"{keks.GIVEN} {keks.NONE}")
+    return named
+
+
 @lru_cache
 def key_ring() -> KeyRing:
     """The ring of this installation; raises SettingsError."""
-    return ring_of(settings().keks)
+    return ring_of(named_source())
 
 
 def _read(source: KekSource) -> dict[str, bytes]:

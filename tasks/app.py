@@ -8,6 +8,7 @@ from celery import Celery
 from celery.signals import celeryd_init, setup_logging, task_postrun, worker_process_init
 
 from models.db import dispose_engines
+from models.key_ring import named_source
 from models.logs import set_up_logs
 from models.settings import bells, settings
 from pipeline.crash import crash_point
@@ -38,7 +39,8 @@ def _logs(**_: Any) -> None:
 
 @celeryd_init.connect
 def _fail_early(**_: Any) -> None:
-    settings()
+    if settings().mail is not None:
+        named_source()  # what is mailed is sealed; nothing else that a worker does opens a key
 
 
 @worker_process_init.connect

@@ -24,17 +24,19 @@ GRACE_S = 35.0
 # Flower often waits for ever for a worker that has gone, and has nothing that a kill could lose.
 FLOWER_GRACE_S = 2.0
 # Secrets, and who needs them. What a process does not need it is not told, so that a fault in it
-# cannot give it away: Flower and beat have no way to the books, and nobody is the owner.
+# cannot give it away: Flower and beat have no way to the books, and nobody is the owner. A worker
+# opens keys to send mail, and for nothing else.
 APP, SWEEPER = "TRIDENT_DATABASE_URL", "TRIDENT_SWEEPER_DATABASE_URL"
 AWS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 FLOWER = ("FLOWER_BASIC_AUTH", "FLOWER_COOKIE_SECRET")
 FOR_NOBODY = ("TRIDENT_OWNER_DATABASE_URL", "TRIDENT_TOKEN", "TRIDENT_FLOWER_URL")
 NEEDS = {
     "web": {APP, SMTP_URL, *keks.SOURCES, *AWS},
-    "worker": {APP, SWEEPER, SMTP_URL, *keks.SOURCES, *AWS},
+    "worker": {APP, SWEEPER, SMTP_URL, *AWS},
     "beat": set[str](),
     "flower": {*FLOWER},
 }
+FOR_MAIL = set(keks.SOURCES)
 SECRETS = {*FOR_NOBODY, *FLOWER}.union(*NEEDS.values())
 STOP_RANK = 0
 UP_WITHIN_S = 60.0
@@ -62,7 +64,8 @@ def names() -> list[str]:
 def told(name: str, everything: Mapping[str, str]) -> dict[str, str]:
     """The environment of a process. What it does not need is empty in it, and not left out:
     models/settings.py would look that up among what the running stack has written down."""
-    withheld = (SECRETS - NEEDS[name]) & everything.keys()
+    needs = NEEDS[name] | (FOR_MAIL if name == "worker" and everything.get(SMTP_URL) else set())
+    withheld = (SECRETS - needs) & everything.keys()
     return {**everything, **dict.fromkeys(withheld, "")}
 
 

@@ -125,9 +125,11 @@ def _database(stack: ExitStack, ground: _Ground) -> Database:
 
 def _ring(named: dict[str, str]) -> KeyRing:
     try:
-        return ring_of(source_of(named))
+        source = source_of(named)
     except KeksError as error:
         raise settings.SettingsError(f"{' '.join(named)} {error}.") from None
+    assert source is not None, "cli/stack/keks.py names one"
+    return ring_of(source)
 
 
 def _upgrade(database: Database, ground: _Ground) -> None:

@@ -10,7 +10,6 @@ from api.identity import sessions as routes
 from models import key_ring
 from models.db import set_tenant
 from models.key_ring import LocalRing, Wrapped
-from models.settings import settings
 from models.tenant import owner_writing
 from pipeline.events import ACTIONS
 from pipeline.identity.people import subject_of
@@ -37,7 +36,7 @@ class Far(LocalRing):
     at_once = 8
 
     def __init__(self, tenant_id: int) -> None:
-        super().__init__(settings().keks)
+        super().__init__(key_ring.named_source())
         self.asked = 0
         self.behind: set[str] = set()
         self._tenant_id = tenant_id

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import boto3
@@ -12,6 +13,7 @@ from models import keks, settings
 from models.keks import KekSource
 from models.key_ring import KeyRingError, UnknownKekError, Wrapped, key_ring, ring_of
 from models.sealed import TamperedError, aad, new_key
+from tasks.app import _fail_early
 
 PLACE = aad(0, "signing_keys", "private_key", "k", 1)
 FIRST, SECOND = (
@@ -160,6 +162,26 @@ def test_settings_without_keks_are_refused(
         settings.settings()
     assert fault in str(refused.value)
     assert "TRIDENT_DATABASE_URL: " in str(refused.value)
+
+
+def test_who_is_told_of_no_keks_opens_no_key(
+    env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its settings are right; only the API, and a worker that sends mail, do not start so."""
+    monkeypatch.setenv("TRIDENT_KEKS_FILE", "")
+    key_ring.cache_clear()
+    assert settings.settings().keks is None
+    told = "TRIDENT_KEKS is not set, nor is TRIDENT_KEKS_FILE or TRIDENT_KMS_KEY"
+    with pytest.raises(KeyRingError, match=told):
+        key_ring()
+    _fail_early()
+    monkeypatch.setenv("TRIDENT_SMTP_URL", "smtp://127.0.0.1:25")
+    monkeypatch.setenv("TRIDENT_MAIL_FROM", "no-reply@example.com")
+    settings.settings.cache_clear()
+    with pytest.raises(KeyRingError, match=told):
+        _fail_early()
+    with pytest.raises(KeyRingError, match=told):
+        import_module("api.wsgi")
 
 
 @pytest.fixture

@@ -58,7 +58,12 @@ def test_containers_run_the_processes_of_the_procfile(services: dict[str, Any]) 
     for name in apps.names():
         assert services[name]["command"] == name
         told = apps.SECRETS & services[name]["environment"].keys()
-        assert told <= apps.NEEDS[name], name
+        mailing = apps.FOR_MAIL if name == "worker" else set()
+        assert told <= apps.NEEDS[name] | mailing, name
+        for secret in mailing:
+            given = services[name]["environment"][secret]
+            assert given == f"${{TRIDENT_SMTP_URL:+${{{secret}-}}}}"
+    assert all(services["upgrade"]["environment"][one] is None for one in apps.FOR_MAIL)
 
 
 def test_every_setting_reaches_the_containers(services: dict[str, Any], known: set[str]) -> None:
@@ -88,3 +93,6 @@ def test_a_process_of_the_stack_is_told_what_it_needs() -> None:
     for name in apps.names():
         assert not apps.told(name, everything)[OWNER]
     assert not apps.told("beat", everything)[SMTP_URL]
+    assert apps.told("worker", everything)["TRIDENT_KEKS"]
+    without_mail = apps.told("worker", everything | {"TRIDENT_SMTP_URL": ""})
+    assert {name for name in apps.FOR_MAIL if without_mail[name]} == set()
