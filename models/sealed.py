@@ -7,7 +7,6 @@ another tenant, row or column does not open there. The bytes: nonce (12), cipher
 import hashlib
 import hmac
 import secrets
-from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
@@ -24,7 +23,6 @@ TAG_BYTES = 16
 LENGTH_BYTES = 4
 # Sets the key that nonces are derived with apart from the one that seals (RFC 5869 section 3.2).
 SAME_NONCE = b"trident nonce of the same"
-DERIVED_KEYS_MAX = 1_000
 
 
 class TamperedError(Exception):
@@ -79,6 +77,6 @@ def _with_length(member: bytes) -> bytes:
     return len(member).to_bytes(LENGTH_BYTES) + member
 
 
-@lru_cache(maxsize=DERIVED_KEYS_MAX)
 def _nonce_key(key: bytes) -> bytes:
+    """Derived each time, in 5 us: what would remember it would remember keys of the erased."""
     return HKDF(hashes.SHA256(), KEY_BYTES, salt=None, info=SAME_NONCE).derive(key)

@@ -1,6 +1,7 @@
 """Sealing: what opens, and everything that does not."""
 
 import itertools
+import sys
 
 import pytest
 from hypothesis import given
@@ -43,6 +44,15 @@ def test_no_two_are_alike_unless_they_shall_be() -> None:
     ]
     nonces = {sealed[:NONCE_BYTES] for sealed in others}
     assert len(nonces) == len(others)
+
+
+def test_no_key_is_remembered() -> None:
+    """What somebody's data was sealed with is nowhere afterwards: it may be destroyed next."""
+    key = new_key()
+    held = sys.getrefcount(key)
+    for sealed in (seal(key, b"Ada", PLACE), seal_same(key, b"Ada", PLACE)):
+        open_sealed(key, sealed, PLACE)
+    assert sys.getrefcount(key) == held
 
 
 def test_every_bit_counts() -> None:
