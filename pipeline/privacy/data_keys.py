@@ -16,7 +16,6 @@ from sqlalchemy import Connection, Row, Transaction, text
 from models import sealed
 from models.key_ring import KeyRing, Wrapped
 
-KNOWN = text("SELECT subject FROM data_keys WHERE tenant_id = :tenant AND subject = ANY(:subjects)")
 FIND = text("""
     SELECT subject, key_version, wrapped, kek, erased_at FROM data_keys
      WHERE tenant_id = :tenant AND subject = ANY(:subjects) ORDER BY subject
@@ -94,9 +93,11 @@ def destroy(connection: Connection, tenant_id: int, subject: str) -> bool:
 def make_missing(
     connection: Connection, ring: KeyRing, tenant_id: int, subjects: Collection[str]
 ) -> None:
-    """A key for each subject that has none yet, and never had one."""
-    named = {"tenant": tenant_id, "subjects": list(subjects)}
-    missing = list(set(subjects) - set(connection.execute(KNOWN, named).scalars()))
+    """A key for each subject that has none yet, and never had one.
+
+    Those that there are are opened first: who names a new one, too, waits for what is made here.
+    """
+    missing = list(set(subjects) - keys_of(connection, ring, tenant_id, subjects).keys())
     if not missing:
         return
     made = _each(

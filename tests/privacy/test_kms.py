@@ -128,6 +128,19 @@ def test_kms_is_never_waited_for_behind_a_lock(kms: Kms, tenant: int) -> None:
     assert looked >= 3 * len(SUBJECTS)
 
 
+def test_nothing_is_asked_behind_a_key_that_was_made(kms: Kms, tenant: int) -> None:
+    """Who names the same new subject waits for the transaction: what was known is opened before."""
+    with tenant_writing(tenant) as connection:
+        make_missing(connection, kms.ring, tenant, SUBJECTS)
+    other = kms.another()
+    with tenant_writing(tenant) as connection:
+        make_missing(connection, other.ring, tenant, [*SUBJECTS, "subject:new"])
+        made = list(other.asked)
+        keys_of(connection, other.ring, tenant, [*SUBJECTS, "subject:new"], hold=True)
+    assert made == ["Decrypt"] * len(SUBJECTS) + ["DescribeKey", "Encrypt"]
+    assert other.asked == made
+
+
 def test_what_was_destroyed_while_it_was_wrapped_anew_stays_so(kms: Kms, tenant: int) -> None:
     """And one that was wrapped anew while it was asked for is the same key."""
     before = key(tenant, kms.ring, "subject:kept")
