@@ -88,7 +88,12 @@ def seal_all(
     for submission, own in found:
         withheld = _withheld(connection, ledger, submission, own, keys, restricted)
         if withheld is None:
-            mentions |= {(name_of(one), key_hash(submission.key), one.account) for one in own}
+            mentions |= {
+                (name_of(one), key_hash(submission.key), one.account)
+                for one in own
+                # Who is restricted is named by nobody anew: a repetition has its mention.
+                if name_of(one) not in restricted
+            }
         made.append(withheld or _sealed(ledger, submission, keys))
     if mentions and not trial:
         _mention(connection, ledger, mentions)

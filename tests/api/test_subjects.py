@@ -186,6 +186,22 @@ def test_retention_comes_before_erasure(
     ]
 
 
+def test_nobody_puts_off_an_erasure_that_is_due(
+    app: Flask, shop: Caller, tenant: TenantState
+) -> None:
+    """Neither by a repetition, nor by other content under the key of what was accepted."""
+    shop.call("PATCH", "/v1/tenant", {"retention_days": 30})
+    name(shop, key="before")
+    planned = do(shop, "erase").json["erase_due_at"]
+    named = (shop.get("/v1/subjects/customer-42").json or {})["named_at"]
+    assert shop.submit(transfer(personal=about("customer-42")), "before").status_code < 300
+    other = {"code": "c", "type": "liability", "currency": "EUR"}
+    body = {**other, "personal": about("customer-42")}
+    assert problem(shop.post("accounts", body, key="before")) == (422, "idempotency_key_reused")
+    shown: Any = shop.get("/v1/subjects/customer-42").json
+    assert (shown["named_at"], shown["erase_due_at"]) == (named, planned)
+
+
 def test_an_operation_later_than_planned_moves_the_day(
     app: Flask, shop: Caller, tenant: TenantState
 ) -> None:
