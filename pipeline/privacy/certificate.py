@@ -16,6 +16,7 @@ from models.key_ring import KeyRing
 from models.ledger import event_ledger
 from models.operation import show_id
 from models.signing_key import SigningKeys
+from pipeline.privacy.data_keys import UnknownSubjectError
 from pipeline.privacy.subjects import SubjectState, named, shown, state_of
 
 ALGORITHM = "EdDSA"
@@ -35,6 +36,8 @@ EVENT = text("""
               AND from_position <= o.position AND to_position >= o.position LIMIT 1) b ON true
      WHERE o.tenant_id = :tenant AND o.ledger_id = :ledger AND o.position = :position
 """)
+# What may differ later: when it was signed, and the block, which audit seals a moment later.
+SINCE = ("iat", "block")
 # Retired keys too: what they signed while they were not stays signed.
 KEY = text("SELECT public_key FROM signing_keys WHERE kid = :kid")
 
@@ -55,7 +58,8 @@ def certify(
 ) -> Certificate | None:
     """The certificate as of now, or None of a subject that is not erased.
 
-    Its block is null until audit has sealed the event. Raises UnknownSubjectError, SettingsError.
+    Its block is null until audit has sealed the event. Raises UnknownSubjectError, SettingsError,
+    and BadCertificateError where the log was changed.
     """
     state = state_of(connection, tenant_id, subject)
     if state.erased_position is None:
@@ -68,32 +72,32 @@ def certify(
 
 
 def check(connection: Connection, tenant_id: int, jws: str) -> dict[str, Any]:
-    """What a certificate says, if its signature is ours and the log agrees.
+    """What a certificate says, if its signature is ours and the log agrees: each member of it.
 
     Raises BadCertificateError.
     """
     said = _verified(connection, jws)
     if said.get("tenant") != tenant_id:
         raise BadCertificateError("The certificate is of another tenant.")
-    position = said["event"]["position"]
-    now = _event(connection, tenant_id, position)
-    if now is None or now["id"] != said["event"]["id"]:
-        raise BadCertificateError("The log has no such event: it is not the one that was signed.")
-    if (now["action"], now["target"]) != (ERASED, named(said["subject"])):
-        raise BadCertificateError("The event that it names tells of something else.")
-    block = said["block"]
-    if block is not None and block != now["block"]:
+    try:
+        now = _says(connection, tenant_id, state_of(connection, tenant_id, named(said["subject"])))
+    except UnknownSubjectError as error:
+        raise BadCertificateError(str(error)) from None
+    wrong = [name for name in now if name not in SINCE and said.get(name) != now[name]]
+    if wrong:
+        raise BadCertificateError(f"The log says otherwise of: {', '.join(wrong)}.")
+    if said["block"] is not None and said["block"] != now["block"]:
         raise BadCertificateError("The event is sealed in another block than the one it names.")
     return {**said, "block": now["block"]}
 
 
 def _says(connection: Connection, tenant_id: int, state: SubjectState) -> dict[str, Any]:
-    assert state.erased_at is not None
-    assert state.erased_position is not None
+    if state.erased_at is None or state.erased_position is None:
+        raise BadCertificateError(f"{shown(state.subject)} is not erased here.")
     event = _event(connection, tenant_id, state.erased_position)
-    assert event is not None, f"the event at {state.erased_position} is not there"
+    if event is None or (event.pop("action"), event.pop("target")) != (ERASED, state.subject):
+        raise BadCertificateError("The log has no event of this erasure where it should stand.")
     block = event.pop("block")
-    assert (event.pop("action"), event.pop("target")) == (ERASED, state.subject)
     return {
         "iss": ISSUER,
         "iat": int(state.now.timestamp()),

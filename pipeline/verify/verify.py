@@ -13,6 +13,7 @@ from pipeline.audit import Head
 from pipeline.progress import read_progress
 from pipeline.verify.accounts import AccountsCheck
 from pipeline.verify.chain import ChainCheck, check_head
+from pipeline.verify.erasures import check_erasures
 from pipeline.verify.finding import Fault, Finding, FoundError
 from pipeline.verify.reading import chunks
 from pipeline.verify.replay import ReplayCheck
@@ -100,6 +101,7 @@ class Verification:
             self._try("shifts", shifts.look, chunk)
             on_progress(chunk.last, self._reached.accept)
         self._try("log", check_strays, self._cursor, self._ledger, self._reached)
+        self._try("log", check_erasures, self._cursor, self._ledger, self._reached)
         self._try("shifts", shifts.check, self._cursor, self._ledger)
         self._examined |= {
             "shifts": f"{shifts.count:,} date shifts",

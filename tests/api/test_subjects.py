@@ -10,10 +10,8 @@ from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 
-from models.db import app_engine, owner_engine, set_tenant, tenant_reading, tenant_writing
-from models.key_ring import key_ring
+from models.db import owner_engine, set_tenant, tenant_reading, tenant_writing
 from models.ledger import LedgerRef
-from models.signing_key import signing_keys
 from models.tenant import TenantState
 from pipeline.privacy.certificate import BadCertificateError, check
 from pipeline.verify.finding import first_fault
@@ -45,31 +43,6 @@ def test_what_nobody_is_called_is_not_found(shop: Caller, ref: str) -> None:
         assert do(shop, act, ref).status_code == 404
     for path in (ref, f"{ref}/certificate"):
         assert shop.get(f"/v1/subjects/{path}").status_code == 404
-
-
-def test_a_certificate_is_of_its_own_event(
-    shop: Caller, tenant: TenantState, events: LedgerRef
-) -> None:
-    """One that names another event, or somebody else's, does not verify: our key or not."""
-    name(shop)
-    name(shop, "customer-43")
-    first = do(shop, "erase").json
-    work(events)
-    other = do(shop, "erase", "customer-43").json
-    kid, key = signing_keys(app_engine()).signing(key_ring())
-    said = jwt.decode(first["jws"], options={"verify_signature": False})
-    for event in (other["event"], first["event"] | {"position": 1}):
-        forged = jwt.encode(
-            said | {"event": event, "block": None},
-            key,
-            "EdDSA",
-            headers={"kid": kid, "typ": "erasure+jwt"},
-        )
-        with (
-            pytest.raises(BadCertificateError),
-            tenant_reading(tenant.tenant_id) as connection,
-        ):
-            check(connection, tenant.tenant_id, forged)
 
 
 def test_a_restricted_subject_takes_nothing_new_but_repetitions(shop: Caller) -> None:
