@@ -4,6 +4,7 @@ What is sealed is bound to its place by associated data (`aad`): a sealed value 
 another tenant, row or column does not open there. The bytes: nonce (12), ciphertext, tag (16).
 """
 
+import base64
 import hashlib
 import hmac
 import secrets
@@ -60,6 +61,14 @@ def open_sealed(key: bytes, sealed: bytes, aad: bytes) -> bytes:
         raise TamperedError(
             "What was sealed does not open: it was changed, moved, or sealed with another key."
         ) from None
+
+
+def unwritten(written: object) -> bytes:
+    """What was sealed, as it stands in JSON: base64url; raises TamperedError."""
+    try:
+        return base64.b64decode(str(written), altchars=b"-_", validate=True)
+    except ValueError:  # not base64, not ASCII
+        raise TamperedError("What was sealed is no base64url.") from None
 
 
 def aad(tenant_id: int, table: str, column: str, row: str, key_version: int) -> bytes:

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine
 from models.db import tenant_writing
 from models.key_ring import key_ring
 from models.ledger import LedgerRef
-from models.sealed import aad, open_sealed, seal
+from models.sealed import aad, open_sealed, seal, unwritten
 from pipeline.privacy.data_keys import DataKey, keys_of, make_missing
 from pipeline.strict_json import canonical
 
@@ -98,7 +98,7 @@ def sealed_for(body: dict[str, Any]) -> str:
 
 def opened(ledger: LedgerRef, key: str, body: dict[str, Any], held: DataKey) -> CameFrom:
     """What is sealed in the event with this idempotency key; raises TamperedError."""
-    closed = base64.urlsafe_b64decode(body["from"]["sealed"])
+    closed = unwritten(body["from"].get("sealed"))
     return CameFrom(*orjson.loads(open_sealed(held.key, closed, _place(ledger, key, held))))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any, NamedTuple
 
-from models.sealed import TamperedError, aad, open_sealed, seal_same
+from models.sealed import TamperedError, aad, open_sealed, seal_same, unwritten
 from pipeline.kinds.personals import PERSONAL
 from pipeline.privacy.data_keys import DataKey
 from pipeline.strict_json import canonical, loads
@@ -87,10 +87,7 @@ def sealed(origin: Origin, kind: str, body: Body, keys: Mapping[str, DataKey]) -
 def opened(origin: Origin, place: Place, key: DataKey) -> Body:
     """What was sealed at the place, with its subject; raises TamperedError."""
     stored = place.body[PERSONAL]
-    try:
-        closed = base64.b64decode(str(stored["sealed"]), altchars=b"-_", validate=True)
-    except (ValueError, KeyError):  # not base64, not ASCII; or not there
-        raise TamperedError("What was sealed is no base64url.") from None
+    closed = unwritten(stored.get("sealed"))
     if stored.get("key") != key.version:
         raise TamperedError("What was sealed names a key that its subject never had.")
     plain = open_sealed(key.key, closed, origin.aad(place, key.version))

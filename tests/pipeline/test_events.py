@@ -231,8 +231,12 @@ def test_whence_an_actor_asked_is_sealed_and_erased_with_the_actor(
     with tenant_reading(tenant_id) as connection:
         one, found = whence(connection, key_ring(), tenant_id, events).values()
         moved = [told._replace(key="trident:event:other") for told in events]
-        with pytest.raises(TamperedError):
-            whence(connection, key_ring(), tenant_id, moved)
+        body, origin = events[0].body, {"key": 1, "of": month}
+        changed = [origin, origin | {"sealed": "a"}, origin | {"sealed": "é"}]
+        cut = [[events[0]._replace(body=body | {"from": one})] for one in changed]
+        for tampered in (moved, *cut):
+            with pytest.raises(TamperedError):
+                whence(connection, key_ring(), tenant_id, tampered)
     assert one == found == ("canary-address", came_from.agent[:AGENT_MAX_LENGTH])
     bank.work()
     with tenant_writing(tenant_id) as connection:
