@@ -6,6 +6,7 @@ IdentityError ── of pipeline.identity, likewise
 HTTPException ── Flask's and werkzeug's own (404, 405, 413, ...), given the same shape
 database gone ── 503 database_unavailable
 KeyRingError ─── 503 keys_unavailable
+TamperedError ── 500 personal_tampered
 anything else ── 500 internal_error: logged with its traceback, answered without
 """
 
@@ -23,6 +24,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from api.answers import dump, request_id
 from api.problems import PROBLEMS
 from models.key_ring import KeyRingError
+from models.sealed import TamperedError
 from pipeline.accept import TENANT_DELETED
 from pipeline.identity.errors import IdentityError
 from pipeline.reconcile.errors import ReconcileError, Unreadable
@@ -156,6 +158,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(ReconcileError, lambda error: from_reconcile(error).response())
     app.register_error_handler(IdentityError, _from_identity)
     app.register_error_handler(KeyRingError, _from_keys)
+    app.register_error_handler(TamperedError, lambda error: tampered(error).response())
     app.register_error_handler(HTTPException, _from_http)
     for gone in DATABASE_ERRORS:
         app.register_error_handler(gone, _from_database)
@@ -215,6 +218,16 @@ def _from_keys(error: KeyRingError) -> Response:
     log.error("keys_unavailable", reason=str(error), request_id=request_id())
     detail = "The keys of what is sealed cannot be had just now. Try again later."
     return Problem("keys_unavailable", detail).response()
+
+
+def tampered(error: TamperedError) -> Problem:
+    """What was sealed does not open: told of, and answered."""
+    log.error("personal_data_tampered", reason=str(error), request_id=request_id())
+    return Problem(
+        "personal_tampered",
+        "Something that was sealed, or its key, is not as it was stored. Those who look after"
+        " this installation were told; `trident verify` shows whether the log was changed.",
+    )
 
 
 def _from_bug(error: Exception) -> Response:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import orjson
 import structlog
 
-from api.errors import Problem
+from api.errors import Problem, tampered
 from api.intake import Read
 from api.state import state
 from models.db import tenant_reading, tenant_writing
@@ -60,12 +60,7 @@ def keys_at_hand() -> Iterator[None]:
     try:
         yield
     except TamperedError as error:
-        log.error("personal_data_tampered", reason=str(error))
-        raise Problem(
-            "personal_tampered",
-            "Something that was sealed, or its key, is not as it was stored. Those who look after"
-            " this installation were told; `trident verify` shows whether the log was changed.",
-        ) from None
+        raise tampered(error) from None
     except KeyRingError as error:
         log.error("keys_unavailable", reason=str(error))
         raise Problem(

@@ -6,6 +6,7 @@ from sqlalchemy.exc import DBAPIError
 
 from models.db import app_engine, tenant_writing
 from pipeline.identity import mails
+from tests.api.caller import problem
 from tests.identity.conftest import House
 from tests.identity.mailing import invite
 from tests.identity.post_office import PostOffice
@@ -105,3 +106,13 @@ def test_nobody_lists_tenants_by_their_names(house: House) -> None:
         assert connection.execute(named, {"name": house.name}).scalar() == house.tenant_id
         assert connection.execute(named, {"name": "%"}).scalar() is None
         assert connection.execute(text("SELECT count(*) FROM tenants")).scalar_one() == 0
+
+
+def test_what_was_copied_from_somebody_else_does_not_open(house: House) -> None:
+    """It is bound to its person: whoever changes the table is told of, and nothing is shown."""
+    first, second = (house.person("reader", email=f"{n}@example.com") for n in ("a", "b"))
+    copied = "UPDATE people SET name = (SELECT email FROM people WHERE person_id = :b)"
+    house.run(copied + " WHERE person_id = :a", a=first, b=second)
+    for path in (f"/v1/people/{first}", "/v1/people"):
+        assert problem(house.admin().get(path)) == (500, "personal_tampered")
+    assert house.admin().get(f"/v1/people/{second}").status_code == 200
