@@ -35,6 +35,7 @@ FAULTS = (
     ErasedError,
     acts.SubjectErasedError,
     BadCertificateError,
+    TamperedError,
     IdentityError,
 )
 

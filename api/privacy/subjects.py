@@ -108,7 +108,7 @@ def erase(ref: str) -> Response:
 @blueprint.doc(
     **openapi.route(
         {200: ("ErasureCertificate", "As of now.")},
-        problems=("unknown_subject", "subject_not_erased", "keys_unavailable"),
+        problems=("unknown_subject", "subject_not_erased", "personal_tampered", "keys_unavailable"),
         action="subjects.read",
     )
 )

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, text
 from models.key_ring import KeyRing
 from models.ledger import event_ledger
 from models.operation import show_id
+from models.sealed import TamperedError
 from models.signing_key import SigningKeys
 from pipeline.privacy.data_keys import UnknownSubjectError
 from pipeline.privacy.subjects import SubjectState, named, shown, state_of
@@ -59,7 +60,7 @@ def certify(
     """The certificate as of now, or None of a subject that is not erased.
 
     Its block is null until audit has sealed the event. Raises UnknownSubjectError, SettingsError,
-    and BadCertificateError where the log was changed.
+    and TamperedError where the log was changed.
     """
     state = state_of(connection, tenant_id, subject)
     if state.erased_position is None:
@@ -81,7 +82,7 @@ def check(connection: Connection, tenant_id: int, jws: str) -> dict[str, Any]:
         raise BadCertificateError("The certificate is of another tenant.")
     try:
         now = _says(connection, tenant_id, state_of(connection, tenant_id, named(said["subject"])))
-    except UnknownSubjectError as error:
+    except (UnknownSubjectError, TamperedError) as error:
         raise BadCertificateError(str(error)) from None
     wrong = [name for name in now if name not in SINCE and said.get(name) != now[name]]
     if wrong:
@@ -93,10 +94,10 @@ def check(connection: Connection, tenant_id: int, jws: str) -> dict[str, Any]:
 
 def _says(connection: Connection, tenant_id: int, state: SubjectState) -> dict[str, Any]:
     if state.erased_at is None or state.erased_position is None:
-        raise BadCertificateError(f"{shown(state.subject)} is not erased here.")
+        raise TamperedError(f"{shown(state.subject)} is not erased here.")
     event = _event(connection, tenant_id, state.erased_position)
     if event is None or (event.pop("action"), event.pop("target")) != (ERASED, state.subject):
-        raise BadCertificateError("The log has no event of this erasure where it should stand.")
+        raise TamperedError("The log has no event of this erasure where it should stand.")
     block = event.pop("block")
     return {
         "iss": ISSUER,

@@ -14,7 +14,7 @@ from models.tenant import TenantState
 from pipeline.privacy.certificate import BadCertificateError, check
 from pipeline.verify.finding import first_fault
 from pipeline.verify.verify import verify
-from tests.api.caller import Caller
+from tests.api.caller import Caller, problem
 from tests.api.conftest import work
 from tests.api.shop import certificate, do, events, name, shop, tenant
 
@@ -78,6 +78,8 @@ def test_an_erasure_that_was_undone_is_found(
     assert found is not None
     says = f"at position {certified['event']['position']}: subject:customer-42 was erased"
     assert str(found.fault) == f"{says}, and has a key again"
+    asked = shop.get("/v1/subjects/customer-42/certificate")
+    assert problem(asked) == (500, "personal_tampered")
     with (
         pytest.raises(BadCertificateError, match="not erased here"),
         tenant_reading(tenant.tenant_id) as connection,
