@@ -4,7 +4,8 @@ Who has a key of their own is sealed under that. Who has none (an API key, a tok
 line, nobody known) is sealed under one of the month, so that destroying it forgets that month.
 
 Keys may lie in AWS KMS. They are at hand before a transaction locks anything (`telling`): nobody
-waits for KMS behind whoever changes a person, a key or the tenant.
+waits for KMS behind whoever changes a person, a key or the tenant. Where they cannot be had, the
+event is recorded without: whatever KMS does, a stolen key is revoked, and somebody is erased.
 """
 
 import base64
@@ -12,12 +13,14 @@ import datetime as dt
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 import orjson
-from sqlalchemy import Connection, Engine
+import structlog
+from sqlalchemy import Connection, Engine, Transaction
 
 from models.db import tenant_writing
-from models.key_ring import key_ring
+from models.key_ring import KeyRingError, key_ring
 from models.ledger import LedgerRef
 from models.sealed import aad, open_sealed, seal, unwritten
 from pipeline.privacy.data_keys import DataKey, keys_of, make_missing
@@ -43,6 +46,11 @@ def _nowhere() -> CameFrom | None:
 
 _asked_from: Callable[[], CameFrom | None] = _nowhere
 
+# Transactions that could not have their key: they do not ask again, behind what they have locked.
+_without: WeakSet[Transaction] = WeakSet()
+
+log = structlog.get_logger("trident.keys")
+
 
 def ask_for_whence(asked_from: Callable[[], CameFrom | None]) -> None:
     """Let each event of this process say whence the request came that it is recorded for.
@@ -55,23 +63,27 @@ def ask_for_whence(asked_from: Callable[[], CameFrom | None]) -> None:
 
 @contextmanager
 def telling(tenant_id: int, actor: str, engine: Engine) -> Iterator[Connection]:
-    """A writing transaction of the tenant's, in which `actor` does what an event tells of.
-
-    Raises the errors of the key ring.
-    """
+    """A writing transaction of the tenant's, in which `actor` does what an event tells of."""
+    had = True
     if _may_wait():
         # What is made is committed: it would be locked until the other transaction ends.
         with tenant_writing(tenant_id, engine) as connection:
-            _key(connection, tenant_id, actor)
+            had = at_hand(connection, tenant_id, actor)
     with tenant_writing(tenant_id, engine) as connection:
-        at_hand(connection, tenant_id, actor)
+        if had:
+            at_hand(connection, tenant_id, actor)
+        else:
+            _without.add(_transaction(connection))
         yield connection
 
 
-def at_hand(connection: Connection, tenant_id: int, actor: str) -> None:
-    """Have the key of who acts until the transaction ends; nothing is locked in it yet."""
-    if _may_wait():
-        _key(connection, tenant_id, actor)
+def at_hand(connection: Connection, tenant_id: int, actor: str) -> bool:
+    """Have the key of who acts until the transaction ends, in which nothing is locked yet; whether
+    it can be had."""
+    if _may_wait() and _key(connection, tenant_id, actor) is None:
+        _without.add(_transaction(connection))
+        return False
+    return True
 
 
 def sealed(connection: Connection, ledger: LedgerRef, key: str, actor: str) -> dict[str, Any]:
@@ -80,9 +92,12 @@ def sealed(connection: Connection, ledger: LedgerRef, key: str, actor: str) -> d
     Nobody holds the key: whoever is erased meanwhile has it destroyed, before or behind the event.
     """
     came_from = _asked_from()
-    if came_from is None:
+    if came_from is None or _transaction(connection) in _without:
         return {}
-    whose, held = _key(connection, ledger.tenant_id, actor)
+    found = _key(connection, ledger.tenant_id, actor)
+    if found is None:
+        return {}
+    whose, held = found
     if not isinstance(held, DataKey):
         return {}
     cut = [came_from.address[:ADDRESS_MAX_LENGTH], came_from.agent[:AGENT_MAX_LENGTH]]
@@ -106,15 +121,27 @@ def _may_wait() -> bool:
     return _asked_from() is not None and key_ring().at_once > 1
 
 
-def _key(connection: Connection, tenant_id: int, actor: str) -> tuple[str, DataKey | dt.datetime]:
-    """Whose key seals it, and that key, or when it was destroyed."""
-    ring = key_ring()
-    own = keys_of(connection, ring, tenant_id, [actor])
-    if actor in own:
-        return actor, own[actor]
-    month = WHENCE.format(dt.datetime.now(dt.UTC))
-    make_missing(connection, ring, tenant_id, [month])
-    return month, keys_of(connection, ring, tenant_id, [month])[month]
+def _key(
+    connection: Connection, tenant_id: int, actor: str
+) -> tuple[str, DataKey | dt.datetime] | None:
+    """Whose key seals it, and that key, or when it was destroyed; None if it cannot be had."""
+    try:
+        ring = key_ring()
+        own = keys_of(connection, ring, tenant_id, [actor])
+        if actor in own:
+            return actor, own[actor]
+        month = WHENCE.format(dt.datetime.now(dt.UTC))
+        make_missing(connection, ring, tenant_id, [month])
+        return month, keys_of(connection, ring, tenant_id, [month])[month]
+    except KeyRingError as error:
+        log.error("whence_not_kept", tenant=tenant_id, reason=str(error))
+        return None
+
+
+def _transaction(connection: Connection) -> Transaction:
+    found = connection.get_transaction()
+    assert found is not None, "an event is told of within a transaction"
+    return found
 
 
 def _place(ledger: LedgerRef, key: str, held: DataKey) -> bytes:

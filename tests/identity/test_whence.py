@@ -9,7 +9,7 @@ from sqlalchemy import text
 from api.identity import sessions as routes
 from models import key_ring
 from models.db import set_tenant
-from models.key_ring import LocalRing, Wrapped
+from models.key_ring import KeyRingError, LocalRing, Wrapped
 from models.tenant import owner_writing
 from pipeline.events import ACTIONS
 from pipeline.identity.people import subject_of
@@ -39,6 +39,7 @@ class Far(LocalRing):
         super().__init__(key_ring.named_source())
         self.asked = 0
         self.behind: set[str] = set()
+        self.away = False
         self._tenant_id = tenant_id
 
     def wrap(self, key: bytes, aad: bytes) -> Wrapped:
@@ -51,6 +52,8 @@ class Far(LocalRing):
 
     def _look_around(self) -> None:
         self.asked += 1
+        if self.away:
+            raise KeyRingError("KMS does not answer")
         with owner_writing() as connection:
             set_tenant(connection, self._tenant_id)
             locked = connection.execute(text(LOCKED), {"tenant": self._tenant_id})
@@ -144,3 +147,21 @@ def test_keys_are_never_waited_for_behind_a_lock(far: Far, lived_in: House) -> N
     assert {event["action"] for event in lived_in.told("person.changed")} == {"person.changed"}
     assert far.asked > len(ACTIONS)
     assert far.behind == set()
+
+
+def test_a_stolen_key_is_revoked_whether_or_not_keys_are_at_hand(far: Far, house: House) -> None:
+    """And somebody is signed out and restricted; the events say no whence, and are there."""
+    person = house.person("operator", email="ada@example.com")
+    first = house.sign_in("ada@example.com")
+    house.refresh(first["refresh_token"])
+    admin = house.admin()
+    key: Any = admin.post("/v1/api-keys", {"name": "k", "roles": ["reader"]}).json
+    far.away = True
+    asked = far.asked
+    assert admin.call("DELETE", f"/v1/api-keys/{key['id']}").status_code == 200
+    assert far.asked == asked + 1
+    assert house.refresh(first["refresh_token"]).status_code == 401
+    assert admin.post(f"/v1/subjects/{subject_of(person)}/restrict").status_code == 200
+    for action in ("api_key.revoked", "session.reused", "subject.restricted"):
+        (told,) = house.told(action)
+        assert "from" not in told
