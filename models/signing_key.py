@@ -175,21 +175,14 @@ def make_first(owner_url: str, ring: KeyRing) -> None:
     engine = make_engine(owner_url, statement_timeout_ms=STAGE_TIMEOUT_MS, trusted=True)
     try:
         with engine.begin() as connection:
+            if _signs(connection):
+                return
+            made = _new(ring)
             connection.execute(LOCK)
-            if not any(key.retired_at is None for key in read(connection)):
-                make(connection, ring)
+            if not _signs(connection):
+                connection.execute(INSERT, made)
     finally:
         engine.dispose()
-
-
-def make(connection: Connection, ring: KeyRing) -> str:
-    """Make a signing key; its id."""
-    private_key = Ed25519PrivateKey.generate()
-    kid = f"{dt.datetime.now(dt.UTC):%Y%m%d}-{secrets.token_hex(KID_BYTES)}"
-    kek, wrapped = ring.wrap(private_key.private_bytes_raw(), private_key_aad(kid))
-    made = {"kid": kid, "private_key": wrapped, "kek": kek}
-    connection.execute(INSERT, made | {"public_key": private_key.public_key().public_bytes_raw()})
-    return kid
 
 
 def rotate(engine: Engine, ring: KeyRing, revoked: str | None = None) -> str:
@@ -197,13 +190,28 @@ def rotate(engine: Engine, ring: KeyRing, revoked: str | None = None) -> str:
 
     `revoked` verifies nothing from now on. `engine` is the owner's. Raises UnknownKeyError.
     """
+    made = _new(ring)
     with engine.begin() as connection:
         connection.execute(LOCK)
-        newest = make(connection, ring)
-        connection.execute(RETIRE, {"lives_on": LIVES_ON, "newest": newest})
+        connection.execute(INSERT, made)
+        connection.execute(RETIRE, {"lives_on": LIVES_ON, "newest": made["kid"]})
         if revoked is not None and not connection.execute(REVOKE, {"kid": revoked}).rowcount:
             raise UnknownKeyError(revoked)
-        return newest
+    return str(made["kid"])
+
+
+def _signs(connection: Connection) -> bool:
+    """Whether there is a key that signs."""
+    return any(key.retired_at is None for key in read(connection))
+
+
+def _new(ring: KeyRing) -> dict[str, str | bytes]:
+    """The row of a new key; made before the table is locked, because KMS may wrap it."""
+    private_key = Ed25519PrivateKey.generate()
+    kid = f"{dt.datetime.now(dt.UTC):%Y%m%d}-{secrets.token_hex(KID_BYTES)}"
+    kek, wrapped = ring.wrap(private_key.private_bytes_raw(), private_key_aad(kid))
+    public_key = private_key.public_key().public_bytes_raw()
+    return {"kid": kid, "private_key": wrapped, "kek": kek, "public_key": public_key}
 
 
 def private_key_aad(kid: str) -> bytes:

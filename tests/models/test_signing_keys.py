@@ -10,7 +10,7 @@ from sqlalchemy.exc import DisconnectionError, OperationalError
 
 from models import signing_key
 from models.db import app_engine, make_engine, owner_engine
-from models.key_ring import key_ring
+from models.key_ring import LocalRing, Wrapped, key_ring, named_source
 from models.settings import SettingsError
 from models.signing_key import LIVES_ON, SigningKeys, UnknownKeyError, make_first, read, rotate
 
@@ -55,6 +55,22 @@ def test_there_is_one_from_the_first_start_on(owner: Engine, env: dict[str, str]
         before = [key.kid for key in read(connection)]
         make_first(env["TRIDENT_OWNER_DATABASE_URL"], key_ring())
         assert [key.kid for key in read(connection)] == before != []
+
+
+def test_no_writer_waits_for_kms(owner: Engine) -> None:
+    """A key is wrapped before the table is locked."""
+
+    class Far(LocalRing):
+        """A ring that looks whether somebody else could write to the table meanwhile."""
+
+        def wrap(self, key: bytes, aad: bytes) -> Wrapped:
+            with owner.begin() as connection:
+                connection.execute(text(f"{signing_key.LOCK.text} NOWAIT"))
+            return super().wrap(key, aad)
+
+    kid = rotate(owner, Far(named_source()))
+    with owner.connect() as connection:
+        assert read(connection)[0].kid == kid
 
 
 def test_the_newest_signs_and_the_others_verify(owner: Engine, keys: SigningKeys) -> None:
