@@ -71,11 +71,14 @@ def restrict(ref: str) -> Response:
 
 
 @blueprint.route("/<reference:ref>/unrestrict", methods=["POST"], parameters=[dict(REF)])
-@blueprint.doc(**openapi.route(SUBJECT, problems=CHANGED, action="subjects.restrict"))
+@blueprint.doc(
+    **openapi.route(SUBJECT, problems=(*CHANGED, "beyond_own"), action="subjects.restrict")
+)
 def unrestrict(ref: str) -> Response:
     """Lift a restriction
 
-    An erasure that waits for the end of retention is taken back with it.
+    An erasure that waits for the end of retention is taken back with it. Nobody lets a person in
+    again who may do more than they.
     """
     return _change(ref, "subjects.restrict", subjects.unrestrict)
 
@@ -177,7 +180,8 @@ def _act(who: Principal, ref: str, act: Act) -> None:
     """In a transaction of its own; the bell is rung for its event behind the commit."""
     with _found(), telling(who.tenant_id, who.subject, state().engine) as connection:
         subject = subjects.named(ref)
-        erasure.guard(connection, who.tenant_id, actor_of(who), subject)
+        lets_in = act is subjects.unrestrict
+        erasure.guard(connection, who.tenant_id, actor_of(who), subject, lets_in=lets_in)
         recorded = act(connection, who.tenant_id, subject, who.subject)
     committed(recorded, subject)
 

@@ -10,7 +10,14 @@ from sqlalchemy import Connection, text
 
 from pipeline.identity import owners
 from pipeline.identity.mails import withdraw
-from pipeline.identity.people import Actor, demand_owner, is_id, owns, subject_of
+from pipeline.identity.people import (
+    Actor,
+    demand_owner,
+    guard_powers,
+    is_id,
+    owns,
+    subject_of,
+)
 from pipeline.identity.sessions import revoke_all
 
 ROLES = text("""
@@ -38,10 +45,18 @@ def hold(connection: Connection, tenant_id: int, subject: str) -> None:
         _held(connection, tenant_id, subject)
 
 
-def guard(connection: Connection, tenant_id: int, actor: Actor, subject: str) -> None:
-    """If the subject is an owner: only an owner may do this. Raises IdentityError."""
-    if _id_of(subject) is not None and owns(_held(connection, tenant_id, subject)[1]):
+def guard(
+    connection: Connection, tenant_id: int, actor: Actor, subject: str, *, lets_in: bool = False
+) -> None:
+    """If the subject is an owner: only an owner may do this; and who lets a person in again may do
+    as much as they. Raises IdentityError."""
+    if _id_of(subject) is None:
+        return
+    roles = _held(connection, tenant_id, subject)[1]
+    if owns(roles):
         demand_owner(actor)
+    if lets_in:
+        guard_powers(actor, roles)
 
 
 def restrict(connection: Connection, tenant_id: int, subject: str) -> None:

@@ -49,12 +49,15 @@ def test_a_narrowed_key_makes_nobody_who_is_more(house: House) -> None:
 
 
 def test_a_narrowed_key_lets_nobody_in_again_who_is_more(house: House) -> None:
-    """Neither who is disabled, nor who has a second factor; who is no more it does."""
+    """Not who is disabled or restricted or has a second factor; who may do no more it does."""
     operator, reader = house.person("operator"), house.person("reader")
     key = program(house, roles=["admin"], scopes=["people.*", "own.*", "operations.*"])
     house.run("UPDATE people SET totp_secret = 'sealed' WHERE person_id = :p", p=operator)
     way = f"/v1/people/{operator}"
     assert problem(key.call("DELETE", f"{way}/totp")) == (403, "beyond_own")
+    restrictor = program(house, roles=["admin"], scopes=["subjects.restrict"])
+    lift = f"/v1/subjects/person:{operator}/unrestrict"
+    assert problem(restrictor.post(lift)) == (403, "beyond_own")
     for person in (operator, reader):
         assert key.call("DELETE", f"/v1/people/{person}").status_code == 200
     assert problem(key.call("PATCH", way, {"status": "active"})) == (403, "beyond_own")
