@@ -44,6 +44,7 @@ key_hash = lru_cache(maxsize=1_000)(hash_of)  # All simulations number their key
 EXPECTED = {
     "database_unreachable",
     "due_left_for_the_next_look",
+    "due_ledger_busy",
     "due_not_submitted",
     "group_lost",
     "group_not_stored",

@@ -9,9 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
+from structlog.testing import capture_logs
 
+from models.db import tenant_writing
 from models.ledger import LedgerRef
 from models.operation import show_id
+from pipeline.accept import ACCEPT_LOCK
 from pipeline.drain import drain
 from pipeline.due import submit_due
 from pipeline.receipt import Accepted, Behind
@@ -177,6 +181,18 @@ def test_a_ledger_that_fails_stops_no_other(shop: Bank, monkeypatch: pytest.Monk
     monkeypatch.undo()
     assert halted in submit_all()
     drain("validate", halted)
+
+
+def test_a_ledger_that_somebody_adds_to_has_its_turn_later(shop: Bank) -> None:
+    """An import may hold its log for long: that is no fault, and no traceback."""
+    hold_soon(shop, 100)
+    with tenant_writing(shop.ledger.tenant_id) as connection, capture_logs() as logs:
+        hold = text("SELECT pg_advisory_xact_lock(:lock, :ledger)")
+        connection.execute(hold, {"lock": ACCEPT_LOCK, "ledger": shop.ledger.ledger_id})
+        assert shop.ledger not in submit_all()
+    told = [one for one in logs if one.get("ledger") == shop.ledger.ledger_id]
+    assert [(one["event"], "exc_info" in one) for one in told] == [("due_ledger_busy", False)]
+    assert shop.ledger in submit_all()
 
 
 def test_a_memory_of_another_time_is_none(shop: Bank) -> None:
