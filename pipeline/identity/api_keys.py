@@ -34,12 +34,14 @@ CHANGE = text(
     "UPDATE api_keys SET name = :name, roles = :roles, scopes = :scopes, ledgers = :ledgers,"
     " limits = :limits, expires_at = :expires_at WHERE tenant_id = :tenant AND key_id = :key"
 )
-ROTATE = text(
-    "UPDATE api_keys SET previous_hash = hash,"
-    " previous_until = clock_timestamp() + make_interval(secs => :grace_s), hash = :hash,"
-    " known_to = :known_to"
-    " WHERE tenant_id = :tenant AND key_id = :key"
-)
+# Without grace nothing is left of the secret before: a clock set back would let it in again.
+ROTATE = text("""
+    UPDATE api_keys SET hash = :hash, known_to = :known_to,
+           previous_hash = CASE WHEN :grace_s > 0 THEN hash END,
+           previous_until = CASE WHEN :grace_s > 0
+                                 THEN clock_timestamp() + make_interval(secs => :grace_s) END
+     WHERE tenant_id = :tenant AND key_id = :key
+""")
 REVOKE = text(
     "UPDATE api_keys SET revoked_at = clock_timestamp()"
     " WHERE tenant_id = :tenant AND key_id = :key AND revoked_at IS NULL"

@@ -133,6 +133,18 @@ def test_a_rotated_key_has_two_secrets_for_a_while(app: Flask, api: Caller) -> N
         assert holder(api, one).get("operations").status_code == status
 
 
+def test_a_clock_set_back_lets_no_old_secret_in(app: Flask, api: Caller) -> None:
+    """What was rotated out without grace is gone, whatever time the database thinks it is."""
+    key = made(api)
+    api.post(f"{KEYS}/{key['id']}/rotate", {"grace_s": 0})
+    later = "previous_until = previous_until + interval '2 hours' WHERE key_id = :key"
+    with tenant_writing(1) as connection:
+        named = {"key": api_key.parse_id(key["id"])}
+        connection.execute(text(f"UPDATE api_keys SET {later}"), named)
+    due(app)
+    assert holder(api, key).get("operations").status_code == 401
+
+
 def test_a_changed_key_is_narrower_at_once(app: Flask, api: Caller) -> None:
     """What it may do is looked up anew, so a change holds for a key that is remembered."""
     key = made(api, roles=["operator"])
