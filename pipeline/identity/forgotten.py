@@ -60,9 +60,8 @@ def _why_not(connection: Connection, tenant_id: int, person: Person) -> str | No
 def _refused(
     connection: Connection, tenant_id: int, subject: str | None, why: str
 ) -> Recorded | None:
-    left_out = refusals.left_out(tenant_id)
-    if left_out is None:
+    detail = refusals.detail(tenant_id, why)
+    if detail is None:
         return None
-    detail = {"reason": why} | ({"left_out": left_out} if left_out else {})
     event = Event("person.reset_asked", NOBODY, "refused", subject, detail)
     return record(connection, tenant_id, event)

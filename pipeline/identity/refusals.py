@@ -7,6 +7,7 @@ are counted, and the next that is told says how many were not.
 
 import threading
 import time
+from typing import Any
 
 import structlog
 
@@ -25,6 +26,13 @@ class Refusals:
         self._lock = threading.Lock()
         self._minutes: dict[int, tuple[float, int]] = {}
         self._left_out: dict[int, int] = {}
+
+    def detail(self, tenant_id: int, why: str) -> dict[str, Any] | None:
+        """What the event of a refusal says; None: leave this one out."""
+        left_out = self.left_out(tenant_id)
+        if left_out is None:
+            return None
+        return {"reason": why} | ({"left_out": left_out} if left_out else {})
 
     def left_out(self, tenant_id: int) -> int | None:
         """How many were left out since the last one that was told; None: leave this one out."""

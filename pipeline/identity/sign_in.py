@@ -130,11 +130,10 @@ def _why_not(
 
 
 def _refused(engine: Engine, tenant_id: int, person_id: str | None, why: str) -> Answer:
-    left_out = refusals.left_out(tenant_id)
-    if left_out is None:
+    detail = refusals.detail(tenant_id, why)
+    if detail is None:
         return Answer(None, None)
     actor = NOBODY if person_id is None else subject_of(person_id)
-    detail = {"reason": why} | ({"left_out": left_out} if left_out else {})
     with tenant_writing(tenant_id, engine) as connection:
         event = Event("person.signed_in", actor, "refused", detail=detail)
         return Answer(None, record(connection, tenant_id, event))
