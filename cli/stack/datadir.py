@@ -43,6 +43,18 @@ def make_ready(home: Home, password: str, say: Say) -> User | None:
     return user
 
 
+def is_served_by(home: Home, pid: int | None) -> bool:
+    """Has the server with this pid taken the data up, and its port?
+
+    Source: postmaster.pid, which has the pid in its first line and the state in its eighth.
+    """
+    try:
+        lines = (home.postgres / "postmaster.pid").read_text().splitlines()
+    except OSError:
+        return False
+    return lines[:1] == [str(pid)] and "ready   " in lines[7:8]
+
+
 def _let_in(home: Home, say: Say) -> None:
     """Let Postgres' user reach the programs and the data, and nothing else."""
     for way in (package() / "pginstall", home.postgres):

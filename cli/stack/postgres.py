@@ -95,7 +95,12 @@ def start(
     """Start the server and wait until it answers; makes the database and its owner if need be."""
     user = datadir.make_ready(home, secrets[datadir.SUPERUSER], say)
     supervisor.start(_spec(home, port, user))
-    supervisor.wait_until(NAME, lambda: _answers(port, secrets, home), UP_WITHIN_S)
+
+    def up() -> bool:
+        # Who answers may be a stranger's server, while ours dies because that has the port.
+        return datadir.is_served_by(home, supervisor.pid(NAME)) and _answers(port, secrets, home)
+
+    supervisor.wait_until(NAME, up, UP_WITHIN_S)
     _bootstrap(port, secrets)
 
 

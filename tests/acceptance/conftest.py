@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from cli import stack
+from cli.stack.ports import HOST
 from models import settings
 from models.mail import MAIL_FROM, SMTP_URL
 from tests.bank import Bank, new_ledger
 from tests.conftest import temporary_home
-from tests.identity.post_office import HOST, PostOffice
+from tests.identity.post_office import PostOffice
 
 ROOT = Path(__file__).parents[2]
 QUEUES = ",".join(

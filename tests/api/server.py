@@ -1,17 +1,18 @@
 """A real server: Granian in a process of its own, as the Procfile starts it."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 import requests
+
+from cli.stack.ports import ANY, HOST, Port
 
 ROOT = Path(__file__).parents[2]
 UP_WITHIN_S = 20.0
@@ -50,22 +51,19 @@ class Server:
 @contextmanager
 def serving(env: dict[str, str], bearer: str, log: Path) -> Iterator[Server]:
     """A server on a free port, up, as long as the context lasts."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [str(Path(sys.executable).parent / "granian"), "--interface", "wsgi"]
-    command += ["--port", str(port), "--workers", "1", "--blocking-threads", "64"]
-    command += ["--backpressure", "1024", "--no-ws", "--log-level", "warning", "api.wsgi:app"]
-    with log.open("wb") as output:
+    with closing(Port(ANY)) as port, log.open("wb") as output:
+        command = [str(Path(sys.executable).parent / "granian"), "--interface", "wsgi"]
+        command += ["--port", str(port.number), "--workers", "1", "--blocking-threads", "64"]
+        command += ["--backpressure", "1024", "--no-ws", "--log-level", "warning", "api.wsgi:app"]
         process = subprocess.Popen(
             command, cwd=ROOT, env={**os.environ, **env}, stdout=output, stderr=output
         )
-    server = Server(process, f"http://127.0.0.1:{port}", bearer)
-    try:
-        _wait_until_up(server, log)
-        yield server
-    finally:
-        _kill(process)
+        server = Server(process, f"http://{HOST}:{port.number}", bearer)
+        try:
+            _wait_until_up(server, log)
+            yield server
+        finally:
+            _kill(process)
 
 
 def _wait_until_up(server: Server, log: Path) -> None:

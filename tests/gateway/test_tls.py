@@ -3,12 +3,11 @@
 import re
 import shlex
 import shutil
-import socket
 import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -25,6 +24,7 @@ from sqlalchemy.exc import OperationalError as DatabaseGone
 from api.gateway.rates import AwayError, Bound, Rates
 from cli.run import curl
 from cli.stack.apps import _says_ok, path
+from cli.stack.ports import ANY, Port
 from cli.stack.root import ROOT
 from models import db
 from models.settings import SettingsError, bells, settings
@@ -70,16 +70,14 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @contextmanager
 def serving(pair: Pair, env: dict[str, str], log: Path) -> Iterator[str]:
     """The API as the Procfile starts it, with this certificate; yields its address."""
-    with socket.create_server((HERE, 0)) as probe:
-        port = probe.getsockname()[1]
     (command,) = re.findall(r"^web: (.*)$", (ROOT / "Procfile").read_text(), re.MULTILINE)
-    told = {
-        "TRIDENT_PORT": str(port),
-        "TRIDENT_TLS_CERTIFICATE": str(pair.certificate),
-        "TRIDENT_TLS_KEY": str(pair.key),
-        "PATH": path(),
-    }
-    with log.open("wb") as output:
+    with closing(Port(ANY)) as port, log.open("wb") as output:
+        told = {
+            "TRIDENT_PORT": str(port.number),
+            "TRIDENT_TLS_CERTIFICATE": str(pair.certificate),
+            "TRIDENT_TLS_KEY": str(pair.key),
+            "PATH": path(),
+        }
         process = subprocess.Popen(
             ["/bin/sh", "-c", f"exec {command}"],
             cwd=ROOT,
@@ -87,13 +85,13 @@ def serving(pair: Pair, env: dict[str, str], log: Path) -> Iterator[str]:
             stdout=output,
             stderr=output,
         )
-    try:
-        url = f"https://{HERE}:{port}"
-        _wait_until(_says_ok(f"{url}/readyz", str(pair.certificate)), log)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(UP_WITHIN_S)
+        try:
+            url = f"https://{HERE}:{port.number}"
+            _wait_until(_says_ok(f"{url}/readyz", str(pair.certificate)), log)
+            yield url
+        finally:
+            process.terminate()
+            process.wait(UP_WITHIN_S)
 
 
 def test_the_api_serves_tls_1_3_alone(

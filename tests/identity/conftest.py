@@ -12,6 +12,7 @@ from flask import Flask
 from sqlalchemy import text
 
 from api.identity import tickets as routes
+from cli.stack.ports import HOST
 from models.db import intake_engine, tenant_reading, tenant_writing
 from models.key_ring import key_ring
 from models.ledger import event_ledger
@@ -35,7 +36,7 @@ from tests.api.conftest import (  # noqa: F401 - fixtures are found by their nam
     stranger,
     work,
 )
-from tests.identity.post_office import HOST, PostOffice
+from tests.identity.post_office import PostOffice
 
 ADA = "ada@mail.example"
 GOOD = "mandolin harbor 49 quilts"

@@ -2,17 +2,18 @@
 
 import logging
 import re
-import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Any
+from weakref import finalize
 
 from aiosmtpd.controller import Controller
 
-HOST = "127.0.0.1"
+from cli.stack.ports import ANY, HOST, Port
+
 # It logs every word that it is told; what our own logs hold is looked at.
 logging.getLogger("mail.log").setLevel(logging.WARNING)
 TICKET = re.compile(r"ticket=([\w.-]+)|_token\": \"([\w.-]+)\"")
@@ -23,9 +24,9 @@ class PostOffice:
     whoever names one of `hates` is hung up on."""
 
     def __init__(self, **more: Any) -> None:
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            self.port = int(probe.getsockname()[1])
+        kept = Port(ANY)  # also while it is closed: nobody else gets its mail
+        finalize(self, kept.close)
+        self.port = kept.number
         self.came: list[tuple[str, EmailMessage]] = []
         self.refuses: dict[str, str] = {}
         self.hates: set[str] = set()

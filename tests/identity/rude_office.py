@@ -5,7 +5,7 @@ import threading
 from contextlib import suppress
 from typing import Self
 
-from tests.identity.post_office import HOST
+from cli.stack.ports import HOST
 
 DRIPS_EVERY_S = 0.05
 

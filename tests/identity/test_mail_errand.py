@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
+from cli.stack.ports import HOST
 from models.db import tenant_writing
 from models.mail import SMTP_URL
 from models.settings import settings
@@ -25,7 +26,7 @@ from tasks.smtp import AwayError
 from tests.api.caller import token
 from tests.identity.conftest import ADA, House
 from tests.identity.mailing import forget, hurry, invite, kept
-from tests.identity.post_office import HOST, PostOffice
+from tests.identity.post_office import PostOffice
 from tests.identity.rude_office import Dripping
 
 DELIVER = "from tasks.mail import deliver; deliver()"

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
+from cli.stack.ports import HOST
 from models.mail import WAYS, MailSettings, SmtpServer
 from pipeline.identity.mail_text import BadAddressError, compose
 from tasks import smtp
 from tasks.smtp import AwayError, LaterError, Postman, RefusedError
 from tests.gateway.authority import Authority
-from tests.identity.post_office import HOST, PostOffice, serving, ticket_in
+from tests.identity.post_office import PostOffice, serving, ticket_in
 from tests.identity.rude_office import Dropping, Silent
 
 ADA = "ada@example.com"

@@ -56,13 +56,28 @@ def test_our_own_server_may_use_the_kept_port(number: int) -> None:
     port.close()
 
 
-def test_a_restart_finds_its_usual_port(number: int, listener: socket.socket) -> None:
-    """Connections that the last server closed keep nobody from its port."""
+@pytest.fixture
+def echo(number: int, listener: socket.socket) -> int:
+    """The number of a port that a server left within the last minute, connections closed."""
     client = socket.create_connection((HOST, number))
     accepted, _ = listener.accept()
     accepted.close()  # The server closes first, so the waiting is on its side.
     client.close()
     listener.close()
-    port = Port(number)
-    assert port.number == number
+    return number
+
+
+def test_a_restart_finds_its_usual_port(echo: int) -> None:
+    """Connections that the last server closed keep nobody from its port."""
+    port = Port(echo)
+    assert port.number == echo
     port.close()
+
+
+def test_a_port_with_echoes_is_not_given_twice(echo: int) -> None:
+    """Two stacks that start within a minute of a third one's end get different ports."""
+    first, second = Port(echo), Port(echo)
+    assert first.number == echo
+    assert second.number != echo
+    first.close()
+    second.close()

@@ -7,11 +7,15 @@ from pathlib import Path
 import psycopg2
 import pytest
 import redis
+from sqlalchemy import make_url
 
 from cli import stack
-from cli.stack.errors import HomeUnusable, OtherMajorVersion, StackError
+from cli.stack import passwords, postgres
+from cli.stack.errors import HomeUnusable, NotUp, OtherMajorVersion, StackError
 from cli.stack.home import Home
 from cli.stack.register import Mark, read
+from cli.stack.saying import quiet
+from cli.stack.supervisor import supervising
 from tests.stack.holding import all_gone
 
 
@@ -139,6 +143,21 @@ def test_lost_secrets_are_named(made: Home) -> None:
     made.secrets.unlink()
     with pytest.raises(StackError, match=r"Put back the secrets\.json"), stack.servers(made.root):
         pass
+
+
+def test_a_strangers_server_on_the_port_is_not_taken_for_ours(
+    made: Home, servers: dict[str, str]
+) -> None:
+    """Where another PostgreSQL has the port, the start ends with our own server's words."""
+    port = make_url(servers["TRIDENT_DATABASE_URL"]).port
+    assert port is not None
+    made.prepare()
+    secrets = dict.fromkeys(passwords.load(made.secrets), "ours")
+    with (
+        supervising(made, quiet) as supervisor,
+        pytest.raises(NotUp, match=r"(?s)postgres does not start.*Address already in use"),
+    ):
+        postgres.start(supervisor, made, port, secrets, quiet)
 
 
 def test_data_of_another_major_version_is_refused(home: Home) -> None:
