@@ -43,10 +43,13 @@ log = structlog.get_logger("trident.ring")
 @lru_cache
 def broker() -> redis.Redis:
     """A client of the broker's server for the keys beside the queues."""
+    return client_of(settings().broker_url)
+
+
+def client_of(url: str) -> redis.Redis:
+    """A client that waits for no dead server."""
     return redis.Redis.from_url(
-        settings().broker_url,
-        socket_timeout=BROKER_TIMEOUT_S,
-        socket_connect_timeout=BROKER_TIMEOUT_S,
+        url, socket_timeout=BROKER_TIMEOUT_S, socket_connect_timeout=BROKER_TIMEOUT_S
     )
 
 

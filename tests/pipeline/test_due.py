@@ -27,8 +27,8 @@ from tests.pipeline.test_holds import proves, totals
 
 ROOT = Path(__file__).parents[2]
 MANY = 10**9
-# How soon what these tests make is due.
-SOON_S = 0.1
+# How soon what these tests make is due: later than the log has taken it in, on a busy machine too.
+SOON_S = 0.5
 
 
 @pytest.fixture
