@@ -9,7 +9,7 @@ from flask import Response
 from api.answers import answer
 from api.errors import Problem
 from api.intake import Read
-from api.outcomes import problem
+from api.outcomes import problem, with_events
 from api.parameters import BULK_STATUSES
 from api.parcel import Answer
 from api.privacy import edge
@@ -36,7 +36,7 @@ def hand_in(ledger: LedgerRef, items: Sequence[Any], read_item: ReadItem) -> lis
 
     `read_item` makes a submission of an item, or raises Problem.
     """
-    read = _sealed(ledger, [_try(read_item, item) for item in items])
+    read = _prepared(ledger, [_try(read_item, item) for item in items])
     good = [one.submission for one in read if isinstance(one, Read)]
     received = iter(state().writer.put_all(ledger, good) if good else ())
     outcomes = [
@@ -65,9 +65,17 @@ def _try(read_item: ReadItem, item: Any) -> Read | Problem:
         return refusal
 
 
-def _sealed(ledger: LedgerRef, read: Sequence[Read | Problem]) -> list[Read | Problem]:
-    sealed = iter(edge.seal_many(ledger, [one for one in read if isinstance(one, Read)]))
-    return [next(sealed) if isinstance(one, Read) else one for one in read]
+def _prepared(ledger: LedgerRef, read: Sequence[Read | Problem]) -> list[Read | Problem]:
+    """What could be read, sealed and with its events; what could not stays where it is."""
+    made = _each(read, lambda good: edge.seal_many(ledger, good))
+    return _each(made, lambda good: with_events(ledger, good))
+
+
+def _each(
+    read: Sequence[Read | Problem], prepare: Callable[[Sequence[Read]], Sequence[Read | Problem]]
+) -> list[Read | Problem]:
+    prepared = iter(prepare([one for one in read if isinstance(one, Read)]))
+    return [next(prepared) if isinstance(one, Read) else one for one in read]
 
 
 def _outcome(index: int, received: Answer) -> dict[str, Any]:

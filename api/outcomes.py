@@ -1,6 +1,7 @@
 """What a request is told about the operations that it handed in."""
 
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from flask import Response, request
@@ -16,6 +17,7 @@ from api.state import state
 from api.waiting import Watch
 from models.db import tenant_reading
 from models.ledger import LedgerRef
+from pipeline import announced
 from pipeline.receipt import Accepted, Behind, Reused
 
 
@@ -46,18 +48,22 @@ class Outcome(NamedTuple):
 def hand_in(ledger: LedgerRef, read: Read, wait_s: int) -> tuple[Outcome, int]:
     """Store the operation and wait for its end; how long was waited for at most. Raises Problem."""
     due = time.monotonic() + wait_s
-    read = edge.seal(ledger, read)
+    (read,) = with_events(ledger, [edge.seal(ledger, read)])
     with state().listener.watch(ledger, wait_s) as watch:
         accepted = receipt(state().writer.put(ledger, read.submission))
         granted = 0 if watch is None else wait_s
         if watch is None and not accepted.replayed:
             submission = read.submission
-            operation = shown.new_operation(
-                ledger, accepted, submission.key, submission.kind, read.body
-            )
+            operation = shown.new_operation(ledger, accepted, submission, read.body)
         else:
             operation = follow(ledger, accepted, watch, due)
     return Outcome(operation, accepted.replayed), granted
+
+
+def with_events(ledger: LedgerRef, reads: Sequence[Read]) -> list[Read]:
+    """Each with its event, if it is told of by one."""
+    told = announced.with_events(state().engine, ledger, [one.submission for one in reads])
+    return [one._replace(submission=made) for one, made in zip(reads, told, strict=True)]
 
 
 def receipt(received: Answer) -> Accepted:

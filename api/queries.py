@@ -30,6 +30,7 @@ _REACHED = """
 
 _OPERATIONS = """
 SELECT o.position, o.id, o.kind, o.idempotency_key, o.accepted_at, o.body::text AS body,
+       o.principal::text AS principal,
        r.stage, r.code, r.detail::text AS detail, pending.effect AS pending,
        unapproved.effect AS unapproved, unapproved.actor AS refused_by, unapproved.reason, {reached}
   FROM unnest(%(positions)s::bigint[]) WITH ORDINALITY AS wanted (position, place)

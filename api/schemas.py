@@ -188,6 +188,7 @@ class ListedOperationSchema(Schema):
         "`posted` and `rejected` are final; `pending` waits for an operation that decides it.",
     )
     idempotency_key = text("The key under which it was stored.")
+    submitted_by = text("Who submitted it: a person, an API key, or a name of the command line.")
     accepted_at = time("When it got its place.")
     timeline = fields.Nested(TimelineSchema, required=True)
     rejection = fields.Nested(RejectionSchema, required=True, allow_none=True)

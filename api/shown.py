@@ -11,8 +11,9 @@ from models.ledger import LedgerRef
 from models.operation import show_id
 from pipeline.dry_run import Line
 from pipeline.ledger import DEBIT_NORMAL, Account
+from pipeline.principal import actor_of
 from pipeline.privacy.personal import MARK, masked
-from pipeline.receipt import Accepted
+from pipeline.receipt import Accepted, Submission
 from pipeline.refusal import CODES
 from pipeline.stage import STAGES
 
@@ -30,7 +31,7 @@ def is_final(operation: dict[str, Any]) -> bool:
 
 
 def new_operation(
-    ledger: LedgerRef, accepted: Accepted, key: str, kind: str, body: dict[str, Any]
+    ledger: LedgerRef, accepted: Accepted, submission: Submission, body: dict[str, Any]
 ) -> dict[str, Any]:
     """An operation that was accepted a moment ago, from memory."""
     return {
@@ -38,10 +39,11 @@ def new_operation(
         "object": "operation",
         "ledger": ledger.name,
         "position": accepted.position,
-        "kind": kind,
+        "kind": submission.kind,
         "status": "accepted",
         **body,
-        "idempotency_key": key,
+        "idempotency_key": submission.key,
+        "submitted_by": actor_of(submission.principal.decode()),
         "accepted_at": accepted.accepted_at,
         "timeline": {"accepted": accepted.accepted_at, **NEVER},
         "postings": [],
@@ -72,6 +74,7 @@ def stored_operation(ledger: LedgerRef, row: Any) -> dict[str, Any]:
         "status": "rejected" if rejection else "pending" if row.pending else _status(reached),
         **members(row.kind, row.body),
         "idempotency_key": row.idempotency_key,
+        "submitted_by": actor_of(row.principal),
         "accepted_at": row.accepted_at,
         "timeline": {"accepted": row.accepted_at, **reached},
         "rejection": rejection,

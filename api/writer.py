@@ -190,6 +190,9 @@ class _Thread(threading.Thread):
         new = [one.position for one in answers if isinstance(one, Accepted) and not one.replayed]
         if new:
             self._ring(group.ledger, new[-1])
+        for submission in group.submissions:
+            if submission.event and submission.event.position is not None:
+                self._ring(submission.event.ledger, submission.event.position)
         group.answer(answers)
 
     def _store(

@@ -27,6 +27,7 @@ from models.key_ring import key_ring
 from models.ledger import LedgerRef
 from pipeline import poison
 from pipeline.accept import accept
+from pipeline.announced import ANNOUNCED, with_events
 from pipeline.privacy.personal import MARK
 from pipeline.privacy.sealing import Sealed, Withheld, seal_all
 from pipeline.progress import Progress, read_progress, read_rejections
@@ -170,6 +171,9 @@ class Feed:
                     case Accepted():
                         flying.positions[n] = self._note(receipt)
             self._ring(self._ledger, self._last)
+            for one in submissions.values():
+                if isinstance(one, Submission) and one.event and one.event.position is not None:
+                    self._ring(one.event.ledger, one.event.position)
         self._flying.append(flying)
 
     def _note(self, receipt: Accepted) -> int:
@@ -192,7 +196,25 @@ class Feed:
             given = [one for n in marked if isinstance(one := made[n], Submission)]
             sealed = self._persistently(lambda _connection: self._seal(given))
             made |= zip(marked, sealed, strict=True)
-        return made
+        return made | self._announced(made)
+
+    def _announced(self, made: dict[int, Sealed]) -> dict[int, Sealed]:
+        """Those of them that are told of by an event, with it."""
+        told = {
+            n: one
+            for n, one in made.items()
+            if isinstance(one, Submission) and one.kind in ANNOUNCED
+        }
+        if not told:
+            return {}
+        given = list(told.values())
+        return dict(
+            zip(
+                told,
+                self._persistently(lambda _: with_events(self._engine, self._ledger, given)),
+                strict=True,
+            )
+        )
 
     def _seal(self, given: list[Submission]) -> list[Sealed]:
         with tenant_writing(self._ledger.tenant_id, self._engine) as connection:

@@ -54,6 +54,7 @@ COLUMNS = (
     "currency",
     "description",
     "idempotency_key",
+    "submitted_by",
 )
 # What a person needs of an operation; programs get all of it.
 SHOWN = ("position", "accepted_at", "kind", "status", "accounts", "amount", "description")
@@ -205,6 +206,7 @@ def record(found: Found) -> tuple[str | int | None, ...]:
         BETWEEN.join(amounts),
         body.get("description"),
         found.idempotency_key,
+        found.submitted_by,
     )
 
 

@@ -9,6 +9,9 @@ positions, insert them with their keys, commit. Whoever calls rings the bell aft
     behind ─────── new, but the ledger lags too far behind its log; nothing is stored
 
 `append` does the same within a transaction that does more, and commits nothing.
+
+An operation that is announced (announced.py) gets into the log together with its event, which comes
+second: whoever waits for a ledger of events holds a ledger of books, never the other way round.
 """
 
 import datetime as dt
@@ -27,6 +30,8 @@ from pipeline.crash import crash_point
 from pipeline.prepared import Prepared
 from pipeline.receipt import Accepted, Behind, Receipt, Stored, Submission, replay
 
+# However far the ledger of events lags, what is done is told: the end of any log.
+ANY_LAG = 2**40
 # Advisory locks come in pairs of integers: (what for, ledger).
 ACCEPT_LOCK = 0
 # What the database answers for the log of a deleted tenant (migration 0013).
@@ -174,6 +179,7 @@ def _accept(
     if row is None:
         cursor.execute("ROLLBACK")
         return receipts
+    _announce(cursor, submissions, receipts)
     crash_point("accept.before_commit")
     try:
         cursor.execute(insert + "COMMIT", row)
@@ -182,6 +188,21 @@ def _accept(
             raise CommitUnknownError(receipts) from error
         raise
     return receipts
+
+
+def _announce(cursor: Any, submissions: Sequence[Submission], receipts: Sequence[Receipt]) -> None:
+    """The events of what is new, at the end of the tenant's ledger of events."""
+    new = [
+        (submission.event, receipt.id)
+        for submission, receipt in zip(submissions, receipts, strict=True)
+        if submission.event and isinstance(receipt, Accepted) and not receipt.replayed
+    ]
+    if not new:
+        return
+    told = append(cursor, new[0][0].ledger, [event.of(id_) for event, id_ in new], ANY_LAG)
+    for (event, _), receipt in zip(new, told, strict=True):
+        assert isinstance(receipt, Accepted), receipt
+        event.position = receipt.position
 
 
 def _place(

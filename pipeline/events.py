@@ -20,14 +20,14 @@ from sqlalchemy import Connection
 from models.key_ring import KeyRing
 from models.ledger import LedgerRef, event_ledger
 from pipeline import came_from
-from pipeline.accept import append
+from pipeline.accept import ANY_LAG, append
 from pipeline.came_from import CameFrom
 from pipeline.halving import position_at
 from pipeline.idempotency import EVENT
 from pipeline.kinds import KINDS
 from pipeline.principal import RECORDER
 from pipeline.privacy.data_keys import DataKey, keys_of
-from pipeline.receipt import Accepted, Submission
+from pipeline.receipt import Accepted, Announcement, Submission
 from pipeline.search.wanted import Range
 from pipeline.strict_json import canonical
 
@@ -39,6 +39,8 @@ ACTIONS = {
     "tenant.settings_changed": "Settings of the tenant were changed; `detail` has both.",
     "tenant.allowed_changed": "What the installation allows it was changed; `detail` has both.",
     "ledger.created": "A ledger was made.",
+    "operation.asked": "An operation was submitted that changes what may move, or decides about"
+    " another one; the operation says what came of it. `detail` has its ledger and its kind.",
     "person.invited": "Somebody was invited, or invited again.",
     "person.accepted": "An invitation was accepted, and a password chosen.",
     "person.signed_in": "Somebody signed in, or was refused; `detail` has the reason.",
@@ -64,8 +66,6 @@ ACTIONS = {
     "subject.erased": "A subject was erased: its key was destroyed.",
     "retention.carried_out": "What was kept for long enough was erased; `detail` counts it.",
 }
-# However far the ledger of events lags, what is done is told: the end of any log.
-ANY_LAG = 2**40
 KEY_BYTES = 16
 # A page looks at so many events, about 0.1 s; one whose filters fit few of them is short, or empty.
 LOOK_MAX = 20_000
@@ -94,19 +94,25 @@ def record(connection: Connection, tenant_id: int, event: Event) -> Recorded:
     The transaction is the tenant's (set_tenant). From here to its end nobody else records an event
     of the tenant.
     """
+    told = announcement(connection, tenant_id, event)
+    submission = Submission(told.key, "event", canonical(told.members), told.principal)
+    cursor: Any = connection.connection.cursor()
+    with cursor:
+        (receipt,) = append(cursor, told.ledger, [submission], ANY_LAG)
+    assert isinstance(receipt, Accepted), receipt
+    return Recorded(told.ledger, receipt.position)
+
+
+def announcement(connection: Connection, tenant_id: int, event: Event) -> Announcement:
+    """The event as it gets into the log, with whence it was asked for, sealed."""
     assert event.action in ACTIONS, f"{event.action} is none of the actions"
     ledger = event_ledger(connection, tenant_id)
     assert ledger is not None, f"tenant {tenant_id} has no ledger of events"
     key = EVENT.format(secrets.token_hex(KEY_BYTES))
     members = {name: value for name, value in event._asdict().items() if value is not None}
     members |= came_from.sealed(connection, ledger, key, event.actor)
-    body = canonical(KINDS["event"].schema.load(members))
     principal = canonical({"sub": event.actor, "roles": [RECORDER]})
-    cursor: Any = connection.connection.cursor()
-    with cursor:
-        (receipt,) = append(cursor, ledger, [Submission(key, "event", body, principal)], ANY_LAG)
-    assert isinstance(receipt, Accepted), receipt
-    return Recorded(ledger, receipt.position)
+    return Announcement(ledger, key, KINDS["event"].schema.load(members), principal)
 
 
 class Wanted(NamedTuple):

@@ -2,10 +2,33 @@
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
+
+from models.ledger import LedgerRef
+from models.operation import show_id
+from pipeline.strict_json import canonical
+
+
+@dataclass(slots=True)
+class Announcement:
+    """The event of an operation (pipeline/announced.py), which gets into the log with it.
+
+    `ledger` is the tenant's, of events; `members` are the event's, but for its target.
+    """
+
+    ledger: LedgerRef
+    key: str
+    members: dict[str, Any]
+    principal: bytes
+    position: int | None = None  # its place, once it has one
+
+    def of(self, operation: UUID) -> "Submission":
+        """The event, of this operation."""
+        body = canonical({**self.members, "target": show_id(operation)})
+        return Submission(self.key, "event", body, self.principal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +39,7 @@ class Submission:
     kind: str
     body: bytes
     principal: bytes
+    event: Announcement | None = None
 
 
 class Accepted(NamedTuple):

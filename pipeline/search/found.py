@@ -21,7 +21,8 @@ SELECT o.position, o.id, o.accepted_at, o.kind, o.idempotency_key, o.body::text 
             WHEN o.position <= reached.posted THEN 'posted'
             WHEN o.position <= reached.authorized THEN 'authorized'
             WHEN o.position <= reached.validated THEN 'validated'
-            ELSE 'accepted' END AS status
+            ELSE 'accepted' END AS status,
+       o.principal->>'sub' AS submitted_by
   FROM (SELECT last_position(%(tenant)s, %(ledger)s, 'validate') AS validated,
                last_position(%(tenant)s, %(ledger)s, 'authorize') AS authorized,
                last_position(%(tenant)s, %(ledger)s, 'post') AS posted) reached
@@ -58,6 +59,7 @@ class Found(NamedTuple):
     body: str
     rejection: str | None
     status: str
+    submitted_by: str | None
 
 
 def read_found(

@@ -28,6 +28,7 @@ def test_an_accepted_operation_is_answered_from_memory(api: Caller, asleep: Bell
         "currency": "EUR",
         "description": "Rent",
         "idempotency_key": "rent-1",
+        "submitted_by": "tests",
         "accepted_at": "",
         "timeline": {},
         "postings": [],

@@ -77,6 +77,7 @@ def test_an_operation_for_programs(books: Bank, trident: Trident) -> None:
         "currency": "EUR",
         "description": "Order 8123 [bold]\x1b",
         "idempotency_key": "sale",
+        "submitted_by": "test",
     }
 
 

@@ -85,6 +85,8 @@ def lived_in(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
     _keys_and_subjects(ada, person)
     ada.call("PATCH", "/v1/tenant", {"retention_days": 1})
     ada.post("/v1/ledgers", {"name": "other"})
+    limit = {"kind": "set_limit", "name": "daily", "per": "day", "account": "*", "currency": "EUR"}
+    ada.post("/v1/ledgers/other/operations", limit | {"amount": 1}, key="a limit")
     again = house.sign_in("ada@example.com", OTHER)["session"]
     ada.call("DELETE", f"/v1/sessions/{again}")
     ada.call("DELETE", "/v1/sessions/current")
