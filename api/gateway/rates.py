@@ -7,14 +7,18 @@ request nothing: each process then goes on by its own count.
 Log-ins are counted in Valkey itself, one by one: there a count that another process does not know
 of is a guess at a password more. Where Valkey does not answer, they are refused.
 
+Whoever is counted has a name in Valkey that says nothing of them: a hash under Valkey's password.
+
     in the last minute ── what was asked in this one, and of the one before the part that still
                           lies within sixty seconds
 """
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import redis
 import structlog
@@ -37,6 +41,8 @@ COUNTED_MAX = 100_000
 TOLD_MAX = 1_000
 CLOSE_S = 1.0
 KEY = "trident:rate:{}:{}"
+# As much of a hash as tells everybody apart whom a minute has.
+NAME_BYTES = 12
 
 log = structlog.get_logger("trident.rates")
 
@@ -90,6 +96,7 @@ class Rates:
         self._now = now
         self._valkey = _client(url, SHARED_WITHIN_S)
         self._strict = _client(url, ANSWER_S)
+        self._secret = hashlib.sha256((urlsplit(url).password or "").encode()).digest()
         self._away_until = 0.0
         self._counts: dict[str, _Count] = {}
         self._untold: set[str] = set()
@@ -131,7 +138,7 @@ class Rates:
         minute, second = divmod(self._now(), WINDOW_S)
         if time.monotonic() < self._away_until:
             raise AwayError
-        now, last = (KEY.format(bound.who, int(minute) - ago) for ago in (0, 1))
+        now, last = (self._key(bound.who, int(minute) - ago) for ago in (0, 1))
         try:
             pipe = self._strict.pipeline(transaction=False)
             pipe.incr(now)
@@ -164,6 +171,10 @@ class Rates:
             count.turn(minute)
         return count
 
+    def _key(self, who: str, minute: int) -> str:
+        name = hashlib.blake2b(who.encode(), key=self._secret, digest_size=NAME_BYTES)
+        return KEY.format(name.hexdigest(), minute)
+
     def _share(self) -> None:
         pruned = self._now()
         while self._counted.wait() and not self._ended.is_set():
@@ -192,7 +203,7 @@ class Rates:
         try:
             pipe = self._valkey.pipeline(transaction=False)
             for who, minute, _, more in new:
-                key = KEY.format(who, minute)
+                key = self._key(who, minute)
                 pipe.incrby(key, more)
                 pipe.expire(key, 2 * WINDOW_S)
             totals = pipe.execute()[::2]
