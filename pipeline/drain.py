@@ -21,13 +21,13 @@ from models.ledger import LedgerRef
 from pipeline import poison
 from pipeline.accept import rollback
 from pipeline.audit import audit
-from pipeline.judge import authorize_alone, validate_and_authorize
+from pipeline.judge import authorize_alone, validate_onwards
 from pipeline.notify import notify
 from pipeline.post import post
 from pipeline.stage import RUN_OPERATIONS, Claim, Span, claim
 
 EFFECTS: dict[str, Callable[[Claim], None]] = {
-    "validate": validate_and_authorize,
+    "validate": validate_onwards,
     "authorize": authorize_alone,
     "post": post,
     "audit": audit,

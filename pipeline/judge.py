@@ -1,15 +1,19 @@
-"""Validate and authorize in one run, where they stand side by side.
+"""What a run of validate takes along: authorize, and of many operations post.
 
-Both judge an operation by itself, without the books, and read the same rows. Where authorize has
-come as far as validate, a run of validate takes its work along: one reading of the log and one
-commit for two stages. Each has its code, its refusals and its run, as by itself.
+Validate and authorize judge an operation by itself, and post applies what neither refused; all
+three read the same rows. Where they stand side by side one reading of the log and one commit do for
+all of them. Each has its code, its refusals and its run, as by itself. Of a bulk load this is how
+most is posted; audit and notify follow beside it, in another process.
+
+Few operations that come one by one go through all five stages at once (through.py). What stands
+apart, or fails, is worked stage by stage.
 """
 
 from collections.abc import Sequence
 
-from pipeline import authorize, validate
+from pipeline import authorize, post, validate
 from pipeline.crash import crash_point
-from pipeline.stage import LOCKS, Claim, Operation, commit_all, operations, record, reject
+from pipeline.stage import FEW, LOCKS, Claim, Operation, commit_all, operations, record, reject
 
 LOCK_NEXT = """
 SELECT count(*) FROM unnest(%(ledgers)s::integer[]) ledger
@@ -25,16 +29,16 @@ SELECT coalesce(bool_and(last_position(%(tenant)s, ledger, %(next)s) = first - 1
 JUDGES = {"validate": validate.judge, "authorize": authorize.judge}
 
 
-def validate_and_authorize(work: Claim) -> None:
-    """A run of validate, and of authorize if nobody is at it and it stands beside.
+def validate_onwards(work: Claim) -> None:
+    """A run of validate, and of the stages after it that stand beside and nobody is at.
 
-    Whoever met authorize's lock meanwhile has gone away: the chain of this bell looks there next.
+    Whoever met their locks meanwhile has gone away: the chain of this bell looks there next.
     """
-    stages = ["validate"]
-    if not work.careful and next_is_beside(work):
-        crash_point("authorize.before_work")
-        stages.append("authorize")
-    _, written = judge(work, operations(work), stages)
+    stages = ["validate", *locked_beside(work)]
+    these, written = judge(work, operations(work), [stage for stage in stages if stage in JUDGES])
+    if "post" in stages:
+        work.stage = "post"
+        written += [*post.effect(work, these), record(work)]
     commit_all(work, stages, written)
 
 
@@ -44,9 +48,23 @@ def authorize_alone(work: Claim) -> None:
     commit_all(work, ["authorize"], written)
 
 
-def next_is_beside(work: Claim) -> bool:
-    """Lock authorize at every ledger of the claim; whether it stands where validate does."""
-    parameters = {**work.scope, "next": "authorize", "lock": LOCKS["authorize"]}
+def locked_beside(work: Claim) -> list[str]:
+    """Which stages the run takes along, locked: authorize, and of many operations post."""
+    if work.careful:
+        return []
+    many = sum(span.last - span.first + 1 for span in work.spans) > FEW
+    found = []
+    for stage in ("authorize", "post") if many else ("authorize",):
+        if not is_beside(work, stage):
+            break
+        crash_point(f"{stage}.before_work")
+        found.append(stage)
+    return found
+
+
+def is_beside(work: Claim, stage: str) -> bool:
+    """Lock the stage at every ledger of the claim; whether it stands where validate does."""
+    parameters = {**work.scope, "next": stage, "lock": LOCKS[stage]}
     work.cursor.execute(LOCK_NEXT, parameters)
     (locked,) = work.cursor.fetchone()
     if locked < len(work.spans):

@@ -26,11 +26,7 @@ from pipeline.accept import rollback
 from pipeline.crash import crash_point
 from pipeline.judge import judge
 from pipeline.prepared import Prepared
-from pipeline.stage import STAGES, Claim, Span, commit_all, operations, record
-
-# Operations of one ledger that count as few. They take all stages together some 30 ms; more are
-# better worked by several workers side by side.
-FEW = 200
+from pipeline.stage import FEW, STAGES, Claim, Span, commit_all, operations, record
 
 BEGIN = """
 BEGIN;

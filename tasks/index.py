@@ -14,7 +14,7 @@ from models.db import sweeper_engine
 from models.ledger import LedgerRef
 from pipeline.search.codes import SEGMENT
 from pipeline.search.index import index_next
-from pipeline.through import FEW
+from pipeline.stage import FEW
 from tasks.app import app
 from tasks.ring import broker
 

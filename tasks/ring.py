@@ -14,7 +14,7 @@ import structlog
 
 from models.ledger import LedgerRef
 from models.settings import settings
-from pipeline.through import FEW
+from pipeline.stage import FEW
 from tasks.chain import VALIDATE, describe, ring_chain
 from tasks.errands import Errands
 

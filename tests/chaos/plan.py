@@ -41,6 +41,7 @@ class Plan:
     switch_chance: float = 0.5  # that a switch point lets another go on
     run_operations: int = 10_000  # pipeline.stage.RUN_OPERATIONS
     few: int = 200  # pipeline.through.FEW; with 0 nothing goes through all stages at once
+    many: int = 200  # pipeline.judge.FEW; of more than so many, validate takes post along
     bells_enough: int = 4  # tasks.ring.BELLS_ENOUGH
     max_lag: int = 10_000
     run_bytes: int = 2 * 1024 * 1024  # pipeline.stage.RUN_BYTES
@@ -90,6 +91,7 @@ def plan_of(seed: int) -> Plan:
         max_lag=rng.choice((10_000, 10_000, 40)),
         poison=not quiet and rng.random() < POISONED,
         careful_after=rng.choice((3, 3, 1)),
+        many=rng.choice((200, 200, 3, 0)),
     )
     return short(plan, rng) if seed % 8 == 0 else plan
 

@@ -13,6 +13,7 @@ import pipeline.audit
 import pipeline.drain
 import pipeline.due
 import pipeline.heads
+import pipeline.judge
 import pipeline.poison
 import pipeline.stage
 import pipeline.through
@@ -99,6 +100,7 @@ def put_in(world: Any) -> None:
     put(tasks.ring, BELLS_ENOUGH=world.plan.bells_enough)
     put(tasks.stages, keeper=processes.keeper)
     put(pipeline.through, FEW=world.plan.few, app_engine=processes.engine)
+    put(pipeline.judge, FEW=world.plan.many)
     put(tasks.shown, app=servers.broker, show=lambda *_: None)
     put(tasks.sweep, sweeper_engine=processes.engine, broker=lambda: servers.broker)
     put(tasks.ring, broker=lambda: servers.broker, ring_chain=servers.broker.ring_chain)

@@ -1,4 +1,5 @@
-"""Validate takes authorize along: the same outcome as one after the other, from one reading."""
+"""Validate takes authorize along, and of many operations post: the same outcome as one after the
+other, from one reading."""
 
 from collections.abc import Iterable
 
@@ -41,6 +42,60 @@ def test_one_run_judges_for_both(bank: Bank) -> None:
     assert refused == [(wrong.position, "validate"), (banned.position, "authorize")]
     bank.work()
     assert all(finding.fault is None for finding in verify(bank.ledger))
+
+
+@pytest.fixture
+def many(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> Bank:
+    """An empty ledger where any number of operations counts as many."""
+    monkeypatch.setattr(judge, "FEW", 0)
+    return bank
+
+
+def test_of_many_operations_one_run_posts_too(many: Bank) -> None:
+    """Each stage refuses what is its own, has a run of its own, and there is one commit."""
+    many.open("world", type="asset", overdraft="unlimited")
+    many.open("a")
+    wrong = many.submit("transfer", transfer("a", "a", 1))
+    banned = many.submit("transfer", transfer("a", "world", 1), principal=NOBODY)
+    poor = many.transfer("a", "world", 1)
+    paid = many.transfer("world", "a", 5)
+    assert drain("validate", many.ledger) == (1, False)
+    assert runs(many) == [("validate", 1, 6), ("post", 1, 6), ("authorize", 1, 6)]
+    written = "SELECT xmin::text FROM {} WHERE ledger_id = :ledger"
+    tables = ("runs", "accounts", "postings", "rejections")
+    assert len(many.rows(" UNION ".join(written.format(table) for table in tables))) == 1
+    refused = many.rows("SELECT position, stage FROM rejections WHERE ledger_id = :ledger")
+    stages = {wrong.position: "validate", banned.position: "authorize", poor.position: "post"}
+    assert dict(map(tuple, refused)) == stages
+    many.work()
+    assert many.status(paid) == "posted"
+    assert all(finding.fault is None for finding in verify(many.ledger))
+
+
+@pytest.mark.parametrize("lags", [False, True])
+def test_who_is_at_post_keeps_it(many: Bank, lags: bool) -> None:
+    """While another holds post, and where post lags, validate goes on with authorize alone."""
+    many.open("a")
+    with raw_connection(app_engine()) as other:
+        cursor = other.cursor()
+        cursor.execute("BEGIN")
+        lock = (LOCKS["post"], many.ledger.ledger_id)
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", lock)
+        drain("validate", many.ledger)
+        cursor.execute("ROLLBACK")
+    expected = [("validate", 1, 1), ("authorize", 1, 1)]
+    if lags:
+        many.open("b")
+        drain("validate", many.ledger)
+        expected = [
+            ("validate", 1, 1),
+            ("validate", 2, 2),
+            ("authorize", 1, 1),
+            ("authorize", 2, 2),
+        ]
+    assert runs(many) == expected
+    many.work()
+    assert many.balance("a") == 0
 
 
 def test_who_is_at_authorize_keeps_it(bank: Bank) -> None:

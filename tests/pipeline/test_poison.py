@@ -1,5 +1,6 @@
 """Poison: what breaks a run stands alone in the end, and the rest goes on."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg2
@@ -9,28 +10,29 @@ from sqlalchemy.exc import DBAPIError
 
 from models.db import app_engine, intake_engine, make_engine, raw_connection
 from pipeline import poison
+from pipeline import post as posting
 from pipeline.drain import EFFECTS, drain
 from pipeline.kinds import UnknownKindError, kind_of
 from pipeline.poison import CONSECUTIVE_MAX, LONE_ATTEMPTS_MAX, HaltedError
-from pipeline.stage import STAGES, Claim, claim
+from pipeline.stage import STAGES, Claim, Operation, claim
 from tests.bank import Bank
 
 
 @pytest.fixture
 def poisoned(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Lets post's write fail, in Postgres, on operations whose description is `poison`."""
-    good = EFFECTS["post"]
+    good = posting.effect
 
-    def post(work: Claim) -> None:
+    def effect(work: Claim, these: Sequence[Operation]) -> list[str]:
         work.cursor.execute(
             "SELECT 1 / CASE WHEN body->>'description' = 'poison' THEN 0 ELSE 1 END"
             " FROM operations WHERE tenant_id = %(tenant_id)s AND ledger_id = %(ledger_id)s"
             " AND position BETWEEN %(first)s AND %(last)s",
             {"tenant_id": work.tenant_id, **work.alone._asdict()},
         )
-        good(work)
+        return good(work, these)
 
-    monkeypatch.setitem(EFFECTS, "post", post)
+    monkeypatch.setattr(posting, "effect", effect)
     return bank
 
 
@@ -59,7 +61,10 @@ def test_an_error_counts_the_same_when_sqlalchemy_wraps_it(
 
 
 def test_poison_is_rejected_alone(poisoned: Bank) -> None:
-    """Among 200 operations the two that break their run are rejected, and 198 are posted."""
+    """Among 200 operations the two that break their run are rejected, and 198 are posted.
+
+    They are many, so validate takes post along, until that fails.
+    """
     bank = poisoned
     bank.fund("a", 1000)
     bank.open("b")

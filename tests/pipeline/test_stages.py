@@ -11,7 +11,7 @@ from models.db import app_engine, raw_connection
 from models.ledger import LedgerRef
 from pipeline.accept import rollback
 from pipeline.drain import EFFECTS, drain, run_once
-from pipeline.judge import validate_and_authorize
+from pipeline.judge import validate_onwards
 from pipeline.poison import LONE_ATTEMPTS_MAX
 from pipeline.receipt import Accepted, Behind, Reused
 from pipeline.stage import LOCKS, RUN_OPERATIONS, STAGES, Claim, MissingOperationsError, claim
@@ -228,7 +228,7 @@ def test_missing_operations_are_never_rejected(
 
     def blind(work: Claim) -> None:
         work.cursor.execute("SELECT set_config('trident.tenant', '999999', true)")
-        validate_and_authorize(work)
+        validate_onwards(work)
 
     monkeypatch.setitem(EFFECTS, "validate", blind)
     for _ in range(2 * LONE_ATTEMPTS_MAX):

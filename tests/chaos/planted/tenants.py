@@ -99,7 +99,7 @@ def validate_once(bank: Bank, read: Callable[[Claim], list[Operation]]) -> None:
         work = claim(connection, "validate", [bank.ledger], RUN_OPERATIONS)
         assert work is not None
         try:
-            pipeline.judge.validate_and_authorize(work)
+            pipeline.judge.validate_onwards(work)
         finally:
             rollback(connection)
 
