@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from models.token import LONGEST, PERSON, is_reserved
+
 # Claims that a token must bring itself: the library fills in `type` and `jti` where they are
 # missing and asks for no `exp` (flask-jwt-extended 4.7.4, tried).
 REQUIRED = ("exp", "iat", "jti", "type", "sub", "tenant", "roles", "aud", "iss")
@@ -28,6 +30,8 @@ def read_claims(claims: dict[str, Any]) -> dict[str, Any]:
         raise BadClaimsError("Its roles are not a list of names.")
     if not _is_text(claims["sub"]) or not _is_text(claims["jti"]):
         raise BadClaimsError("Its subject or its id is no text.")
+    if float(claims["exp"]) - float(claims["iat"]) > LONGEST.total_seconds():
+        raise BadClaimsError(f"It was made for more than {LONGEST.days} days.")
     kept: dict[str, Any] = {"sub": claims["sub"], "roles": sorted(set(roles))}
     if "limits" in claims:
         kept["limits"] = _limits(claims["limits"])
@@ -38,9 +42,17 @@ def read_claims(claims: dict[str, Any]) -> dict[str, Any]:
 
 
 def session_of(claims: dict[str, Any]) -> tuple[str | None, int]:
-    """The session that it is of, and what the person was when it was given out."""
+    """The session that it is of, and what the person was when it was given out.
+
+    Behind a person's token stands a session, and behind a session a person: so whether they may
+    still act is asked of every token that is theirs, whoever has made it.
+    """
     if "sid" not in claims:
+        if is_reserved(claims["sub"]):
+            raise BadClaimsError("Its subject has no tokens but those of a session.")
         return None, 0
+    if not claims["sub"].startswith(PERSON):
+        raise BadClaimsError("It is of a session, and of no person.")
     session, version = claims["sid"], claims.get("version")
     if not _is_text(session) or type(version) is not int or not 0 < version <= VERSION_MAX:
         raise BadClaimsError("Its session is none.")

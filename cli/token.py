@@ -7,10 +7,11 @@ import click
 from cli.asking import DataCommand, Unfulfillable, role_option, tenant_option
 from cli.importing import user_name
 from models.tenant import tenant_id_of
-from models.token import mint
+from models.token import LONGEST, is_reserved, mint
 from pipeline import money
 from pipeline.permissions import ROLES, is_scope
 
+LONGEST_H = LONGEST // dt.timedelta(hours=1)
 EACH_ROLE = "\n".join(f"{role:9}  {what}" for role, what in ROLES.items())
 
 
@@ -22,9 +23,12 @@ EACH_ROLE = "\n".join(f"{role:9}  {what}" for role, what in ROLES.items())
 @role_option("the holder", default=("admin",), show_default=True)
 @click.option("--subject", metavar="NAME", help="Who the holder is.  [default: cli:USER]")
 @tenant_option
-@click.option("--hours", type=click.IntRange(min=0), default=0, help="How long it is valid,")
+@click.option("--hours", type=click.IntRange(0, LONGEST_H), default=0, help="How long it is valid,")
 @click.option(
-    "--minutes", type=click.IntRange(min=0), default=0, help="hours and minutes.  [default: 1 hour]"
+    "--minutes",
+    type=click.IntRange(0, 60 * LONGEST_H),
+    default=0,
+    help=f"hours and minutes, up to {LONGEST.days} days.  [default: 1 hour]",
 )
 @click.option(
     "--limit",
@@ -60,13 +64,24 @@ def token(
     ledgers: tuple[str, ...],
 ) -> None:
     lifetime = dt.timedelta(hours=hours, minutes=minutes) or dt.timedelta(hours=1)
+    if lifetime > LONGEST:
+        raise Unfulfillable(
+            f"A token lasts {LONGEST.days} days at most; `trident api-keys create` makes a key for"
+            " longer, which can be revoked."
+        )
+    subject = subject or user_name()
+    if is_reserved(subject):
+        raise Unfulfillable(
+            f"--subject {subject}: people sign in (POST /v1/sessions), API keys ask for themselves,"
+            " and Trident's own names are nobody's. Name somebody else."
+        )
     tenant_id = tenant_id_of(tenant)
     for scope in scopes:
         if not is_scope(scope):
             raise Unfulfillable(f"--scope {scope}: `trident permissions` lists what there is.")
     click.echo(
         mint(
-            subject or user_name(),
+            subject,
             tenant_id,
             roles,
             lifetime,

@@ -5,12 +5,14 @@ and `limits`, `scopes` and `ledgers` where it is for less than they permit.
 """
 
 import datetime as dt
+import unicodedata
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jwt
 
+from models.api_key import SUBJECT
 from models.db import app_engine
 from models.key_ring import KeyRing, key_ring
 from models.signing_key import SigningKeys, signing_keys
@@ -24,6 +26,21 @@ ISSUER = "trident"
 AUDIENCE = "trident"
 # Clocks of two machines of one house differ by a second or two; 30 s would be too much.
 LEEWAY_S = 10
+# How long a token lasts at most. Nothing renews one that no session stands behind, and whoever it
+# was made for may leave: once a month somebody has to make it anew. For longer there are API keys,
+# which have a holder and are listed.
+LONGEST = dt.timedelta(days=30)
+# Whose names no such token has: people sign in, so that it can be asked whether they still may;
+# API keys are looked up; and Trident acts by itself.
+PERSON = "person:"
+RESERVED = (PERSON, SUBJECT, "trident:")
+RESERVED_NAMES = frozenset({"trident", "retention"})
+
+
+def is_reserved(subject: str) -> bool:
+    """Whether no token without a session is of such a subject, however it is spelled."""
+    plain = unicodedata.normalize("NFKC", subject).casefold().strip()
+    return plain in RESERVED_NAMES or plain.startswith(RESERVED)
 
 
 def mint(

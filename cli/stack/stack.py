@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cli.stack import apps, given, keks, passwords, ports, postgres, valkey
@@ -26,7 +26,7 @@ from pipeline.rewrap import missing
 FLOWER_USER = "trident"
 # TRIDENT_TOKEN is for the person at this machine, who has the keys that it rests on anyway: it
 # lasts as long as a stack may be left running without a new start.
-TOKEN_LIFETIME = timedelta(days=30)
+TOKEN_LIFETIME = token.LONGEST
 # Made by the first migration.
 DEFAULT_TENANT_ID = 1
 

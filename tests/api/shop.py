@@ -31,7 +31,7 @@ def tenant(environment: dict[str, str]) -> TenantState:
 @pytest.fixture
 def shop(app: Flask, bellman: Bellman, tenant: TenantState) -> Caller:
     """Its owner, at its first ledger, with two accounts."""
-    caller = Caller(app, "main", token(OWNER, tenant_id=tenant.tenant_id, subject="person:ada"))
+    caller = Caller(app, "main", token(OWNER, tenant_id=tenant.tenant_id, subject="cli:ada"))
     caller.open_two()
     return caller
 

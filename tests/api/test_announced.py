@@ -54,7 +54,7 @@ def test_a_limit_is_told_of_with_who_and_whence(shop: Caller) -> None:
     made: Any = shop.submit(LIMIT, wait=10).json
     (event,) = asked(shop)
     assert event["target"] == made["id"]
-    assert event["actor"] == made["submitted_by"] == "person:ada"
+    assert event["actor"] == made["submitted_by"] == "cli:ada"
     assert event["detail"] == {"ledger": "main", "kind": "set_limit"}
     assert event["from"]["address"] == "127.0.0.1"
     shop.submit(transfer())

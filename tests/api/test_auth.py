@@ -24,7 +24,7 @@ from models.db import app_engine, intake_engine, make_engine
 from models.key_ring import key_ring
 from models.ledger import LedgerRef
 from models.signing_key import signing_keys
-from models.token import ACCESS, ALGORITHM
+from models.token import ACCESS, ALGORITHM, LONGEST
 from tests.api.caller import Caller, problem, token, transfer
 from tests.bank import Bank
 
@@ -153,6 +153,38 @@ def test_a_claim_that_is_wrong(api: Caller, name: str, value: Any) -> None:
     if name == "exp" and value == -60:
         value = int(time.time()) - 60
     assert status(api, signed(claims(**{name: value}))) == 401
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "person:pe_0123456789abcdef0123",
+        "Person:pe_0123456789abcdef0123",
+        " \uff50erson:x",
+        "key:ak_3Kf09aQz1Bd",
+        "trident",
+        "trident:scheduler",
+        "retention",
+    ],
+)
+def test_a_subject_that_is_nobodys_to_name(api: Caller, subject: str) -> None:
+    """People ask by their sessions and programs by their keys, whoever has made another token."""
+    assert status(api, signed(claims(sub=subject))) == 401
+    session = {"sid": "se_0123456789abcdef0123", "version": 1}
+    assert status(api, signed(claims(sub=subject, **session))) == 401
+
+
+def test_a_session_is_of_its_person(api: Caller) -> None:
+    """A token of a session that is of no person is none."""
+    session = {"sid": "se_0123456789abcdef0123", "version": 1}
+    assert status(api, signed(claims(**session))) == 401
+
+
+def test_a_token_lasts_a_month_at_most(api: Caller) -> None:
+    """One that was made for longer counts not at all."""
+    now, longest = int(time.time()), int(LONGEST.total_seconds())
+    assert status(api, signed(claims(exp=now + longest))) == 200
+    assert status(api, signed(claims(exp=now + longest + 1))) == 401
 
 
 def test_clocks_may_differ_by_seconds(api: Caller) -> None:

@@ -58,8 +58,8 @@ def test_a_restricted_subject_takes_nothing_new_but_repetitions(shop: Caller) ->
     assert do(shop, "unrestrict").json["status"] == "open"
     assert shop.submit(body).status_code == 202
     assert told(shop) == [
-        ("subject.restricted", "person:ada", "subject:customer-42"),
-        ("subject.unrestricted", "person:ada", "subject:customer-42"),
+        ("subject.restricted", "cli:ada", "subject:customer-42"),
+        ("subject.unrestricted", "cli:ada", "subject:customer-42"),
     ]
 
 
@@ -73,7 +73,7 @@ def test_an_erasure_is_certified(
     assert answer.status_code == 200, answer.text
     sealed = certificate(shop, events)
     assert sealed["subject"] == "customer-42"
-    assert sealed["erased_by"] == "person:ada"
+    assert sealed["erased_by"] == "cli:ada"
     assert sealed["block"]["height"] >= 1
     assert sealed["event"] == answer.json["event"]
     with tenant_reading(tenant.tenant_id) as connection:
@@ -92,7 +92,7 @@ def test_an_erasure_is_certified(
     assert do(shop, "erase").json["event"] == answer.json["event"]
     for act in ("restrict", "unrestrict", "export"):
         assert problem(do(shop, act)) == (409, "subject_erased")
-    assert told(shop) == [("subject.erased", "person:ada", "subject:customer-42")]
+    assert told(shop) == [("subject.erased", "cli:ada", "subject:customer-42")]
     # A certificate is no token.
     assert Caller(app, "main", sealed["jws"]).get("operations").status_code == 401
     assert jwt.get_unverified_header(sealed["jws"])["typ"] == "erasure+jwt"
@@ -152,9 +152,9 @@ def test_retention_comes_before_erasure(
         connection.execute(text("UPDATE subjects SET erase_due_at = now() - interval '1 second'"))
     assert _together(erase_due, 4) == 1
     sealed: Any = shop.get("/v1/subjects/customer-42/certificate").json
-    assert sealed["erased_by"] == "person:ada"
+    assert sealed["erased_by"] == "cli:ada"
     assert told(shop) == [
-        ("subject.erasure_planned", "person:ada", "subject:customer-42"),
+        ("subject.erasure_planned", "cli:ada", "subject:customer-42"),
         ("subject.erased", "trident", "subject:customer-42"),
     ]
 

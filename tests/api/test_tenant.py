@@ -33,7 +33,7 @@ def tenant(environment: dict[str, str]) -> TenantState:
 @pytest.fixture
 def shop(app: Flask, bellman: Bellman, tenant: TenantState) -> Caller:
     """One of its people, with every role, at its first ledger."""
-    return Caller(app, "main", token(tenant_id=tenant.tenant_id, subject="person:ada"))
+    return Caller(app, "main", token(tenant_id=tenant.tenant_id, subject="cli:ada"))
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_each_change_is_an_event_that_is_sealed(
         "position": 2,
         "action": "tenant.settings_changed",
         "outcome": "done",
-        "actor": "person:ada",
+        "actor": "cli:ada",
         "target": f"tenant:{tenant.name}",
         "detail": {"before": {}, "after": {"retention_days": 30}},
         "sealed": True,
@@ -110,9 +110,7 @@ def test_making_a_ledger_is_an_event(shop: Caller) -> None:
     assert shop.post("/v1/ledgers", {"name": "second"}).status_code == 201
     assert shop.post("/v1/ledgers", {"name": "second"}).status_code == 409
     page: Any = shop.get("/v1/events?action=ledger.created").json
-    assert [(one["actor"], one["target"]) for one in page["data"]] == [
-        ("person:ada", "ledger:second")
-    ]
+    assert [(one["actor"], one["target"]) for one in page["data"]] == [("cli:ada", "ledger:second")]
 
 
 def test_events_are_listed_page_by_page(shop: Caller) -> None:
@@ -125,7 +123,7 @@ def test_events_are_listed_page_by_page(shop: Caller) -> None:
     assert [one["position"] for one in second["data"]] == [2, 1]
     assert not second["has_more"]
     since = first["data"][1]["at"]
-    later: Any = shop.get(f"/v1/events?actor=person:ada&since={since}").json
+    later: Any = shop.get(f"/v1/events?actor=cli:ada&since={since}").json
     assert [one["position"] for one in later["data"]] == [6, 5]
     for bad in ("after=x", "action=none", "colour=1", "since=then", "limit=0", "actor="):
         assert shop.get(f"/v1/events?{bad}").status_code in (400, 422), bad
@@ -149,7 +147,7 @@ def test_a_tenant_sees_neither_events_nor_settings_of_another(shop: Caller, api:
     theirs: Any = api.get("/v1/tenant").json
     assert theirs["name"] == "default"
     assert theirs["settings"] == {}
-    listed: Any = api.get("/v1/events?actor=person:ada").json
+    listed: Any = api.get("/v1/events?actor=cli:ada").json
     assert listed["data"] == []
 
 

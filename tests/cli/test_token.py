@@ -64,6 +64,11 @@ def test_no_two_tokens_are_the_same(trident: Trident) -> None:
         (["--limit", "USD:-1"], "--limit USD:-1: it is below zero"),
         (["--role", "king"], "'king' is not one of"),
         (["--tenant", "nobody"], "No tenant 'nobody' is known."),
+        (["--subject", "person:pe_0123456789abcdef0123"], "people sign in"),
+        (["--subject", "Key:ak_3Kf09aQz1Bd"], "API keys ask for themselves"),
+        (["--subject", "trident"], "Trident's own names are nobody's"),
+        (["--hours", "721"], "is not in the range 0<=x<=720"),
+        (["--hours", "720", "--minutes", "1"], "A token lasts 30 days at most"),
     ],
 )
 def test_an_impossible_token_is_refused(trident: Trident, words: list[str], message: str) -> None:

@@ -38,7 +38,7 @@ def tenant(environment: dict[str, str]) -> TenantState:
 @pytest.fixture
 def shop(app: Flask, api: Caller, tenant: TenantState) -> Caller:
     """One of its people, with every role."""
-    return Caller(app, "main", token(tenant_id=tenant.tenant_id, subject="person:ada"))
+    return Caller(app, "main", token(tenant_id=tenant.tenant_id, subject="cli:ada"))
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_a_tenant_is_held_to_its_rate(
 ) -> None:
     """Whoever asks in its name; the answer says of what there is how much, and when again."""
     settle(shop, rate_limits={"tenant": 5})
-    other = shop.with_roles("reader", tenant_id=tenant.tenant_id, subject="person:bob")
+    other = shop.with_roles("reader", tenant_id=tenant.tenant_id, subject="cli:bob")
     found = statuses(shop, 2) + statuses(other, 4)
     assert sorted(found) == [200] * 4 + [429] * 2, found  # the change itself was one
     refused: Any = other.get("operations")

@@ -244,8 +244,8 @@ def test_a_key_approves_nothing(api: Caller) -> None:
     """And who made it, or rotated it, does not approve what it submits: that is the same person."""
     api.open_two()
     api.posted({"kind": "set_approval", "name": "a", "currency": "EUR", "above": 0})
-    ida, bob = (api.with_roles("admin", subject=f"person:{name}") for name in ("ida", "bob"))
-    boss = api.with_roles("admin", subject="person:cleo")
+    ida, bob = (api.with_roles("admin", subject=f"cli:{name}") for name in ("ida", "bob"))
+    boss = api.with_roles("admin", subject="cli:cleo")
     key = made(ida, roles=["admin"])
     program = holder(api, key)
     waiting: Any = program.submit(transfer()).json
@@ -256,9 +256,9 @@ def test_a_key_approves_nothing(api: Caller) -> None:
     own: Any = ida.submit(approval, wait=10).json
     assert own["rejection"]["code"] == "own_approval", own
     rotated: Any = bob.post(f"{KEYS}/{key['id']}/rotate").json
-    zoe = api.with_roles("admin", subject="person:zoe")
+    zoe = api.with_roles("admin", subject="cli:zoe")
     again: Any = zoe.post(f"{KEYS}/{key['id']}/rotate").json
-    assert again["known_to"] == ["person:ida", "person:bob", "person:zoe"]
+    assert again["known_to"] == ["cli:ida", "cli:bob", "cli:zoe"]
     later: Any = holder(api, rotated).submit(transfer()).json
     for person in (ida, bob, zoe):
         again = person.submit({"kind": "approve", "target": later["id"]}, wait=10).json
