@@ -26,6 +26,7 @@ from models.settings import SettingsError
 from models.signing_key import signing_keys
 from models.token import ACCESS, ALGORITHM, AUDIENCE, ISSUER, LEEWAY_S
 from pipeline.identity import sessions
+from pipeline.identity.erasure import PERSON
 from pipeline.strict_json import canonical
 
 # A token of ours has about 400 bytes; this leaves room for long lists of limits.
@@ -163,7 +164,7 @@ class Tokens:
             raise Problem(
                 "token_invalid",
                 "There is no such API key, or it is expired, rotated out or revoked, or its holder"
-                " is disabled. An admin makes another by POST /v1/api-keys, or rotates it.",
+                " may not act. An admin makes another by POST /v1/api-keys, or rotates it.",
             )
         self._uses.note(spelled, found)
         return key_principal(spelled, found), None, found.until
@@ -193,9 +194,10 @@ def still_counts(engine: Engine, who: Principal, kid: str) -> bool:
         set_tenant(connection, who.tenant_id)
         if not connection.execute(STANDS, {"tenant": who.tenant_id, "kid": kid}).scalar():
             return False
-        return who.session is None or sessions.counts(
-            connection, who.tenant_id, who.session, who.version
-        )
+        if who.session is None:
+            return True
+        person = who.subject.removeprefix(PERSON)
+        return sessions.counts(connection, who.tenant_id, who.session, person, who.version)
 
 
 def set_up(app: Flask, engine: Engine) -> None:

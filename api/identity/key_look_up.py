@@ -17,6 +17,7 @@ from models.settings import SettingsError
 from pipeline.identity.api_keys import HOLDER
 from pipeline.identity.erasure import PERSON
 from pipeline.identity.key_powers import Powers, bounded
+from pipeline.identity.people import MAY_ACT
 
 # When a key was last used is written down at most once in this time: for people, who want to know
 # which keys nobody needs any more.
@@ -24,16 +25,19 @@ USED_EVERY_S = 60.0
 # Keys whose use waits to be written. What comes while so many wait is noted the next time.
 WAITING_MAX = 1_000
 CLOSE_S = 3.0
-# Of the holder of a key, if that is one of the tenant's people.
-ACTIVE = "active"
 
+# A key counts while its holder may act, if that is one of the tenant's people. One that nobody
+# holds counts for nobody.
 LOOK_UP = text(f"""
     SELECT k.hash, k.previous_hash, k.roles, k.scopes, k.ledgers, k.limits::text AS limits,
            k.known_to, extract(epoch FROM k.expires_at)::float AS expires,
            extract(epoch FROM k.previous_until)::float AS previous_until,
            extract(epoch FROM k.last_used_at)::float AS last_used,
            extract(epoch FROM clock_timestamp())::float AS now,
-           p.status AS holder_status, p.roles AS holder_roles
+           CASE WHEN holder.who LIKE '{PERSON}%'
+                THEN coalesce({MAY_ACT.format(people="p")}, false)
+                ELSE holder.who IS NOT NULL END AS holder_may_act,
+           p.roles AS holder_roles
       FROM api_keys k JOIN tenants t USING (tenant_id)
       LEFT JOIN LATERAL (SELECT {HOLDER} AS who) holder ON true
       LEFT JOIN people p ON p.tenant_id = k.tenant_id
@@ -73,7 +77,7 @@ def look_up(engine: Engine, spelled: Spelled, digest: bytes) -> Found | None:
         if row.previous_hash is None or not hmac.compare_digest(row.previous_hash, digest):
             return None
         until = min(until, row.previous_until)
-    if until <= row.now or row.holder_status not in (None, ACTIVE):
+    if until <= row.now or not row.holder_may_act:
         return None
     powers = Powers(
         tuple(row.roles),

@@ -49,7 +49,7 @@ def ask(engine: Engine, ring: KeyRing, tenant: str, email: str) -> Recorded | No
 
 
 def _why_not(connection: Connection, tenant_id: int, person: Person) -> str | None:
-    if person.restricted or person.status != tickets.STATUS["reset"]:
+    if not person.may_act:
         return "not_active"
     asked = {"tenant": tenant_id, "person": person.person_id, "nobody": NOBODY}
     if connection.execute(ASKED, asked).scalar_one() >= AN_HOUR_MAX:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, text
 
 from models.db import tenant_writing
 from models.key_ring import KeyRing
+from pipeline.identity.people import MAY_ACT
 from pipeline.privacy.data_keys import key_of
 
 # The installation itself, where a row is nobody's; tenants count from 1.
@@ -34,10 +35,10 @@ OPEN = """(locked_until IS NULL OR locked_until <= clock_timestamp()
 DELAY = """clock_timestamp() + interval '1 second'
          * least(:longest, :first * 2 ^ least(:number - :free, 20))"""
 PERSON = text(f"""
-    UPDATE people SET failures = failures + 1,
+    UPDATE people p SET failures = failures + 1,
            locked_until = CASE WHEN failures + 1 >= :free
                 THEN {DELAY.replace(":number", "(failures + 1)")} END
-     WHERE tenant_id = :tenant AND person_id = :person AND status = 'active' AND NOT restricted
+     WHERE tenant_id = :tenant AND person_id = :person AND {MAY_ACT.format(people="p")}
        AND {OPEN}
     RETURNING password_hash
 """)  # noqa: S608 - ours

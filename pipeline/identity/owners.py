@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, text
 
 from pipeline.identity.errors import IdentityError
-from pipeline.identity.people import OWNING
+from pipeline.identity.people import MAY_ACT, OWNING
 from pipeline.permissions import roles_for
 
 # In the order of their ids, so that two who disable each other wait in turn.
-OWNERS = text("""
-    SELECT person_id FROM people
-     WHERE tenant_id = :tenant AND status = 'active' AND NOT restricted
+OWNERS = text(f"""
+    SELECT person_id FROM people p
+     WHERE tenant_id = :tenant AND {MAY_ACT.format(people="p")}
        AND roles && cast(:owning AS text[])
      ORDER BY person_id FOR UPDATE
-""")
+""")  # noqa: S608 - ours
 
 
 def held(connection: Connection, tenant_id: int) -> Sequence[str]:

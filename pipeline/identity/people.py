@@ -27,6 +27,9 @@ ID = re.compile(r"(?:pe|se)_[0-9a-f]{20}", re.ASCII)
 EMAILS = "trident:people"
 # Who an event is of when nobody knows, or nobody did it.
 NOBODY = "trident"
+# Whether somebody may act now, of the table `people`: there is no other such rule. Whatever lets a
+# person do anything asks it: sessions, passwords, invitations that they made, their API keys.
+MAY_ACT = "({people}.status = 'active' AND NOT {people}.restricted)"
 # What an owner alone may do: who has such a role is one.
 OWNING = "people.owners"
 
@@ -70,6 +73,11 @@ class Person(NamedTuple):
     created_at: dt.datetime
     second_factor: bool
     accepted: bool
+
+    @property
+    def may_act(self) -> bool:
+        """The rule of MAY_ACT, of a row that was read."""
+        return self.status == "active" and not self.restricted
 
     @property
     def subject(self) -> str:

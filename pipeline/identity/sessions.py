@@ -14,7 +14,7 @@ from models.key_ring import KeyRing
 from pipeline.came_from import at_hand
 from pipeline.events import Event, Recorded, record
 from pipeline.identity.errors import IdentityError
-from pipeline.identity.people import is_id, new_id, seal, subject_of, unseal
+from pipeline.identity.people import MAY_ACT, is_id, new_id, seal, subject_of, unseal
 from pipeline.privacy.data_keys import DataKey, ErasedError, key_of
 
 # A week without a visit ends it, and a month in any case: then the password is asked for again.
@@ -34,16 +34,16 @@ LOOK = text("""
            AS lives
       FROM sessions WHERE tenant_id = :tenant AND session_id = :session
 """)
-ROTATE = text("""
+ROTATE = text(f"""
     UPDATE sessions s SET generation = s.generation + 1, used_at = clock_timestamp(),
            expires_at = least(clock_timestamp() + :idle, s.created_at + :longest)
       FROM people p
      WHERE s.tenant_id = :tenant AND s.session_id = :session AND s.generation = :generation
        AND s.revoked_at IS NULL AND s.expires_at > clock_timestamp()
-       AND p.tenant_id = s.tenant_id AND p.person_id = s.person_id AND p.status = 'active'
-       AND NOT p.restricted
+       AND p.tenant_id = s.tenant_id AND p.person_id = s.person_id
+       AND {MAY_ACT.format(people="p")}
     RETURNING s.person_id, s.generation, s.expires_at, p.roles, p.version
-""")
+""")  # noqa: S608 - ours
 REVOKE = text("""
     UPDATE sessions SET revoked_at = clock_timestamp(), why = :why
      WHERE tenant_id = :tenant AND session_id = :session AND revoked_at IS NULL
@@ -62,13 +62,13 @@ LIST = text("""
        AND expires_at > clock_timestamp()
      ORDER BY created_at DESC LIMIT 100
 """)
-COUNTS = text("""
+COUNTS = text(f"""
     SELECT EXISTS (
         SELECT FROM sessions s JOIN people p USING (tenant_id, person_id)
          WHERE s.tenant_id = :tenant AND s.session_id = :session AND s.revoked_at IS NULL
-           AND s.expires_at > clock_timestamp() AND p.status = 'active' AND NOT p.restricted
-           AND p.version = :version)
-""")
+           AND s.expires_at > clock_timestamp() AND {MAY_ACT.format(people="p")}
+           AND p.person_id = :person AND p.version = :version)
+""")  # noqa: S608 - ours
 
 alert = structlog.get_logger("trident.alert")
 
@@ -197,9 +197,11 @@ def living(connection: Connection, ring: KeyRing, tenant_id: int, person_id: str
     return [_session(tenant_id, key, row) for row in rows]
 
 
-def counts(connection: Connection, tenant_id: int, session_id: str, version: int) -> bool:
+def counts(
+    connection: Connection, tenant_id: int, session_id: str, person_id: str, version: int
+) -> bool:
     """Whether an access token of it still does: nobody ended it or changed what its person is."""
-    asked = {"tenant": tenant_id, "session": session_id, "version": version}
+    asked = {"tenant": tenant_id, "session": session_id, "person": person_id, "version": version}
     return bool(connection.execute(COUNTS, asked).scalar())
 
 

@@ -12,17 +12,17 @@ from models.db import tenant_reading, tenant_writing
 from models.key_ring import KeyRing
 from pipeline.events import Event, Recorded, record
 from pipeline.identity import lockout, passwords, second_factor, sessions
-from pipeline.identity.people import NOBODY, by_email, subject_of
+from pipeline.identity.people import MAY_ACT, NOBODY, by_email, subject_of
 from pipeline.identity.refusals import refusals
 from pipeline.identity.sessions import Granted
 from pipeline.privacy.data_keys import keys_of
 
 TENANT = text("SELECT tenant_named(:name)")
-PERSON = text("""
-    SELECT status, restricted, password_hash, roles, version,
+PERSON = text(f"""
+    SELECT {MAY_ACT.format(people="p")} AS may_act, password_hash, roles, version,
            totp_secret, totp_last_step, recovery_codes
-      FROM people WHERE tenant_id = :tenant AND person_id = :person FOR UPDATE
-""")
+      FROM people p WHERE tenant_id = :tenant AND person_id = :person FOR UPDATE
+""")  # noqa: S608 - ours
 LET_IN = text("""
     UPDATE people SET failures = 0, locked_until = NULL, password_hash = :password
      WHERE tenant_id = :tenant AND person_id = :person
@@ -120,7 +120,7 @@ def _why_not(
     code: str | None,
 ) -> str | None:
     """What has changed since the password was looked at, or is missing."""
-    if row.status != "active" or row.restricted or row.password_hash != kept:
+    if not row.may_act or row.password_hash != kept:
         return "changed"
     if row.totp_secret is not None and not second_factor.passes(
         connection, ring, tenant_id, person_id, row, code

@@ -20,7 +20,15 @@ from models.settings import settings
 from pipeline.events import Event, Recorded, record
 from pipeline.identity import api_keys, mails, people, sessions
 from pipeline.identity.errors import IdentityError
-from pipeline.identity.people import Actor, Person, found, guard_other, guard_owner, guard_powers
+from pipeline.identity.people import (
+    MAY_ACT,
+    Actor,
+    Person,
+    found,
+    guard_other,
+    guard_owner,
+    guard_powers,
+)
 
 PERSON = people.subject_of("")
 SECRET_BYTES = 32
@@ -51,10 +59,10 @@ USE = text("""
        AND used_at IS NULL AND expires_at > clock_timestamp()
     RETURNING made_by
 """)
-MAKER = text("""
-    SELECT status = 'active' AND NOT restricted AS active, roles FROM people
+MAKER = text(f"""
+    SELECT {MAY_ACT.format(people="p")} AS may_act, roles FROM people p
      WHERE tenant_id = :tenant AND person_id = :person
-""")
+""")  # noqa: S608 - ours
 CHOOSE = text("""
     UPDATE people SET password_hash = :password, status = 'active', failures = 0,
            locked_until = NULL, version = version + 1
@@ -208,17 +216,19 @@ def _might_offer(connection: Connection, tenant_id: int, made_by: str, person: P
     maker = api_keys.holder(connection, tenant_id, made_by)
     if maker is None:
         return False
-    named = {"tenant": tenant_id, "person": maker.removeprefix(PERSON)}
-    row = connection.execute(MAKER, named).one_or_none() if maker.startswith(PERSON) else None
-    if row is None:  # none of the tenant's people, so nobody whom it could disable
+    if not maker.startswith(PERSON):  # none of the tenant's people: nobody whom it could disable
         return True
+    named = {"tenant": tenant_id, "person": maker.removeprefix(PERSON)}
+    row = connection.execute(MAKER, named).one_or_none()
+    if row is None or not row.may_act:
+        return False
     actor = Actor(maker, frozenset(row.roles))
     try:
         guard_owner(actor, person)
         guard_powers(actor, person.roles)
     except IdentityError:
         return False
-    return bool(row.active)
+    return True
 
 
 def _refused() -> IdentityError:

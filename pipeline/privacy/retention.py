@@ -19,7 +19,7 @@ from sqlalchemy import Connection, TextClause, text
 from models.tenant import tenant_state
 from pipeline.came_from import WHENCE
 from pipeline.events import Event, Recorded, record
-from pipeline.identity.people import OWNING
+from pipeline.identity.people import MAY_ACT, OWNING
 from pipeline.permissions import roles_for
 from pipeline.privacy.personal import PREFIX
 from pipeline.privacy.subjects import TRIDENT, SubjectErasedError, erase_for_retention, hold
@@ -115,7 +115,7 @@ PEOPLE = text(f"""
            < clock_timestamp() - make_interval(days => :days)
        AND NOT {_RESTRICTED.format(subject="'person:' || p.person_id")}
        AND (NOT p.roles && CAST(:owning AS text[]) OR EXISTS (
-           SELECT FROM people o WHERE o.tenant_id = :tenant AND o.status = 'active'
+           SELECT FROM people o WHERE o.tenant_id = :tenant AND {MAY_ACT.format(people="o")}
               AND o.roles && CAST(:owning AS text[])))
      ORDER BY p.person_id LIMIT :many
 """)  # noqa: S608 - ours

@@ -15,7 +15,7 @@ from api.identity import tickets as routes
 from cli.stack.ports import HOST
 from models.db import intake_engine, tenant_reading, tenant_writing
 from models.key_ring import key_ring
-from models.ledger import event_ledger
+from models.ledger import event_ledger, find_ledger
 from models.mail import LINK_URL, MAIL_FROM, SMTP_URL
 from models.settings import settings
 from models.tenant import owner_writing
@@ -113,6 +113,13 @@ class House(NamedTuple):
         """Let the stages work the tenant's events."""
         with tenant_reading(self.tenant_id) as connection:
             ledger = event_ledger(connection, self.tenant_id)
+        assert ledger is not None
+        work(ledger)
+
+    def work(self, name: str) -> None:
+        """Let the stages work a ledger."""
+        with tenant_reading(self.tenant_id) as connection:
+            ledger = find_ledger(connection, self.tenant_id, name)
         assert ledger is not None
         work(ledger)
 

@@ -1,15 +1,19 @@
 """Who holds an API key bounds it: it never does more than whoever was last shown its secret."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.api.caller import Caller, problem, token
-from tests.identity.conftest import House
+from tests.api.caller import Caller, problem
+from tests.api.conftest import Bellman
+from tests.identity.conftest import GOOD, House
 from tests.identity.test_api_keys import KEYS, due, holder, made
 
 READS = "/v1/api-keys?limit=1"  # for admins and auditors
 BOOKS = "/v1/ledgers/main/operations?limit=1"  # for everybody
+EMAIL = "maker@example.com"
+OPENED = {"kind": "open_account", "type": "liability", "currency": "EUR"}
 
 
 class Maker:
@@ -17,8 +21,8 @@ class Maker:
 
     def __init__(self, house: House, **members: Any) -> None:
         self.house = house
-        self.person = house.person("admin")
-        self.caller = house.caller(token(("admin",), house.tenant_id, f"person:{self.person}"))
+        self.person = house.person("admin", email=EMAIL)
+        self.caller = house.caller(house.sign_in(EMAIL)["access_token"])
         self.key = made(self.caller, **{"roles": ["admin", "reader"]} | members)
         self.program = holder(self.caller, self.key)
 
@@ -28,6 +32,12 @@ class Maker:
         assert answer.status_code == 200, answer.text
         due(self.house.app)
         return answer.json
+
+    def done(self, act: str) -> None:
+        """Restricted, let in again or erased by an owner."""
+        answer = self.house.admin().post(f"/v1/subjects/person:{self.person}/{act}")
+        assert answer.status_code == 200, answer.text
+        due(self.house.app)
 
     def rotated(self, by: Caller, grace_s: int = 0) -> Caller:
         """A program that has the key's new secret."""
@@ -71,6 +81,52 @@ def test_a_key_of_somebody_disabled_does_not_count(maker: Maker) -> None:
     assert problem(maker.program.call("GET", BOOKS)) == (401, "token_invalid")
     maker.changed(status="active")
     assert codes(maker.program) == [200, 200]
+
+
+OUT: dict[str, Callable[[Maker], Any]] = {
+    "disabled": lambda maker: maker.changed(status="disabled"),
+    "restricted": lambda maker: maker.done("restrict"),
+    "erased": lambda maker: maker.done("erase"),
+}
+
+
+@pytest.mark.parametrize("out", OUT)
+def test_who_may_not_act_acts_by_no_key(maker: Maker, out: str) -> None:
+    """Nor by one that their key made, nor by the token of their session: out by every way."""
+    second = holder(maker.caller, made(maker.program, roles=["reader"]))
+    offered = maker.program.post("/v1/people", {"email": "x@example.com", "roles": ["reader"]})
+    OUT[out](maker)
+    for way in (maker.program, second, maker.caller):
+        assert problem(way.call("GET", BOOKS)) == (401, "token_invalid")
+    wanted: dict[str, Any] = {"name": "left behind", "roles": ["reader"]}
+    assert problem(maker.program.post(KEYS, wanted)) == (401, "token_invalid")
+    brought = {"invitation_token": (offered.json or {})["invitation_token"], "password": GOOD}
+    accepted = maker.house.caller().post("/v1/invitations/accept", brought)
+    assert problem(accepted) == (401, "ticket_invalid")
+    if out == "restricted":
+        maker.done("unrestrict")
+        assert (codes(maker.program), codes(second)) == ([200, 200], [403, 200])
+
+
+def test_what_was_accepted_goes_on(maker: Maker, asleep: Bellman) -> None:
+    """The log is a promise: who is out asks for nothing more, and what they asked for is done."""
+    made = [
+        way.submit(OPENED | {"code": code})
+        for code, way in (("a", maker.caller), ("b", maker.program))
+    ]
+    maker.done("restrict")
+    maker.house.work("main")
+    for one in made:
+        shown = maker.house.admin().get(f"operations/{(one.json or {})['id']}").json
+        assert (shown or {})["status"] == "posted"
+
+
+def test_a_key_that_nobody_holds_does_not_count(maker: Maker) -> None:
+    """Whose holder is no row of the tenant's people, or is not known at all."""
+    for known_to in ("{person:pe_00000000000000000000}", "{key:ak_00000000000}"):
+        maker.house.run("UPDATE api_keys SET known_to = :known_to", known_to=known_to)
+        due(maker.house.app)
+        assert problem(maker.program.call("GET", BOOKS)) == (401, "token_invalid")
 
 
 def test_who_rotates_a_key_holds_it(maker: Maker) -> None:

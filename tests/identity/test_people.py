@@ -1,20 +1,33 @@
 """People: invited, changed, disabled; their passwords and second factors."""
 
 import base64
+import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pyotp
 import pytest
 
 from models.db import tenant_writing
-from pipeline.identity import totp
+from pipeline.identity import people, totp
 from pipeline.privacy.data_keys import destroy
 from tests.api.caller import problem, token
 from tests.api.conftest import Bellman
 from tests.identity.conftest import GOOD, OTHER, House, code_of
 
 NEW = {"email": "grace@example.com", "roles": ["operator"], "name": "Grace Hopper"}
+
+
+def test_who_may_act_is_said_in_one_place() -> None:
+    """No statement has a rule of its own: it would forget one of the ways to be out."""
+    root = Path(people.__file__).parents[2]
+    files = [
+        one for part in ("api", "cli", "pipeline", "tasks") for one in (root / part).rglob("*.py")
+    ]
+    rule = re.compile(r"NOT [\w.{}]*restricted\b|AND [\w.{}]*status = 'active'")
+    saying = [one for one in files if rule.search(one.read_text())]
+    assert saying == [Path(people.__file__)]
 
 
 def invited(house: House, **more: Any) -> dict[str, Any]:

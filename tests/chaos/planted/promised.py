@@ -56,9 +56,9 @@ def ended_in_valkey_alone() -> Iterator[None]:
         told = events.Event("person.signed_out", actor, target=f"session:{session}")
         return events.record(connection, tenant, told)
 
-    def counts(connection: Any, tenant: int, session: str, version: int) -> bool:
+    def counts(connection: Any, tenant: int, session: str, person: str, version: int) -> bool:
         ended = bool(broker.exists(f"ended:{session}"))
-        return not ended and COUNTS(connection, tenant, session, version)
+        return not ended and COUNTS(connection, tenant, session, person, version)
 
     with (
         mock.patch.object(sessions, "revoke", revoke),

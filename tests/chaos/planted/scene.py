@@ -102,7 +102,8 @@ class Scene:
     def use(self, session: str) -> None:
         """Ask with an access token of it, some seconds later."""
         with tenant_reading(self.tenant_id) as connection:
-            counts = sessions.counts(connection, self.tenant_id, session, self.version)
+            asked = (self.tenant_id, session, self.person, self.version)
+            counts = sessions.counts(connection, *asked)
         self.did("use", session, OK if counts else UNAUTHORIZED, later=LATER_S)
 
     def use_a_revoked_key(self) -> None:
