@@ -24,7 +24,7 @@ from models.tenant import tenant_id_of
 from pipeline.events import Event, Recorded, record
 from pipeline.identity.errors import IdentityError
 from pipeline.privacy import subjects as acts
-from pipeline.privacy.certificate import BadCertificateError, certify, check
+from pipeline.privacy.certificate import BadCertificateError, certify, check, read
 from pipeline.privacy.data_keys import ErasedError, UnknownSubjectError
 from pipeline.privacy.export import about
 from pipeline.privacy.export import export as pieces_of
@@ -141,7 +141,7 @@ def certificate(ref: str | None, file: Path | None, tenant: str) -> None:
     try:
         if file is not None:
             with tenant_reading(tenant_id) as connection:
-                said = check(connection, tenant_id, _jws_of(file.read_text()))
+                said = check(connection, tenant_id, read(file.read_bytes()))
             click.echo("The signature is ours, and the log agrees.")
             _print(said)
             return
@@ -185,13 +185,3 @@ def _show(tenant_id: int, ref: str) -> None:
 
 def _print(document: dict[str, Any]) -> None:
     click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z))
-
-
-def _jws_of(content: str) -> str:
-    content = content.strip()
-    if not content.startswith("{"):
-        return content
-    try:
-        return str(orjson.loads(content)["jws"])
-    except (orjson.JSONDecodeError, KeyError):
-        raise BadCertificateError("The file holds no certificate.") from None

@@ -5,6 +5,7 @@ against the published keys, and the installation against its log.
 """
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from models.ledger import event_ledger
 from models.operation import show_id
 from models.sealed import TamperedError
 from models.signing_key import SigningKeys
+from pipeline import strict_json
 from pipeline.privacy.data_keys import UnknownSubjectError
 from pipeline.privacy.subjects import SubjectState, named, shown, state_of
 
@@ -37,6 +39,8 @@ EVENT = text("""
               AND from_position <= o.position AND to_position >= o.position LIMIT 1) b ON true
      WHERE o.tenant_id = :tenant AND o.ledger_id = :ledger AND o.position = :position
 """)
+# What a document has beside what is signed: the signed itself, and what the API calls it.
+JWS, KIND = "jws", {"object": "erasure_certificate"}
 # What may differ later: when it was signed, and the block, which audit seals a moment later.
 SINCE = ("iat", "block")
 # Retired keys too: what they signed while they were not stays signed.
@@ -72,12 +76,29 @@ def certify(
     )
 
 
-def check(connection: Connection, tenant_id: int, jws: str) -> dict[str, Any]:
-    """What a certificate says, if its signature is ours and the log agrees: each member of it.
+def read(content: bytes) -> dict[str, Any]:
+    """The document of a certificate, or the JWS alone as one; raises BadCertificateError."""
+    content = content.strip()
+    if not content.startswith(b"{"):
+        return {JWS: content.decode("ascii", "replace")}
+    try:
+        document: dict[str, Any] = strict_json.loads(content)
+    except strict_json.JsonError as error:
+        raise BadCertificateError(f"The file holds no certificate: {error}") from None
+    if not isinstance(document.get(JWS), str):
+        raise BadCertificateError("The file holds no certificate: it has no `jws`.")
+    return document
 
-    Raises BadCertificateError.
+
+def check(connection: Connection, tenant_id: int, document: Mapping[str, Any]) -> dict[str, Any]:
+    """What a certificate says, if its signature is ours, what can be read of it is what was signed,
+    and the log agrees: each member of it. Raises BadCertificateError.
     """
-    said = _verified(connection, jws)
+    said = _verified(connection, document[JWS])
+    signed = {**KIND, **said, JWS: document[JWS]}
+    forged = [name for name in document if name not in signed or document[name] != signed[name]]
+    if forged:
+        raise BadCertificateError(f"This is not what was signed: {', '.join(forged)}.")
     if said.get("tenant") != tenant_id:
         raise BadCertificateError("The certificate is of another tenant.")
     try:

@@ -51,7 +51,7 @@ def test_a_certificate_is_of_its_own_event(
             pytest.raises(BadCertificateError),
             tenant_reading(tenant.tenant_id) as connection,
         ):
-            check(connection, tenant.tenant_id, forged)
+            check(connection, tenant.tenant_id, {"jws": forged})
 
 
 def test_an_erasure_that_was_undone_is_found(
@@ -84,7 +84,7 @@ def test_an_erasure_that_was_undone_is_found(
         pytest.raises(BadCertificateError, match="not erased here"),
         tenant_reading(tenant.tenant_id) as connection,
     ):
-        check(connection, tenant.tenant_id, certified["jws"])
+        check(connection, tenant.tenant_id, certified)
 
 
 def unguarded(tenant: TenantState, table: str, statement: str, **values: Any) -> None:

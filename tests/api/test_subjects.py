@@ -78,12 +78,12 @@ def test_an_erasure_is_certified(
     assert sealed["event"] == answer.json["event"]
     with tenant_reading(tenant.tenant_id) as connection:
         for jws in (answer.json["jws"], sealed["jws"]):
-            assert check(connection, tenant.tenant_id, jws)["block"] == sealed["block"]
+            assert check(connection, tenant.tenant_id, {"jws": jws})["block"] == sealed["block"]
         head, _, signature = sealed["jws"].rpartition(".")
         other = ("A" if signature[5] != "A" else "B").join((signature[:5], signature[6:]))
         for forged in (f"{head}.{other}", shop.bearer, "no certificate", ""):
             with pytest.raises(BadCertificateError):
-                check(connection, tenant.tenant_id, forged)
+                check(connection, tenant.tenant_id, {"jws": forged})
     shown: Any = shop.get(f"operations/{made['id']}").json
     assert shown["personal"] == {"subject": "customer-42", "erased_at": sealed["erased_at"]}
     assert shop.get("reports/trial-balance").json == balances

@@ -43,9 +43,22 @@ def test_an_erasure_from_the_first_question_to_the_proof(
     checked = trident("subjects", "certificate", "--check", file)
     assert checked.exit_code == 0
     assert checked.stdout.startswith("The signature is ours, and the log agrees.")
+    document = json.loads(proof.stdout)
+    file.write_text(document["jws"])
+    assert trident("subjects", "certificate", "--check", file).exit_code == 0
     file.write_text(proof.stdout.replace('"jws": "e', '"jws": "f'))
     forged = trident("subjects", "certificate", "--check", file)
     assert (forged.exit_code, forged.stdout) == (2, "")
+    for name in document.keys() - {"jws"} | {"by_law"}:
+        file.write_text(json.dumps({**document, name: "forged"}))
+        forged = trident("subjects", "certificate", "--check", file)
+        assert (forged.exit_code, forged.stdout) == (2, "")
+        assert forged.stderr == f"trident: This is not what was signed: {name}.\n"
+    file.write_bytes(b"{\xff}")
+    assert "not UTF-8" in trident("subjects", "certificate", "--check", file).stderr
+    file.write_text(proof.stdout.replace("{", '{"subject": "somebody-else",', 1))
+    twice = trident("subjects", "certificate", "--check", file)
+    assert "names the member 'subject' twice" in twice.stderr
     for act in ("restrict", "unrestrict", "export"):
         refused = trident("subjects", act, subject)
         assert refused.exit_code == 2
