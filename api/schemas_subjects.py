@@ -46,6 +46,11 @@ class SubjectExportSchema(Schema):
         required=True,
         metadata=says("Those that name it, with their postings and the bank's lines."),
     )
+    submitted = fields.List(
+        fields.Dict(),
+        required=True,
+        metadata=says("What it submitted, if one of the tenant's people, and decided by that."),
+    )
     events = fields.List(fields.Dict(), required=True, metadata=says("What was done to it, or by."))
 
 

@@ -139,8 +139,9 @@ def show_certificate(ref: str) -> Response:
 def hand_out(ref: str) -> Response:
     """Export all that is held of a subject
 
-    Its accounts, the operations that name it with their postings, and the events about it. The
-    answer is streamed and stored nowhere.
+    Its accounts, the operations that name it with their postings, and the events about it; of one
+    of the tenant's people what they submitted and decided as well. The answer is streamed and
+    stored nowhere.
     """
     who = may("subjects.export")
     pieces = _pieces(who, ref)

@@ -10,9 +10,10 @@ from structlog.testing import capture_logs
 from api.identity import sessions as routes
 from models.db import tenant_writing
 from pipeline.identity.people import subject_of
-from pipeline.privacy import subjects
+from pipeline.privacy import subjects, submitted
 from tasks.erase import erase_due
-from tests.api.caller import Caller, problem
+from tests.api.caller import Caller, new_key, problem, transfer
+from tests.api.conftest import Bellman
 from tests.identity.conftest import GOOD, OTHER, House
 
 
@@ -132,3 +133,40 @@ def test_an_erasure_of_the_last_owner_is_postponed(house: House) -> None:
     due = "SELECT erase_due_at > now() + interval '23 hours' FROM subjects WHERE subject = :s"
     assert house.run(due, s=subject_of(person)).scalar_one()
     assert (house.admin().get(f"/v1/people/{other}").json or {})["status"] == "erased"
+
+
+def test_what_a_person_submitted_and_decided_is_exported(
+    house: House, bellman: Bellman, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From every ledger and each slice of its log, and nothing that was somebody else's."""
+    monkeypatch.setattr(submitted, "SLICE", 2)
+    owner, people = house.admin(), {}
+    for name, role in (("ann", "submitter"), ("ben", "approver")):
+        person = house.person(role, email=f"{name}@example.com")
+        people[name] = person, house.caller(house.sign_in(f"{name}@example.com")["access_token"])
+    owner.open_two()
+    rule = {"name": "large", "currency": "EUR", "above": 1_000, "expires_after_s": 3_600}
+    owner.posted({"kind": "set_approval", "people": 1, **rule})
+    assert owner.post("/v1/ledgers", {"name": "second"}).status_code == 201
+    (ann, anns), (ben, bens) = people["ann"], people["ben"]
+    held: Any = anns.submit(transfer(1_001, kind="hold"), wait=10).json
+    approved = bens.post(f"approvals/{held['id']}/approve", key=new_key())
+    assert (approved.json or {})["status"] == "pending", approved.text
+    Caller(house.app, "second", anns.bearer).submit(transfer(), wait=10)
+    found: dict[str, Any] = {
+        one: (do(owner, "export", one).json or {})["submitted"] for one in (ann, ben)
+    }
+    assert [(one["ledger"], one["kind"]) for one in found[ann]] == [
+        ("main", "hold"),
+        ("second", "transfer"),
+    ]
+    assert [one["principal"]["roles"] for one in found[ann]] == [["submitter"]] * 2
+    assert found[ann][0]["id"] == held["id"]
+    assert found[ann][0]["decided"] == [
+        {"effect": "wait", "operation": held["id"]},
+        {"effect": "hold", "operation": held["id"]},
+    ]
+    (approval,) = found[ben]
+    assert approval["kind"] == "approve"
+    decided = [{"effect": "approve", "operation": held["id"]}]
+    assert approval["decided"] == decided

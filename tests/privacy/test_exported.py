@@ -5,7 +5,7 @@ import re
 from sqlalchemy import text
 
 from models.db import owner_engine
-from pipeline.privacy import export, person_export
+from pipeline.privacy import export, person_export, submitted
 from pipeline.privacy.subjects import STATE
 
 # What the export reads of a table that holds something of a subject.
@@ -15,7 +15,8 @@ READ = {
     "tickets": person_export.TICKETS,
     "mails": person_export.MAILS,
     "api_keys": person_export.API_KEYS,
-    "operations": export.OPERATIONS,
+    "operations": text(export.OPERATIONS.text + submitted.SUBMITTED.text),
+    "decisions": submitted.DECIDED,
     "rejections": export.OPERATIONS,
     "postings": export.POSTINGS,
     "accounts": export.ACCOUNTS,
@@ -39,7 +40,13 @@ LEFT_OUT = {
     "tickets": {"token_hash": SECRET},
     "mails": {"mail_id": NUMBERS, "ticket": SECRET},
     "api_keys": {"hash": SECRET, "previous_hash": SECRET, "previous_until": NUMBERS},
-    "operations": {"principal": "who submitted it: the tenant's user or program"},
+    "operations": {},
+    "decisions": {
+        "number": NUMBERS,
+        "amount": NUMBERS,
+        "remaining": NUMBERS,
+        "terminal": NUMBERS,
+    },
     "rejections": {"stage": NUMBERS, "detail": "numbers and codes of accounts: of the books"},
     "postings": {"leg": NUMBERS, "version": NUMBERS},
     "accounts": {
@@ -67,7 +74,6 @@ NOTHING = {
     "bookings": "numbers; `made_by` is in the events",
     "csv_mappings": "how files are read; `made_by` names a user by its id",
     "date_shifts": NUMBERS,
-    "decisions": "what became of operations that are exported",
     "external_statements": "the bank's statement as a whole: of the tenant's own account",
     "idempotency_keys": NUMBERS,
     "ledger_settings": "rules of the books",
