@@ -44,6 +44,7 @@ STANDS = text("""
     SELECT EXISTS (SELECT FROM tenants WHERE tenant_id = :tenant AND deleted_at IS NULL)
        AND EXISTS (SELECT FROM signing_keys WHERE kid = :kid
                     AND (retired_at IS NULL OR retired_at > clock_timestamp()))
+       AND NOT EXISTS (SELECT FROM revoked_tokens WHERE tenant_id = :tenant AND token_id = :token)
 """)
 
 log = structlog.get_logger("trident.auth")
@@ -73,7 +74,7 @@ class Principal(NamedTuple):
 
 @dataclass(slots=True)
 class _Verified:
-    """A token that was verified: whose, with which key, until when, and when to look again.
+    """A token that was verified: whose, which, with which key, until when, and when to look again.
 
     At `look_at` one request looks, at `look_by` all do: a look that hangs lets nothing count
     longer. An API key has no `kid`: it is looked up as a whole, and may do something else since.
@@ -82,6 +83,7 @@ class _Verified:
     principal: Principal
     kid: str | None
     expires: float
+    token_id: str = ""
     look_at: float = float("-inf")
     look_by: float = float("-inf")
 
@@ -149,7 +151,7 @@ class Tokens:
                 known.principal, _, known.expires = self._find_key(spelled, digest)
                 known.looked(began)
                 return
-            counts = still_counts(self._engine, known.principal, known.kid)
+            counts = still_counts(self._engine, known.principal, known.kid, known.token_id)
         except BaseException:
             known.look_at = before
             raise
@@ -187,12 +189,13 @@ def key_principal(spelled: Spelled, found: Found) -> Principal:
     return _principal(spelled.tenant_id, kept)
 
 
-def still_counts(engine: Engine, who: Principal, kid: str) -> bool:
+def still_counts(engine: Engine, who: Principal, kid: str, token_id: str) -> bool:
     """Is there still the tenant that it speaks for, not deleted, the key that signed, not retired,
-    and the session, not ended?"""
+    and the session, not ended; and was the token itself not ended?"""
+    asked = {"tenant": who.tenant_id, "kid": kid, "token": token_id}
     with engine.begin() as connection:
         set_tenant(connection, who.tenant_id)
-        if not connection.execute(STANDS, {"tenant": who.tenant_id, "kid": kid}).scalar():
+        if not connection.execute(STANDS, asked).scalar():
             return False
         if who.session is None:
             return True
@@ -236,7 +239,7 @@ def _verify(token: str) -> _Verified:
         claims = decode_token(token)
         kid = get_unverified_jwt_headers(token)["kid"]
         who = _principal(claims["tenant"], read_claims(claims), *session_of(claims))
-        return _Verified(who, kid, float(claims["exp"]))
+        return _Verified(who, kid, float(claims["exp"]), claims["jti"])
     except BadClaimsError as error:
         _refuse(str(error))
     except (*DATABASE_ERRORS, SettingsError):  # our fault, not the token's

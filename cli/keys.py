@@ -5,12 +5,15 @@ import datetime as dt
 import click
 
 from cli.asking import EXIT_FAULT, DataCommand, Unfulfillable, format_options
+from cli.importing import user_name
 from cli.printing import print_listing
+from cli.ringing import ring_for
 from cli.statement import utc
 from models import signing_key
 from models.db import owner_engine
 from models.key_ring import key_ring
 from models.signing_key import SigningKey, UnknownKeyError
+from pipeline import rotation
 from pipeline.rewrap import COLUMNS, in_use, rewrap
 
 LISTED = ("kid", "state", "created_at", "retires_at", "kek")
@@ -39,12 +42,17 @@ def rotate(ctx: click.Context, revoke: str | None) -> None:
     ring = key_ring()
     with owner_engine() as engine:
         try:
-            kid = signing_key.rotate(engine, ring, revoke)
+            kid, recorded, untold = rotation.rotate(engine, ring, user_name(), revoke)
         except UnknownKeyError:
             raise Unfulfillable(
                 f"No signing key {revoke} is left to revoke; `trident keys list` shows them."
                 " Nothing was changed."
             ) from None
+        ring_for(*recorded)
+        if untold:
+            click.echo(
+                f"trident: These tenants have no event of it: {', '.join(untold)}.", err=True
+            )
         click.echo(f"New tokens are signed with the key {kid}.")
         if revoke is not None:
             click.echo(f"The key {revoke} is revoked; its tokens are refused within two seconds.")

@@ -11,11 +11,12 @@ from tasks.ring import ring_now
 AWAY = (redis.RedisError, kombu.exceptions.OperationalError, OSError)
 
 
-def ring_for(recorded: Recorded | None) -> None:
-    """The event goes through the stages now; without the broker the sweeper sees to it."""
-    if recorded is not None:
+def ring_for(*recorded: Recorded | None) -> None:
+    """The events go through the stages now; without the broker the sweeper sees to it."""
+    due = {one.ledger: one.position for one in recorded if one is not None}
+    if due:
         try:
-            ring_now({recorded.ledger: recorded.position})
+            ring_now(due)
         except AWAY:
             click.echo("trident: The broker is away: the event is sealed later.", err=True)
 

@@ -1,16 +1,29 @@
 """`trident token`: an access token for the API."""
 
 import datetime as dt
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import click
+import jwt
+from sqlalchemy import Connection
 
 from cli.asking import DataCommand, Unfulfillable, role_option, tenant_option
 from cli.importing import user_name
-from models.tenant import tenant_id_of
-from models.token import LONGEST, is_reserved, mint
+from cli.ringing import ring_for
+from models.db import app_engine, tenant_writing
+from models.key_ring import key_ring
+from models.signing_key import signing_keys
+from models.tenant import tenant_id_of, tenant_state
+from models.token import LONGEST, claims_of, is_reserved, signed
 from pipeline import money
+from pipeline.identity import tokens
 from pipeline.permissions import ROLES, is_scope
 
+# A JWT is header, claims and signature; its id is a UUID.
+JWT_DOTS = 2
+TOKEN_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 LONGEST_H = LONGEST // dt.timedelta(hours=1)
 EACH_ROLE = "\n".join(f"{role:9}  {what}" for role, what in ROLES.items())
 
@@ -53,6 +66,12 @@ EACH_ROLE = "\n".join(f"{role:9}  {what}" for role, what in ROLES.items())
     metavar="NAME",
     help="The ledgers that it is for; may be repeated.  [default: all]",
 )
+@click.option(
+    "--revoke",
+    metavar="TOKEN",
+    help="Make none, but end this one, named by itself or by its id: it is refused within two"
+    " seconds, for good.",
+)
 def token(
     roles: tuple[str, ...],
     subject: str | None,
@@ -62,7 +81,11 @@ def token(
     limits: tuple[str, ...],
     scopes: tuple[str, ...],
     ledgers: tuple[str, ...],
+    revoke: str | None,
 ) -> None:
+    if revoke is not None:
+        _revoke(tenant_id_of(tenant), revoke)
+        return
     lifetime = dt.timedelta(hours=hours, minutes=minutes) or dt.timedelta(hours=1)
     if lifetime > LONGEST:
         raise Unfulfillable(
@@ -79,17 +102,48 @@ def token(
     for scope in scopes:
         if not is_scope(scope):
             raise Unfulfillable(f"--scope {scope}: `trident permissions` lists what there is.")
-    click.echo(
-        mint(
-            subject,
-            tenant_id,
-            roles,
-            lifetime,
-            read_limits(limits) or None,
-            scopes=scopes or None,
-            ledgers=ledgers or None,
-        )
+    claims = claims_of(
+        subject,
+        tenant_id,
+        roles,
+        lifetime,
+        read_limits(limits) or None,
+        scopes=scopes or None,
+        ledgers=ledgers or None,
     )
+    bearer = signed(claims, signing_keys(app_engine()), key_ring())
+    # Told before it leaves: what is not on record is not handed out.
+    with _acting(tenant_id) as connection:
+        recorded = tokens.tell_made(connection, tenant_id, claims, user_name())
+    ring_for(recorded)
+    click.echo(bearer)
+
+
+def _revoke(tenant_id: int, named: str) -> None:
+    """End a token that is named by its id, or by itself."""
+    token_id = named
+    if named.count(".") == JWT_DOTS:
+        with suppress(jwt.PyJWTError, KeyError):
+            token_id = str(jwt.decode(named, options={"verify_signature": False})["jti"])
+    if not TOKEN_ID.fullmatch(token_id):
+        raise Unfulfillable("--revoke takes a token, or its id; `trident events` has the ids.")
+    with _acting(tenant_id) as connection:
+        recorded = tokens.revoke(connection, tenant_id, token_id, user_name())
+    ring_for(recorded)
+    click.echo(
+        f"The token {token_id} is refused within two seconds."
+        if recorded
+        else f"The token {token_id} was revoked already."
+    )
+
+
+@contextmanager
+def _acting(tenant_id: int) -> Iterator[Connection]:
+    """A transaction of a tenant that there is."""
+    with tenant_writing(tenant_id) as connection:
+        if tenant_state(connection, tenant_id) is None:
+            raise Unfulfillable(f"There is no tenant {tenant_id}.")
+        yield connection
 
 
 def read_limits(limits: tuple[str, ...]) -> dict[str, int]:

@@ -10,6 +10,7 @@ import datetime as dt
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -185,10 +186,17 @@ def make_first(owner_url: str, ring: KeyRing) -> None:
         engine.dispose()
 
 
-def rotate(engine: Engine, ring: KeyRing, revoked: str | None = None) -> str:
+def rotate(
+    engine: Engine,
+    ring: KeyRing,
+    revoked: str | None = None,
+    *,
+    tell: Callable[[Connection, str], None] = lambda _connection, _kid: None,
+) -> str:
     """Make the key that signs from now on; its id. The others verify for LIVES_ON longer.
 
-    `revoked` verifies nothing from now on. `engine` is the owner's. Raises UnknownKeyError.
+    `revoked` verifies nothing from now on; `tell` is done last in the same transaction. `engine` is
+    the owner's. Raises UnknownKeyError.
     """
     made = _new(ring)
     with engine.begin() as connection:
@@ -197,6 +205,7 @@ def rotate(engine: Engine, ring: KeyRing, revoked: str | None = None) -> str:
         connection.execute(RETIRE, {"lives_on": LIVES_ON, "newest": made["kid"]})
         if revoked is not None and not connection.execute(REVOKE, {"kid": revoked}).rowcount:
             raise UnknownKeyError(revoked)
+        tell(connection, str(made["kid"]))
     return str(made["kid"])
 
 

@@ -60,11 +60,7 @@ def mint(
     permit, and `ledgers` are the names of those that it is for. Raises SettingsError where the
     key that signs it cannot be had.
     """
-    claims = claims_of(subject, tenant_id, roles, lifetime, limits)
-    if scopes is not None:
-        claims["scopes"] = list(scopes)
-    if ledgers is not None:
-        claims["ledgers"] = list(ledgers)
+    claims = claims_of(subject, tenant_id, roles, lifetime, limits, scopes=scopes, ledgers=ledgers)
     return signed(claims, signing_keys(app_engine()), key_ring())
 
 
@@ -74,6 +70,9 @@ def claims_of(
     roles: Iterable[str],
     lifetime: dt.timedelta,
     limits: Mapping[str, int] | None = None,
+    *,
+    scopes: Iterable[str] | None = None,
+    ledgers: Iterable[str] | None = None,
 ) -> dict[str, Any]:
     """What such a token says."""
     now = dt.datetime.now(dt.UTC)
@@ -91,6 +90,10 @@ def claims_of(
     }
     if limits is not None:
         claims["limits"] = dict(limits)
+    if scopes is not None:
+        claims["scopes"] = list(scopes)
+    if ledgers is not None:
+        claims["ledgers"] = list(ledgers)
     return claims
 
 

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
@@ -12,8 +13,10 @@ from sqlalchemy.exc import DBAPIError
 
 from cli.importing import import_accounts
 from cli.main import trident as command
+from models.db import tenant_reading
 from models.ledger import LedgerRef
 from pipeline.drain import drain
+from pipeline.events import Wanted, read_page
 from pipeline.stage import STAGES
 from tests.bank import Bank, new_ledger
 from tests.cli.sheets import ACCOUNTS
@@ -41,6 +44,13 @@ def trident(env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         return result
 
     return run
+
+
+def told(action: str, tenant_id: int = 1) -> list[dict[str, Any]]:
+    """The bodies of a tenant's last events of this action, newest first."""
+    with tenant_reading(tenant_id) as connection:
+        found = read_page(connection, tenant_id, Wanted(10, action=action))
+    return [one.body for one in found.events]
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from models.settings import SettingsError, settings
 from models.signing_key import SigningKeys, signing_keys
 from models.token import claims_of, signed
 from pipeline import rewrap
-from tests.cli.conftest import Trident
+from tests.cli.conftest import Trident, told
 
 SIGNING = next(one for one in rewrap.COLUMNS if one.table == "signing_keys")
 
@@ -66,9 +66,13 @@ def listed(trident: Trident) -> list[dict[str, str]]:
 def test_a_new_key_signs_and_the_old_one_verifies(trident: Trident, file: Path) -> None:
     """The list shows which signs, which verify, and until when."""
     before = listed(trident)[0]["kid"]
+    other = int(trident("tenants", "create", "relies-on-it").stdout.split()[-1].rstrip("."))
     said = trident("keys", "rotate").stdout
     newest, *others = listed(trident)
     assert f"New tokens are signed with the key {newest['kid']}." in said
+    for tenant in (1, other):
+        (event,) = told("key.rotated", tenant)[:1]
+        assert event["target"] == f"signing_key:{newest['kid']}"
     assert (newest["state"], newest["retires_at"]) == ("signs", "")
     old = next(one for one in others if one["kid"] == before)
     assert old["state"] == "verifies"
@@ -100,6 +104,8 @@ def test_a_revoked_key_verifies_nothing(trident: Trident, file: Path) -> None:
     doomed = listed(trident)[0]["kid"]
     said = trident("keys", "rotate", "--revoke", doomed).stdout
     assert f"The key {doomed} is revoked" in said
+    (event,) = told("key.revoked")[:1]
+    assert event["target"] == f"signing_key:{doomed}"
     assert doomed not in {one["kid"] for one in listed(trident)}
     assert SigningKeys(app_engine()).verifying(doomed) is None
     signing_keys.cache_clear()
@@ -111,6 +117,7 @@ def test_a_key_that_is_not_there_is_not_revoked(trident: Trident) -> None:
     result = trident("keys", "rotate", "--revoke", "nobody")
     assert result.exit_code == 2
     assert "No signing key nobody is left to revoke" in result.stderr
+    assert "signing_key:nobody" not in str(told("key.revoked"))
     assert listed(trident) == before
 
 

@@ -17,6 +17,7 @@ from tests.identity.conftest import GOOD, OTHER, House, code_of
 
 # The installation's owner does these, on the command line.
 COMMANDS = {"tenant.created", "tenant.deleted", "tenant.restored", "tenant.allowed_changed"}
+COMMANDS |= {"token.created", "token.revoked", "key.rotated", "key.revoked"}
 # There is no mail server here (test_mail.py has one); what is given up, no request has asked for.
 OF_MAIL = {"person.reset_asked", "mail.given_up"}
 # What becomes of data in the night, which no request asks for (tests/api/test_retention.py).

@@ -84,6 +84,7 @@ NOTHING = {
     "matches": "numbers; `made_by` names a user by its id",
     "pending_operations": NUMBERS,
     "retention_runs": NUMBERS,
+    "revoked_tokens": NUMBERS,
     "runs": NUMBERS,
     "search_index": "positions by hashes of words, of what is exported itself",
     "search_progress": NUMBERS,
