@@ -23,6 +23,7 @@ from api.tenancy import Tenancy
 from api.tokens import Principal
 from models.settings import Settings
 from models.tenant import TenantState
+from pipeline.permissions import allowed
 
 # Where somebody without a token asks to be let in: counted strictly, and not at all without Valkey.
 LOG_INS = frozenset(
@@ -33,6 +34,8 @@ LOG_INS = frozenset(
         "/v1/password-resets/accept",
     },
 )
+# Where a tenant's rates are settled.
+SETTINGS = "/v1/tenant"
 
 # Nothing that the API answers is a page, to be put into a frame or to load anything.
 HEADERS = (
@@ -100,7 +103,11 @@ class Gate:
         """Count a request of a principal; raises Problem when there are too many of them."""
         g.tenant_id = who.tenant_id
         environ = request.environ
-        self._take(environ, self._bounds_of(who, environ.get("REMOTE_ADDR", "")))
+        bounds = self._bounds_of(who, environ.get("REMOTE_ADDR", ""))
+        if environ["REQUEST_METHOD"] == "PATCH" and _settles(who):
+            tenant = self._tenancy.of(who.tenant_id)
+            bounds = [one._replace(most=self._allowed(tenant, one.name)) for one in bounds]
+        self._take(environ, bounds)
 
     def stop(self) -> None:
         """End its thread."""
@@ -141,12 +148,14 @@ class Gate:
 
     def _bound(self, tenant: TenantState | None, name: str) -> int:
         """The tenant's own, within what the installation allows it, or else what holds for all."""
-        most = self._most[name]
-        if tenant is None:
-            return most
-        settled = tenant.settings.rate_limits.get(name, most)
-        allowed = tenant.allowed.get("rate_limits") or {}
-        return settled if name in allowed else min(settled, most)
+        most = self._allowed(tenant, name)
+        return most if tenant is None else min(tenant.settings.rate_limits.get(name, most), most)
+
+    def _allowed(self, tenant: TenantState | None, name: str) -> int:
+        """How far the installation lets it go."""
+        document = {} if tenant is None else tenant.allowed.get("rate_limits") or {}
+        most: int = document.get(name, self._most[name])
+        return most
 
     def _take(self, environ: dict[str, Any], bounds: Sequence[Bound]) -> None:
         try:
@@ -166,6 +175,15 @@ class Gate:
                 "log_ins_uncounted",
                 "Nobody is let in while it cannot be counted how often. Try again in a second.",
             ) from None
+
+
+def _settles(who: Principal) -> bool:
+    """Whether it is about the tenant's settings, by somebody who may change them.
+
+    The tenant's own rates do not hold there: who has settled one that is too low could not take it
+    back otherwise.
+    """
+    return request.path == SETTINGS and allowed(who.roles, "tenant.settings", who.scopes)
 
 
 # Clients ask again and again.

@@ -70,6 +70,22 @@ def statuses(caller: Caller, many: int, path: str = "operations") -> list[int]:
     return [caller.get(path).status_code for _ in range(many)]
 
 
+def test_a_rate_that_is_too_low_is_taken_back(
+    shop: Caller, tenant: TenantState, bounds: dict[str, int]
+) -> None:
+    """By who may settle it, within what the installation allows; nobody else, and nothing else."""
+    settle(shop, rate_limits={"tenant": 1, "key": 1, "address": 1})
+    assert statuses(shop, 2) == [429, 429]
+    patch = {"rate_limits": None}
+    reader = shop.with_roles("reader", tenant_id=tenant.tenant_id, subject="cli:bob")
+    assert problem(reader.call("PATCH", "/v1/tenant", patch)) == (429, "rate_limited")
+    settle(shop, rate_limits=None)
+    assert statuses(shop, 2) == [200, 200]
+    bounds["tenant"] = 5
+    settle(shop, rate_limits={"tenant": 2})
+    assert problem(shop.call("PATCH", "/v1/tenant", patch)) == (429, "rate_limited")
+
+
 def test_a_tenant_is_held_to_its_rate(
     app: Flask, shop: Caller, tenant: TenantState, bounds: dict[str, int]
 ) -> None:
