@@ -4,6 +4,7 @@ Who is restricted is kept and not used: they do not sign in, and nobody makes th
 password. Admins still see them, take roles from them and disable them.
 """
 
+import datetime as dt
 from collections.abc import Sequence
 
 from sqlalchemy import Connection, text
@@ -25,6 +26,10 @@ ROLES = text("""
 """)
 RESTRICT = text("""
     UPDATE people SET restricted = :restricted WHERE tenant_id = :tenant AND person_id = :person
+""")
+SINCE = text("""
+    SELECT password_hash IS NOT NULL AS came, status, status_since
+      FROM people WHERE tenant_id = :tenant AND person_id = :person
 """)
 # The e-mail address may belong to somebody new from now on.
 ERASE = text("""
@@ -81,6 +86,25 @@ def erase(connection: Connection, tenant_id: int, subject: str) -> None:
     """
     if person_id := _shut_out(connection, tenant_id, subject, "erased"):
         connection.execute(ERASE, {"tenant": tenant_id, "person": person_id})
+
+
+def could_act_until(
+    connection: Connection,
+    tenant_id: int,
+    subject: str,
+    now: dt.datetime,
+    restricted_at: dt.datetime | None,
+) -> dt.datetime | None:
+    """If the subject is a person: until when they could do anything, `now` if they still can.
+
+    None of whoever never came: there is nothing that they could have done.
+    """
+    named = {"tenant": tenant_id, "person": _id_of(subject)}
+    row = connection.execute(SINCE, named).one_or_none()
+    if row is None or not row.came:
+        return None
+    left_at = None if row.status == "active" else row.status_since
+    return min((at for at in (left_at, restricted_at) if at is not None), default=now)
 
 
 def _shut_out(connection: Connection, tenant_id: int, subject: str, why: str) -> str | None:

@@ -49,7 +49,7 @@ UNRESTRICT = text("""
 """)
 PLAN = text("""
     UPDATE subjects SET erase_due_at = :due, erase_asked_by = :by,
-           restricted_at = coalesce(restricted_at, clock_timestamp())
+           restricted_at = coalesce(restricted_at, :now)
      WHERE tenant_id = :tenant AND subject = :subject
 """)
 ERASED = text("""
@@ -178,7 +178,8 @@ def erase(connection: Connection, tenant_id: int, subject: str, actor: str) -> R
     if before.erase_due_at == due:
         return None
     people.restrict(connection, tenant_id, subject)
-    connection.execute(PLAN, {**_key(tenant_id, subject), "due": due, "by": actor})
+    planned = {**_key(tenant_id, subject), "due": due, "by": actor, "now": before.now}
+    connection.execute(PLAN, planned)
     detail = {"due_at": due.isoformat()}
     return _told(connection, tenant_id, "subject.erasure_planned", actor, subject, detail)
 
@@ -199,7 +200,7 @@ def erase_if_due(connection: Connection, tenant_id: int, subject: str) -> Record
         return _destroy(connection, tenant_id, subject, TRIDENT, asked_by=before.erase_asked_by)
     if due != before.erase_due_at:  # retention was changed since
         planned = {**_key(tenant_id, subject), "due": due, "by": before.erase_asked_by}
-        connection.execute(PLAN, planned)
+        connection.execute(PLAN, {**planned, "now": before.now})
     return None
 
 
@@ -240,12 +241,22 @@ def _refuse_no_name(subject: str) -> None:
 
 
 def _due(connection: Connection, tenant_id: int, state: SubjectState) -> dt.datetime | None:
-    """The day on which retention ends, if it is still to come."""
+    """The day on which retention ends, if it is still to come.
+
+    It begins when an operation named the subject last, or when a person could act last: who has
+    booked and approved can be named for as long as what they did is to be kept.
+    """
     tenant = tenant_state(connection, tenant_id)
     days = None if tenant is None else tenant.settings.retention_days
-    if days is None or state.named_at is None:
+    if days is None:
         return None
-    due = state.named_at + dt.timedelta(days=days)
+    acted = people.could_act_until(
+        connection, tenant_id, state.subject, state.now, state.restricted_at
+    )
+    begins = state.named_at if acted is None else acted
+    if begins is None:
+        return None
+    due = begins + dt.timedelta(days=days)
     return due if due > state.now else None
 
 

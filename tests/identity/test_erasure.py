@@ -135,6 +135,26 @@ def test_an_erasure_of_the_last_owner_is_postponed(house: House) -> None:
     assert (house.admin().get(f"/v1/people/{other}").json or {})["status"] == "erased"
 
 
+def test_a_person_is_kept_for_as_long_as_what_they_did(house: House) -> None:
+    """From when they could act last; who never came is erased at once."""
+    owner = house.admin()
+    assert owner.call("PATCH", "/v1/tenant", {"retention_days": 365}).status_code == 200
+    person, invited = house.person("operator"), {"email": "new@example.com", "roles": ["reader"]}
+    planned = [do(owner, "erase", person) for _ in range(2)]
+    assert [one.status_code for one in planned] == [202, 202]
+    assert planned[0].json["status"] == "erasure_due"
+    assert planned[0].json == planned[1].json
+    assert len(house.told("subject.erasure_planned")) == 1
+    erase_due()
+    assert owner.get(f"/v1/people/{person}").json["status"] == "active"  # type: ignore[index]
+    before = "SET restricted_at = restricted_at - interval '366 days'"
+    house.run(f"UPDATE subjects {before}, erase_due_at = erase_due_at - interval '366 days'")
+    erase_due()
+    assert owner.get(f"/v1/people/{person}").json["status"] == "erased"  # type: ignore[index]
+    never: Any = owner.post("/v1/people", invited).json
+    assert do(owner, "erase", never["id"]).status_code == 200
+
+
 def test_what_a_person_submitted_and_decided_is_exported(
     house: House, bellman: Bellman, monkeypatch: pytest.MonkeyPatch
 ) -> None:
