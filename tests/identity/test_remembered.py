@@ -13,6 +13,7 @@ from api import tokens as tokens_module
 from api.errors import Problem
 from api.tokens import RECHECK_S, Tokens
 from models.db import app_engine
+from tests.api.caller import token
 from tests.identity.conftest import House
 
 WAIT_S = 10.0
@@ -69,6 +70,23 @@ def looking(engine: Engine, when: str, act: Any) -> Iterator[None]:
         event.remove(engine, f"{when}_cursor_execute", note)
 
 
+@contextmanager
+def counting(engine: Engine) -> Iterator[list[str]]:
+    """The statements that this thread makes; what is written off a request's way is not its own."""
+    made: list[str] = []
+    here = threading.get_ident()
+
+    def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if threading.get_ident() == here:
+            made.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield made
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
 def test_a_look_counts_from_its_beginning(house: House, key: dict[str, Any], clock: Clock) -> None:
     """A process that stood still behind its look takes no key that was revoked meanwhile."""
     remembered = Tokens(app_engine())
@@ -113,3 +131,24 @@ def test_nobody_waits_for_a_look_that_hangs(
         go_on.set()
         slow.join()
     remembered.stop()
+
+
+def test_a_key_costs_no_more_than_a_token(house: House, key: dict[str, Any], clock: Clock) -> None:
+    """In statements: when a process meets it, when it is remembered, and when it looks again."""
+    house.person("submitter", email="shop@example.com")
+    bearers = {
+        "key": key["key"],
+        "session": house.sign_in("shop@example.com")["access_token"],
+        "token": token(("submitter",), house.tenant_id),
+    }
+    cost: dict[str, list[int]] = {}
+    remembered = Tokens(app_engine())
+    for name, bearer in bearers.items():
+        cost[name] = []
+        for waited_s in (0.0, 0.0, RECHECK_S):
+            clock.now += waited_s
+            with house.app.app_context(), counting(app_engine()) as made:
+                remembered.principal(bearer)
+            cost[name].append(len(made))
+    remembered.stop()
+    assert cost == {"key": [2, 0, 2], "session": [3, 0, 3], "token": [2, 0, 2]}
