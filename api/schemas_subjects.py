@@ -51,6 +51,11 @@ class SubjectExportSchema(Schema):
         required=True,
         metadata=says("What it submitted, if one of the tenant's people, and decided by that."),
     )
+    reconciled = fields.List(
+        fields.Dict(),
+        required=True,
+        metadata=says("Statements that it imported, and matches that it made, likewise."),
+    )
     events = fields.List(fields.Dict(), required=True, metadata=says("What was done to it, or by."))
 
 

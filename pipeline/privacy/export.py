@@ -19,7 +19,7 @@ from pipeline.privacy.naming import END, Naming
 from pipeline.privacy.person_export import parts as parts_of_person
 from pipeline.privacy.personal import Origin, masked, name_of, opened, places
 from pipeline.privacy.subjects import SubjectState, shown, state_of
-from pipeline.privacy.submitted import submitted
+from pipeline.privacy.submitted import reconciled, submitted
 from pipeline.reconcile.subject import take_time
 
 # Operations, and events, that are read at a time.
@@ -102,6 +102,7 @@ def export(connection: Connection, ring: KeyRing, tenant_id: int, subject: str) 
             books, lambda book: _operations(connection, Naming(book, subject), key)
         ),
         "submitted": submitted(connection, books, subject),
+        "reconciled": reconciled(connection, books, subject),
         "events": _events(connection, ring, tenant_id, subject),
     }
     for name, records in parts.items():

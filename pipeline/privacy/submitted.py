@@ -1,4 +1,5 @@
-"""What one of the tenant's people submitted, and decided by that: references for their export.
+"""What one of the tenant's people submitted, decided by that, and reconciled: references for their
+export.
 
 There is no index by who submitted: the logs are walked in slices, each a statement of its own that
 no request's time-out ends. 1,000,000 operations take a second, a slice at most 40 ms (two cores).
@@ -17,6 +18,8 @@ from pipeline.identity.erasure import PERSON
 
 # Positions that are looked at in one statement.
 SLICE = 20_000
+# Rows that are fetched at a time: one run of matching makes hundreds of thousands.
+PAGE = 500
 
 END = text("SELECT last_position(:tenant, :ledger, 'accept')")
 SUBMITTED = text("""
@@ -44,6 +47,26 @@ DECIDED = text("""
      WHERE d.position = wanted OR o.sub <> :subject
      ORDER BY wanted, d.target, d.number
 """)
+# What they did for the reconciliation of accounts, which is no operation. Its rows are narrow: of
+# these a whole table is read in the time of a slice or two.
+RECONCILED = text("""
+    SELECT r.what, a.code AS account, r.name, r.at, r.how, r.reason
+      FROM (SELECT 'statement' AS what, account, number::text AS name, imported_at AS at,
+                   format AS how, NULL AS reason, imported_by AS made_by
+              FROM external_statements WHERE tenant_id = :tenant AND ledger_id = :ledger
+            UNION ALL
+            SELECT 'match', account, match::text, made_at, rule, reason, made_by
+              FROM matches WHERE tenant_id = :tenant AND ledger_id = :ledger
+            UNION ALL
+            SELECT 'booking', account, booking::text, made_at, NULL, NULL, made_by
+              FROM bookings WHERE tenant_id = :tenant AND ledger_id = :ledger
+            UNION ALL
+            SELECT 'csv_mapping', NULL, name || ' ' || version, made_at, NULL, NULL, made_by
+              FROM csv_mappings WHERE tenant_id = :tenant AND ledger_id = :ledger) r
+      LEFT JOIN accounts a ON a.tenant_id = :tenant AND a.ledger_id = :ledger
+           AND a.number = r.account
+     WHERE r.made_by = :subject
+""")
 
 
 def submitted(
@@ -69,6 +92,18 @@ def submitted(
                     "principal": orjson.loads(row.principal),
                     "decided": decided.get(row.position, []),
                 }
+
+
+def reconciled(
+    connection: Connection, books: Iterable[LedgerRef], subject: str
+) -> Iterator[dict[str, Any]]:
+    """Statements they imported, matches and bookings they made, mappings they wrote."""
+    if not subject.startswith(PERSON):
+        return
+    for book in books:
+        scope = {"tenant": book.tenant_id, "ledger": book.ledger_id, "subject": subject}
+        for row in connection.execute(RECONCILED, scope, execution_options={"yield_per": PAGE}):
+            yield {"ledger": book.name, **row._mapping}
 
 
 def _decided(
