@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 
 from models.ledger import LedgerRef
 from pipeline.came_from import telling
-from pipeline.events import Event, announcement
+from pipeline.events import Event, announcements
 from pipeline.principal import actor_of
 from pipeline.receipt import Submission
 
@@ -50,15 +50,12 @@ def with_events(
     if not told:
         return list(submissions)
     actor = actor_of(told[0].principal.decode())
+    made = [_event(actor, ledger, one) for one in told]
     with telling(ledger.tenant_id, actor, engine) as connection:
-        return [
-            replace(
-                one, event=announcement(connection, ledger.tenant_id, _event(actor, ledger, one))
-            )
-            if one.kind in ANNOUNCED
-            else one
-            for one in submissions
-        ]
+        events = iter(announcements(connection, ledger.tenant_id, actor, made))
+    return [
+        replace(one, event=next(events)) if one.kind in ANNOUNCED else one for one in submissions
+    ]
 
 
 def _event(actor: str, ledger: LedgerRef, submission: Submission) -> Event:

@@ -86,24 +86,35 @@ def at_hand(connection: Connection, tenant_id: int, actor: str) -> bool:
     return True
 
 
-def sealed(connection: Connection, ledger: LedgerRef, key: str, actor: str) -> dict[str, Any]:
-    """The member `from` of the event with this idempotency key; of the erased nothing is kept.
+def sealer(
+    connection: Connection, ledger: LedgerRef, actor: str
+) -> Callable[[str], dict[str, Any]]:
+    """What gives the member `from` of this actor's event with an idempotency key; of the erased
+    nothing is kept.
 
     Nobody holds the key: whoever is erased meanwhile has it destroyed, before or behind the event.
     """
     came_from = _asked_from()
     if came_from is None or _transaction(connection) in _without:
-        return {}
+        return _kept_nothing
     found = _key(connection, ledger.tenant_id, actor)
     if found is None:
-        return {}
+        return _kept_nothing
     whose, held = found
     if not isinstance(held, DataKey):
-        return {}
-    cut = [came_from.address[:ADDRESS_MAX_LENGTH], came_from.agent[:AGENT_MAX_LENGTH]]
-    closed = base64.urlsafe_b64encode(seal(held.key, canonical(cut), _place(ledger, key, held)))
+        return _kept_nothing
+    cut = canonical([came_from.address[:ADDRESS_MAX_LENGTH], came_from.agent[:AGENT_MAX_LENGTH]])
     of = {} if whose == actor else {"of": whose}
-    return {"from": {"key": held.version, "sealed": closed.decode(), **of}}
+
+    def sealed(key: str) -> dict[str, Any]:
+        closed = base64.urlsafe_b64encode(seal(held.key, cut, _place(ledger, key, held)))
+        return {"from": {"key": held.version, "sealed": closed.decode(), **of}}
+
+    return sealed
+
+
+def _kept_nothing(_key: str) -> dict[str, Any]:
+    return {}
 
 
 def sealed_for(body: dict[str, Any]) -> str:

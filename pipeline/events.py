@@ -98,7 +98,7 @@ def record(connection: Connection, tenant_id: int, event: Event) -> Recorded:
     The transaction is the tenant's (set_tenant). From here to its end nobody else records an event
     of the tenant.
     """
-    told = announcement(connection, tenant_id, event)
+    (told,) = announcements(connection, tenant_id, event.actor, [event])
     submission = Submission(told.key, "event", canonical(told.members), told.principal)
     cursor: Any = connection.connection.cursor()
     with cursor:
@@ -107,16 +107,23 @@ def record(connection: Connection, tenant_id: int, event: Event) -> Recorded:
     return Recorded(told.ledger, receipt.position)
 
 
-def announcement(connection: Connection, tenant_id: int, event: Event) -> Announcement:
-    """The event as it gets into the log, with whence it was asked for, sealed."""
-    assert event.action in ACTIONS, f"{event.action} is none of the actions"
+def announcements(
+    connection: Connection, tenant_id: int, actor: str, events: Sequence[Event]
+) -> list[Announcement]:
+    """The actor's events as they get into the log, with whence they were asked for, sealed."""
     ledger = event_ledger(connection, tenant_id)
     assert ledger is not None, f"tenant {tenant_id} has no ledger of events"
-    key = EVENT.format(secrets.token_hex(KEY_BYTES))
-    members = {name: value for name, value in event._asdict().items() if value is not None}
-    members |= came_from.sealed(connection, ledger, key, event.actor)
-    principal = canonical({"sub": event.actor, "roles": [RECORDER]})
-    return Announcement(ledger, key, KINDS["event"].schema.load(members), principal)
+    sealed = came_from.sealer(connection, ledger, actor)
+    principal = canonical({"sub": actor, "roles": [RECORDER]})
+    made = []
+    for event in events:
+        assert event.action in ACTIONS, f"{event.action} is none of the actions"
+        assert event.actor == actor, f"{event.actor} is another actor"
+        key = EVENT.format(secrets.token_hex(KEY_BYTES))
+        members = {name: value for name, value in event._asdict().items() if value is not None}
+        body = KINDS["event"].schema.load(members | sealed(key))
+        made.append(Announcement(ledger, key, body, principal))
+    return made
 
 
 class Wanted(NamedTuple):
