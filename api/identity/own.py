@@ -8,8 +8,13 @@ from api.answers import answer
 from api.auth import may
 from api.identity.asking import BODY_PROBLEMS, body, committed, person_of
 from api.identity.people import shown
-from api.identity.schemas import CodeSchema, NewPasswordSchema, OwnChangeSchema, ProofSchema
-from api.identity.sessions import busy
+from api.identity.schemas import (
+    PASSWORD,
+    CodeSchema,
+    NewPasswordSchema,
+    OwnChangeSchema,
+    ProofSchema,
+)
 from api.state import state
 from api.tokens import Principal
 from models.db import tenant_writing
@@ -27,7 +32,7 @@ blueprint = Blueprint(
     description="What people change of themselves. A token that is of no person is answered 404.",
 )
 
-PROOF = {"password": "correct horse battery staple"}
+PROOF = {"password": PASSWORD}
 PROVED = ("sign_in_refused", "sign_in_busy")
 
 
@@ -65,7 +70,7 @@ def rename() -> Response:
 @blueprint.doc(
     **openapi.route(
         {200: ("Person", "Who asks.")},
-        body=openapi.json_body("NewPassword", PROOF | {"new_password": "four words by chance"}),
+        body=openapi.json_body("NewPassword", PROOF | {"new_password": PASSWORD}),
         problems=(*BODY_PROBLEMS, *PROVED, "unknown_person", "weak_password"),
         action="own.write",
     )
@@ -81,9 +86,12 @@ def change_password() -> Response:
     engine, tenant_id = state().engine, who.tenant_id
     with tenant_writing(tenant_id, engine) as connection:
         person = found(connection, key_ring(), tenant_id, person_id)
-    own_password.check_for(given["new_password"], person.email, person.name)
-    kept = _proved(who, given["password"])
-    anew = passwords.hashed(given["new_password"])
+        tenant = tenant_state(connection, tenant_id)
+    with passwords.place():
+        # Before anything is judged, which is work: for who has proved who they are.
+        kept = own_password.prove(engine, tenant_id, person_id, given["password"])
+        own_password.check_for(given["new_password"], person.email, person.name, tenant)
+        anew = passwords.hashed(given["new_password"])
     with telling(tenant_id, who.subject, engine) as connection:
         recorded = own_password.change(connection, tenant_id, person_id, kept, anew, who.session)
     committed(recorded, who.subject)
@@ -106,7 +114,7 @@ def offer_second_factor() -> Response:
     """
     who = may("own.write")
     person_id = person_of(who)
-    _proved(who, body(ProofSchema())["password"])
+    _prove(who, body(ProofSchema())["password"])
     with tenant_writing(who.tenant_id, state().engine) as connection:
         secret = second_factor.offer(connection, key_ring(), who.tenant_id, person_id)
         person = found(connection, key_ring(), who.tenant_id, person_id)
@@ -160,7 +168,7 @@ def stop_second_factor() -> Response:
     """Take away one's second factor"""
     who = may("own.write")
     person_id = person_of(who)
-    _proved(who, body(ProofSchema())["password"])
+    _prove(who, body(ProofSchema())["password"])
     with tenant_writing(who.tenant_id, state().engine) as connection:
         person = found(connection, key_ring(), who.tenant_id, person_id, lock=True)
         recorded = second_factor.stop(connection, who.tenant_id, who.subject, person)
@@ -168,9 +176,6 @@ def stop_second_factor() -> Response:
     return answer(shown(person._replace(second_factor=False)))
 
 
-def _proved(who: Principal, password: str) -> str:
-    try:
-        with passwords.place():
-            return own_password.prove(state().engine, who.tenant_id, person_of(who), password)
-    except passwords.BusyError:
-        raise busy() from None
+def _prove(who: Principal, password: str) -> str:
+    with passwords.place():
+        return own_password.prove(state().engine, who.tenant_id, person_of(who), password)

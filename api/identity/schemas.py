@@ -11,7 +11,8 @@ from pipeline.permissions import ROLES
 EMAIL_MAX_LENGTH = 254  # RFC 5321 section 4.5.3.1.3
 NAME_MAX_LENGTH = 200
 WORD_MAX_LENGTH = 2_048
-# Of the OpenAPI document.
+# Of the OpenAPI document. Whoever takes the password from there is refused (guessing.py).
+PASSWORD = "a password of your own"  # noqa: S105 - an example
 NEW_PERSON = {"email": "grace@example.com", "roles": ["operator"], "name": "Grace Hopper"}
 PERSON_CHANGE = {"roles": ["auditor"]}
 STATUSES = ("invited", "active", "disabled", "erased")

@@ -19,15 +19,17 @@ from api.identity.asking import (
 )
 from api.identity.people import PERSON_ID, shown
 from api.identity.schemas import (
+    PASSWORD,
     AcceptInvitationSchema,
     AcceptPasswordResetSchema,
     AskResetSchema,
 )
-from api.identity.sessions import REFUSED_AFTER_S, busy
+from api.identity.sessions import REFUSED_AFTER_S
 from api.state import state
 from models.db import tenant_writing
 from models.key_ring import key_ring
 from models.settings import settings
+from models.tenant import tenant_state
 from pipeline.came_from import telling
 from pipeline.identity import forgotten, own_password, passwords, tickets
 from pipeline.identity.errors import IdentityError
@@ -41,7 +43,6 @@ blueprint = Blueprint(
 )
 
 TOKEN = "1.0000000000000000000000000000000000000000000"  # noqa: S105 - an example
-CHOSEN = "four words by chance"
 BROUGHT = (*BODY_PROBLEMS, "ticket_invalid", "weak_password", "sign_in_busy")
 
 
@@ -49,7 +50,9 @@ BROUGHT = (*BODY_PROBLEMS, "ticket_invalid", "weak_password", "sign_in_busy")
 @blueprint.doc(
     **openapi.route(
         {200: ("Person", "Who may sign in now.")},
-        body=openapi.json_body("AcceptInvitation", {"invitation_token": TOKEN, "password": CHOSEN}),
+        body=openapi.json_body(
+            "AcceptInvitation", {"invitation_token": TOKEN, "password": PASSWORD}
+        ),
         problems=BROUGHT,
         open_to_all=True,
     )
@@ -108,12 +111,9 @@ def ask() -> Response:
     given = body(AskResetSchema())
     if settings().mail is None:
         raise IdentityError("mail_not_set", "Ask an admin of the tenant for a reset.")
-    try:
-        with passwords.place():
-            recorded = forgotten.ask(state().engine, key_ring(), given["tenant"], given["email"])
-            time.sleep(max(0.0, began + REFUSED_AFTER_S - time.monotonic()))
-    except passwords.BusyError:
-        raise busy() from None
+    with passwords.place():
+        recorded = forgotten.ask(state().engine, key_ring(), given["tenant"], given["email"])
+        time.sleep(max(0.0, began + REFUSED_AFTER_S - time.monotonic()))
     committed(recorded)
     if recorded is not None:
         mail_ringer().add(*recorded)
@@ -124,7 +124,7 @@ def ask() -> Response:
 @blueprint.doc(
     **openapi.route(
         {200: ("Person", "Who may sign in with it.")},
-        body=openapi.json_body("AcceptPasswordReset", {"reset_token": TOKEN, "password": CHOSEN}),
+        body=openapi.json_body("AcceptPasswordReset", {"reset_token": TOKEN, "password": PASSWORD}),
         problems=BROUGHT,
         open_to_all=True,
     )
@@ -141,13 +141,12 @@ def reset() -> Response:
 def _use(ticket: tickets.Ticket, given: dict[str, Any]) -> Response:
     with tenant_writing(ticket.tenant_id, state().engine) as connection:
         before = tickets.whose(connection, key_ring(), ticket)
+        tenant = tenant_state(connection, ticket.tenant_id)
     answering(ticket.tenant_id)
-    own_password.check_for(given["password"], before.email, given.get("name") or before.name)
-    try:
-        with passwords.place():
-            hashed = passwords.hashed(given["password"])
-    except passwords.BusyError:
-        raise busy() from None
+    name = given.get("name") or before.name
+    with passwords.place():
+        own_password.check_for(given["password"], before.email, name, tenant)
+        hashed = passwords.hashed(given["password"])
     with tenant_writing(ticket.tenant_id, state().engine) as connection:
         person, recorded = tickets.use(connection, key_ring(), ticket, hashed, given.get("name"))
     committed(recorded, person.subject)

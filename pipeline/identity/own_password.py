@@ -3,6 +3,7 @@
 from sqlalchemy import Connection, Engine, text
 
 from models.db import tenant_writing
+from models.tenant import TenantState
 from pipeline.events import Event, Recorded, record
 from pipeline.identity import lockout, passwords, sessions, tickets
 from pipeline.identity.errors import IdentityError
@@ -48,9 +49,15 @@ def change(
     return record(connection, tenant_id, event)
 
 
-def check_for(password: str, email: str | None, name: str | None) -> None:
-    """Raise IdentityError unless it will do for somebody of this e-mail address and name."""
+def check_for(
+    password: str, email: str | None, name: str | None, tenant: TenantState | None
+) -> None:
+    """Raise IdentityError unless it will do for somebody of this e-mail address, name and tenant.
+
+    It takes work, so the caller holds a place (passwords.place) and no connection.
+    """
+    own = [word for word in (email, name) if word]
     try:
-        passwords.check(password, *(word for word in (email, name) if word))
+        passwords.check(password, own, [] if tenant is None else [tenant.name])
     except passwords.WeakPasswordError as error:
         raise IdentityError("weak_password", str(error)) from None

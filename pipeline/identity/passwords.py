@@ -2,22 +2,24 @@
 
 import threading
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.profiles import RFC_9106_LOW_MEMORY
-from zxcvbn import zxcvbn
+
+from pipeline.identity.errors import IdentityError
+from pipeline.identity.guessing import guesses
 
 MIN_CHARACTERS = 12
 MAX_CHARACTERS = 128
-# Of zxcvbn's scale of 0 to 4: "safely unguessable, moderate protection from offline attack". It
-# knows 30,000 passwords of breaches, and names, words, dates, keyboards and repetitions.
-SCORE_MIN = 3
-# zxcvbn takes time that grows with the square of the length: 20 ms for so many characters.
-JUDGED_CHARACTERS = 64
+# Ten thousand million guesses, as a power of ten; zxcvbn calls that "very unguessable".
+GUESSES_MIN = 10.0
+# So many for what is left without the digits and marks at its ends: they are added to a word that
+# is easily guessed, and are tried with it.
+CORE_MIN = 4.0
 # A name of two letters stands in many a good password.
 KNOWN_MIN = 4
 # RFC 9106's second recommendation: 64 MiB, three passes, four lanes; 0.1 to 0.25 s of a core.
@@ -37,15 +39,11 @@ class WeakPasswordError(ValueError):
     """The password will not do; the message says why."""
 
 
-class BusyError(Exception):
-    """Too many passwords are being hashed; try again in a second."""
-
-
 @contextmanager
 def place() -> Iterator[None]:
-    """A place among those who wait for a hash; raises BusyError."""
+    """A place among those whose password is looked at or judged; raises IdentityError."""
     if not _places.acquire(blocking=False):
-        raise BusyError
+        raise IdentityError("sign_in_busy", "Try again in a second.")
     try:
         yield
     finally:
@@ -57,19 +55,22 @@ def normal(password: str) -> str:
     return unicodedata.normalize("NFC", password)
 
 
-def check(password: str, *known: str) -> None:
-    """Raise WeakPasswordError unless it is good enough. `known`: what anybody knows of its owner,
-    the e-mail address first of all."""
-    chosen = normal(password)
+def check(password: str, own: Iterable[str], known: Iterable[str] = ()) -> None:
+    """Raise WeakPasswordError unless it is good enough, after at most some 0.1 s of a core.
+
+    `own` are its owner's e-mail address and name, which it does not contain; `known` is what else
+    is guessed first.
+    """
+    chosen, own = normal(password), [*own]
     if not MIN_CHARACTERS <= len(chosen) <= MAX_CHARACTERS:
         raise WeakPasswordError(
             f"A password has {MIN_CHARACTERS} to {MAX_CHARACTERS} characters;"
             f" this one has {len(chosen)}."
         )
-    if any(len(word) >= KNOWN_MIN and word.casefold() in chosen.casefold() for word in known):
+    if any(len(word) >= KNOWN_MIN and word.casefold() in chosen.casefold() for word in own):
         raise WeakPasswordError("A password does not contain its owner's e-mail address or name.")
-    words = [part for word in known for part in word.casefold().replace("@", ".").split(".")]
-    if zxcvbn(chosen[:JUDGED_CHARACTERS], [*words, *known, "trident"])["score"] < SCORE_MIN:
+    withstands = guesses(chosen, [*own, *known])
+    if withstands.whole < GUESSES_MIN or withstands.core < CORE_MIN:
         raise WeakPasswordError(
             "This password is among those that are tried first: common, or made of common words,"
             " names, dates or repetitions. Four or five words by chance are a good one."

@@ -86,6 +86,6 @@ def test_an_invitation_goes_from_the_api_to_its_receiver(
     assert "invitation_token" not in answer.json()
     eventually(lambda: bool(office.came), within_s=WITHIN_S)
     (mail,) = office.to("ada@mail.example")
-    chosen = {"invitation_token": ticket_in(mail), "password": "mandolin harbor 49 quilts"}
+    chosen = {"invitation_token": ticket_in(mail), "password": "marmot trellis 58 quench"}
     accepted = requests.post(f"{url}/invitations/accept", json=chosen, timeout=15)
     assert accepted.json()["status"] == "active", accepted.text

@@ -24,7 +24,7 @@ from tests.acceptance.canaries import ADDRESS, AGENT, CANARIES, MAIL, NAME, WHEN
 from tests.identity.post_office import PostOffice, ticket_in
 from tests.identity.waiting import eventually
 
-PASSWORD = "mandolin harbor 49 quilts"
+PASSWORD = "marmot trellis 58 quench"
 
 
 def ask(

@@ -125,7 +125,7 @@ def first(app: Flask) -> First:
 
 def signed_in(caller: Caller) -> str:
     """A session of a person of the tenant; its id."""
-    address, password = "canary@example.com", "mandolin harbor 49 quilts"
+    address, password = "canary@example.com", "marmot trellis 58 quench"
     invited = caller.post("/v1/people", {"email": address, "roles": ["auditor"], "name": CANARY})
     token = (invited.json or {})["invitation_token"]
     caller.post("/v1/invitations/accept", {"invitation_token": token, "password": password})

@@ -13,7 +13,7 @@ from typing import Any
 from tests.chaos.acts import PROGRAM, Actor, Asker, Bearer, Tenant
 from tests.chaos.history import Act, History
 
-PASSWORD = "mandolin harbor 49 quilts"
+PASSWORD = "marmot trellis 58 quench"
 # What the problem says when a refresh token that had been used ended its session.
 REUSED_SAYS = "had been used before"
 REUSED = "reused"

@@ -16,7 +16,7 @@ from tasks.mail import MAIL
 from tasks.ring import broker
 from tests.cli.conftest import Trident
 
-GOOD = "mandolin harbor 49 quilts"
+GOOD = "marmot trellis 58 quench"
 
 
 def accept(token: str, purpose: str) -> str:

@@ -39,8 +39,8 @@ from tests.api.conftest import (  # noqa: F401 - fixtures are found by their nam
 from tests.identity.post_office import PostOffice
 
 ADA = "ada@mail.example"
-GOOD = "mandolin harbor 49 quilts"
-OTHER = "viaduct nutmeg 71 lantern"
+GOOD = "marmot trellis 58 quench"
+OTHER = "oboe gravel 17 thicket"
 CLI = Actor("cli:test", frozenset({"owner"}))
 
 # A hash as it is kept costs 0.2 s of a core, which is its point. These tests make and verify some

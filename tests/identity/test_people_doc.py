@@ -8,7 +8,7 @@ from api.identity import sessions as routes
 from models.mail import MAIL_FROM, SMTP_URL
 from models.settings import settings
 from tests.api.written import ask, differences, examples
-from tests.identity.conftest import House, code_of
+from tests.identity.conftest import GOOD, OTHER, House, code_of
 
 PAGE = "people.md"
 LEARNED = {
@@ -25,7 +25,12 @@ def test_the_examples_come_true(house: House, monkeypatch: pytest.MonkeyPatch) -
     Tokens are shown, so there is no mail; but for whoever asks for it.
     """
     monkeypatch.setattr(routes, "REFUSED_AFTER_S", 0.0)
-    known = {'"tenant": "default"': f'"tenant": "{house.name}"', "$ADMIN": house.admin().bearer}
+    known = {
+        '"tenant": "default"': f'"tenant": "{house.name}"',
+        "$ADMIN": house.admin().bearer,
+        "$PASSWORD": GOOD,
+        "$NEW_PASSWORD": OTHER,
+    }
     made = examples(PAGE)
     assert len(made) > 10
     for one in made:

@@ -13,8 +13,6 @@ from sqlalchemy import text
 from api.identity import sessions as routes
 from models.db import tenant_writing
 from pipeline.identity import lockout, passwords, refusals, totp
-from pipeline.identity.errors import IdentityError
-from pipeline.identity.own_password import check_for
 from tests.api.caller import problem
 from tests.identity.conftest import CHEAP, DEAR, GOOD, House
 
@@ -221,34 +219,6 @@ def test_odd_addresses_are_found_nowhere(house: House) -> None:
         assert admin.get(f"/v1/sessions?person={odd}").status_code in (404, 422), odd
         assert admin.call("DELETE", f"/v1/sessions/{odd}").status_code == 404, odd
         assert admin.call("DELETE", f"/v1/people/{odd}").status_code == 404, odd
-
-
-def test_too_many_at_once_are_told_to_come_back(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """They hold neither threads nor memory: 503, whoever they are."""
-    monkeypatch.setattr(passwords._places, "acquire", lambda blocking: False)
-    assert problem(house.try_in("ada@example.com")) == (503, "sign_in_busy")
-
-
-@pytest.mark.parametrize(
-    "weak",
-    [
-        "xK4 quilts!",
-        "password1234",
-        "qwertyuiop12",
-        "aaaaaaaaaaaaaaaa",
-        "ada@example.com 7",
-        "Ada Lovelace 1815",
-        "x",
-        "mandolin harbor 49 quilts " * 6,
-    ],
-)
-def test_a_weak_password_is_refused(weak: str) -> None:
-    """Common, guessable, too short or long, or what everybody knows of its owner."""
-    with pytest.raises(IdentityError) as refused:
-        check_for(weak, "ada@example.com", "Ada Lovelace")
-    assert refused.value.code == "weak_password"
 
 
 def test_a_password_is_the_same_however_it_is_typed(house: House) -> None:
