@@ -127,8 +127,9 @@ def begin() -> Response:
 def refresh() -> Response:
     """Go on with a session
 
-    Each refresh token works once. Of requests at the same moment one wins and the others are
-    answered `refresh_raced`. A used one that is brought later ends the session: it was stolen.
+    Each refresh token works once. Of requests at the same moment, within ten seconds and before the
+    new one is used, one wins and the others are answered `refresh_raced`: they end nothing. A used
+    one that is brought later ends the session: it was stolen.
     """
     brought = read_refresh(body(RefreshSchema())["refresh_token"], signing_keys(state().engine))
     with tenant_writing(brought.tenant_id, state().engine) as connection:

@@ -1,7 +1,8 @@
 """Sessions: what signing in gives, kept in the database, ended at any time.
 
 A session is a family of refresh tokens, of which one counts: that of its `generation`. Who brings
-one from before either stole it or was stolen from, and nobody can tell which, so that ends it.
+one from before either stole it or was stolen from, and nobody can tell which, so that ends it; but
+for who brings the very last one again at the moment of its use, as two tabs of a browser do.
 """
 
 import datetime as dt
@@ -20,6 +21,10 @@ from pipeline.privacy.data_keys import DataKey, ErasedError, key_of
 # A week without a visit ends it, and a month in any case: then the password is asked for again.
 IDLE = dt.timedelta(days=7)
 LONGEST = dt.timedelta(days=30)
+# Tabs, and a client that tries again, bring one token several times at once. They wait for each
+# other, for a connection (3 s) and for locks (2 s), so the last may look some seconds after the
+# first. A thief who is that fast is told so, and gets nothing.
+RACE = dt.timedelta(seconds=10)
 # A browser names itself at any length; nobody reads more of it.
 AGENT_MAX_LENGTH = 255
 
@@ -31,7 +36,8 @@ INSERT = text("""
 LOOK = text("""
     SELECT person_id, generation, expires_at > clock_timestamp() AND revoked_at IS NULL
            AND EXISTS (SELECT FROM tenants WHERE tenant_id = :tenant AND deleted_at IS NULL)
-           AS lives
+           AS lives,
+           greatest(used_at - clock_timestamp(), clock_timestamp() - used_at) AS ago
       FROM sessions WHERE tenant_id = :tenant AND session_id = :session
 """)
 ROTATE = text(f"""
@@ -131,13 +137,15 @@ def refresh(
     """Its next generation, in a transaction of its own; raises IdentityError, after which nothing
     is to be committed.
 
-    Of requests that saw the token unused one wins, and the others raced: those kill nothing. One
-    that sees it used does.
+    Of requests at the same moment (RACE) one wins, and the others raced: those kill nothing, as
+    long as nobody has used what the winner was given. Any other that brings a used token does.
     """
     named = {"tenant": tenant_id, "session": session_id}
     seen = connection.execute(LOOK, named).one_or_none()
     if seen is None or not seen.lives or generation > seen.generation:
         raise _ended()
+    if generation == seen.generation - 1 and seen.ago <= RACE:
+        raise _raced()
     if generation < seen.generation:
         at_hand(connection, tenant_id, subject_of(seen.person_id))
         return Reused(seen.person_id, _kill(connection, tenant_id, session_id))
@@ -149,9 +157,7 @@ def refresh(
         )
     now = connection.execute(LOOK, named).one()
     if now.lives and now.generation > generation:
-        raise IdentityError(
-            "refresh_raced", "Go on with the tokens that the other request was given."
-        )
+        raise _raced()
     raise _ended()
 
 
@@ -225,6 +231,10 @@ def _kill(connection: Connection, tenant_id: int, session_id: str) -> Recorded |
     subject = subject_of(person_id)
     event = Event("session.reused", subject, "refused", target=f"session:{session_id}")
     return record(connection, tenant_id, event)
+
+
+def _raced() -> IdentityError:
+    return IdentityError("refresh_raced", "Go on with the tokens that the other request was given.")
 
 
 def _ended() -> IdentityError:

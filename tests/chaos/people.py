@@ -52,8 +52,9 @@ class Person(Actor):
             act = Act(self._tenant.name, "end", self._session)
             self._asker.ask(act, "DELETE", "/v1/sessions/current", token=self._access)
             return self._ended(act)
-        if chance < OUT + AGAIN and self._used:
-            act = self._bring(self._asker, self._used[-1])[0]
+        if chance < OUT + AGAIN and len(self._used) > 1:
+            # The very last one would be a race, for some seconds: it ends nothing.
+            act = self._bring(self._asker, self._used[0])[0]
             return self._ended(act)
         self._go_on(twice=chance < OUT + AGAIN + TWICE)
         return self._choose.uniform(*PAUSE_S)

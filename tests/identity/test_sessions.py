@@ -1,5 +1,6 @@
 """Sessions: one successor for each refresh token, and an end that holds at once."""
 
+import datetime as dt
 import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event as Signal
@@ -53,31 +54,54 @@ def test_a_session_goes_on_and_on(house: House, tokens: dict[str, Any]) -> None:
     assert me(house, tokens["access_token"]) == 200
 
 
+def killed(house: House, refresh_token: str) -> dict[str, Any]:
+    """The event of a used refresh token that ends its session, with an alert."""
+    with capture_logs() as logs:
+        assert problem(house.refresh(refresh_token)) == (401, "session_ended")
+    assert [one["event"] for one in logs if one["event"] == "refresh_token_reused"]
+    (told,) = house.told("session.reused")
+    return told
+
+
 def test_a_used_refresh_token_kills_the_session(house: House, tokens: dict[str, Any]) -> None:
     """Thief and owner are both out, an alert is raised and an event recorded, once."""
     newer = house.refresh(tokens["refresh_token"]).json
-    with capture_logs() as logs:
-        assert problem(house.refresh(tokens["refresh_token"])) == (401, "session_ended")
-    assert [one["event"] for one in logs if one["event"] == "refresh_token_reused"]
-    assert me(house, newer["access_token"]) == 401
-    assert problem(house.refresh(newer["refresh_token"])) == (401, "session_ended")
-    assert problem(house.refresh(tokens["refresh_token"])) == (401, "session_ended")
-    (told,) = house.told("session.reused")
+    newest = house.refresh(newer["refresh_token"]).json
+    told = killed(house, tokens["refresh_token"])
     assert told["outcome"] == "refused"
     assert told["target"] == f"session:{tokens['session']}"
+    assert me(house, newest["access_token"]) == 401
+    for one in (newest, newer, tokens):
+        assert problem(house.refresh(one["refresh_token"])) == (401, "session_ended")
+    assert len(house.told("session.reused")) == 1
+
+
+@pytest.mark.parametrize("moved", ["-", "+"])
+def test_a_race_is_over_after_some_seconds(
+    house: House, tokens: dict[str, Any], moved: str
+) -> None:
+    """From then on a used token was stolen, though its successor lies unused; also where the
+    database's clock was set back meanwhile."""
+    newer = house.refresh(tokens["refresh_token"]).json
+    assert problem(house.refresh(tokens["refresh_token"])) == (409, "refresh_raced")
+    ago = f"UPDATE sessions SET used_at = used_at {moved} cast(:race AS interval)"
+    house.run(ago, race=sessions.RACE + dt.timedelta(seconds=5))
+    killed(house, tokens["refresh_token"])
+    assert problem(house.refresh(newer["refresh_token"])) == (401, "session_ended")
 
 
 def test_parallel_refreshes_have_one_successor(house: House, tokens: dict[str, Any]) -> None:
-    """One of eight wins; whoever saw the token unused is told so, and whoever came later kills."""
+    """One of eight wins, the others are told so, and the successor lives: time and again."""
+    newest = tokens
     with ThreadPoolExecutor(8) as threads:
-        tries = [threads.submit(house.refresh, tokens["refresh_token"]) for _ in range(8)]
-        answers = [one.result() for one in tries]
-    won = [answer for answer in answers if answer.status_code == 200]
-    assert len(won) == 1
-    assert {problem(answer) for answer in answers if answer.status_code != 200} <= {
-        (409, "refresh_raced"),
-        (401, "session_ended"),
-    }
+        for _ in range(5):
+            answers = [*threads.map(house.refresh, [newest["refresh_token"]] * 8)]
+            (newest,) = [one.json for one in answers if one.status_code == 200]
+            others = [problem(one) for one in answers if one.status_code != 200]
+            assert others == [(409, "refresh_raced")] * 7
+            assert me(house, newest["access_token"]) == 200
+    assert house.told("session.reused") == []
+    killed(house, tokens["refresh_token"])
 
 
 def test_a_race_kills_nothing(house: House, tokens: dict[str, Any]) -> None:

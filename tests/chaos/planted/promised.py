@@ -40,10 +40,10 @@ COUNTS = sessions.counts
 
 
 def refresh_twice(scene: Scene) -> None:
-    """The same refresh token two times, as after an answer that was lost."""
+    """The same refresh token two times, the second time after its successor was used."""
     session = scene.begin()
-    scene.refresh(session, 1)
-    scene.refresh(session, 1)
+    for generation in (1, 2, 1):
+        scene.refresh(session, generation)
 
 
 @contextmanager
