@@ -50,20 +50,23 @@ class Answer(NamedTuple):
 
 def sign_in(engine: Engine, ring: KeyRing, asked: Asked) -> Answer:
     """Try to; the caller holds a place (passwords.place)."""
-    tenant_id, person_id, kept, why = None, None, None, "locked_address"
+    person_id, kept, why = None, None, "unknown"
     address = lockout.try_address(engine, ring, asked.network)
-    if address is not None:
-        with tenant_reading(lockout.INSTALLATION, engine) as connection:
-            tenant_id = connection.execute(TENANT, {"name": asked.tenant}).scalar()
+    with tenant_reading(lockout.INSTALLATION, engine) as connection:
+        tenant_id = connection.execute(TENANT, {"name": asked.tenant}).scalar()
     if tenant_id is not None:
         with tenant_writing(tenant_id, engine) as connection:
             person_id = by_email(connection, ring, tenant_id, asked.email)
-            kept, why = _try(connection, tenant_id, person_id)
+            if address is not None:
+                kept, why = _try(connection, tenant_id, person_id)
     right = passwords.matches(kept, asked.password)
-    if tenant_id is None or address is None:
+    if tenant_id is None:
         return Answer(None, None)
+    if address is None:
+        detail = refusals.locked(tenant_id, person_id, asked.network)
+        return _refused(engine, tenant_id, person_id, detail)
     if not right or kept is None or person_id is None:
-        return _refused(engine, tenant_id, person_id, why)
+        return _refused(engine, tenant_id, person_id, refusals.detail(tenant_id, why))
     anew = passwords.hashed(asked.password) if passwords.outdated(kept) else kept
     answer = _let_in(engine, ring, tenant_id, person_id, kept, anew, asked)
     if answer.granted is not None:
@@ -107,7 +110,7 @@ def _let_in(
             roles = tuple(row.roles)
             granted = Granted(tenant_id, session_id, person_id, 1, ends, roles, row.version)
             return Answer(granted, recorded)
-    return _refused(engine, tenant_id, person_id, why)
+    return _refused(engine, tenant_id, person_id, refusals.detail(tenant_id, why))
 
 
 def _why_not(
@@ -129,8 +132,9 @@ def _why_not(
     return None
 
 
-def _refused(engine: Engine, tenant_id: int, person_id: str | None, why: str) -> Answer:
-    detail = refusals.detail(tenant_id, why)
+def _refused(
+    engine: Engine, tenant_id: int, person_id: str | None, detail: dict[str, Any] | None
+) -> Answer:
     if detail is None:
         return Answer(None, None)
     actor = NOBODY if person_id is None else subject_of(person_id)

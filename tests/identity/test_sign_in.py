@@ -9,6 +9,7 @@ from itertools import pairwise
 import orjson
 import pytest
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from api.identity import sessions as routes
 from models.db import tenant_writing
@@ -170,6 +171,30 @@ def test_an_address_is_locked_too(
         house.sign_in("ada@example.com")
     assert house._replace(name="nobody-here").try_in("ada@example.com").status_code == 401
     assert problem(house.try_in("ada@example.com")) == (401, "sign_in_refused")
+
+
+def test_a_locked_address_is_told_of_once(
+    house: House, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For each person that it tries, with a line in the log; the next event says how many more."""
+    monkeypatch.setattr(lockout, "ADDRESS_FREE", 2)
+    person = house.person(email="ada@example.com")
+    tries = [*["no@example.com"] * 2, *["ada@example.com"] * 3, *["nobody@example.com"] * 3]
+    with capture_logs() as logs:
+        assert {house.try_in(email).status_code for email in tries} == {401}
+    told = [(one["actor"], one["detail"]) for one in house.told("person.signed_in")]
+    assert told[::-1] == [
+        *[("trident", {"reason": "unknown"})] * 2,
+        (f"person:{person}", {"reason": "locked_address"}),
+        ("trident", {"reason": "locked_address", "left_out": 2}),
+    ]
+    lines = [one["person"] for one in logs if one["event"] == "sign_in_address_locked"]
+    assert lines == [person, None]
+    assert house.run("SELECT failures FROM people").scalar() == 0
+    monkeypatch.setattr(refusals, "LONGEST_DELAY_S", 0)
+    house.try_in("ada@example.com")
+    later = house.told("person.signed_in")[0]["detail"]
+    assert later == {"reason": "locked_address", "left_out": 2}
 
 
 def test_an_address_is_forgotten_after_a_day(house: House, quick: None) -> None:
