@@ -18,6 +18,7 @@ from models.tenant import tenant_id_of
 from pipeline.identity import changes, tickets
 from pipeline.identity import people as acts
 from pipeline.identity.api_keys import held_by
+from pipeline.identity.emails import disguised
 from pipeline.identity.errors import IdentityError
 from pipeline.identity.people import OWNING, Actor, Person
 from pipeline.permissions import roles_for
@@ -127,6 +128,8 @@ def check_email(email: str) -> None:
         validate.Email()(email)
     except ValidationError:
         raise Unfulfillable(f"{email!r} is no e-mail address.") from None
+    if (why := disguised(email)) is not None:
+        raise Unfulfillable(f"{email!a}: {why}")
 
 
 def hand(offered: tickets.Offered, email: str) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from api.schema_fields import choice, flag, integer, says, text, time
+from pipeline.identity.emails import disguised
 from pipeline.identity.passwords import MAX_CHARACTERS
 from pipeline.permissions import ROLES
 
@@ -29,10 +30,15 @@ def _password(description: str) -> fields.String:
     return _word(description, MAX_CHARACTERS * 4, format="password")
 
 
+def _check_seen(email: str) -> None:
+    if (why := disguised(email)) is not None:
+        raise ValidationError(why)
+
+
 def _email() -> fields.String:
     return fields.String(
         required=True,
-        validate=[validate.Email(), validate.Length(1, EMAIL_MAX_LENGTH)],
+        validate=[validate.Email(), validate.Length(1, EMAIL_MAX_LENGTH), _check_seen],
         metadata=says("Their e-mail address.", example="ada@example.com"),
     )
 

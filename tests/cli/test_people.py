@@ -117,6 +117,10 @@ def test_what_the_commands_cannot_do(trident: Trident) -> None:
         answer = trident("people", "invite", odd, "--role", "reader", "--tenant", "empty")
         assert answer.exit_code == 2
         assert "no e-mail address" in answer.output
+    asked = ("race@example.com\u200b", "--role", "reader", "--tenant", "empty")
+    answer = trident("people", "invite", *asked)
+    assert answer.exit_code == 2
+    assert "characters that are seen" in answer.output
 
 
 def test_whence_is_shown_when_asked_for(trident: Trident, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,6 +98,10 @@ class House(NamedTuple):
         """A try to go on."""
         return self.caller().post("/v1/sessions/refresh", {"refresh_token": refresh_token})
 
+    def me(self, access: str) -> int:
+        """What a request with the access token is answered with."""
+        return self.caller(access).get("/v1/people/me").status_code
+
     def told(self, action: str) -> list[dict[str, Any]]:
         """The bodies of the events of this action, newest first."""
         with tenant_reading(self.tenant_id) as connection:
@@ -149,6 +153,18 @@ def other_tenant(environment: dict[str, str]) -> int:  # noqa: F811 - what it as
     """The number of a second tenant."""
     with owner_writing() as connection:
         return tenants.create(connection, "strangers", "cli:test")[0].tenant_id
+
+
+@pytest.fixture
+def person(house: House) -> str:
+    """Somebody who may sign in."""
+    return house.person("operator", email="ada@example.com")
+
+
+@pytest.fixture
+def tokens(house: House, person: str) -> dict[str, Any]:
+    """Their session's first tokens."""
+    return house.sign_in("ada@example.com")
 
 
 @pytest.fixture

@@ -1,21 +1,16 @@
 """Sessions: one successor for each refresh token, and an end that holds at once."""
 
-import datetime as dt
 import time
-from concurrent.futures import ThreadPoolExecutor
-from threading import Event as Signal
 from typing import Any
 
 import jwt
 import pytest
 import redis
-from sqlalchemy import text
-from structlog.testing import capture_logs
 
 from api import tokens as tokens_module
 from api.errors import Problem
 from api.state import NAME
-from models.db import app_engine, intake_engine, tenant_writing
+from models.db import intake_engine, tenant_writing
 from models.key_ring import key_ring
 from models.signing_key import signing_keys
 from models.token import ACCESS, REFRESH
@@ -23,23 +18,6 @@ from pipeline.identity import sessions
 from pipeline.identity.errors import IdentityError
 from tests.api.caller import problem, token
 from tests.identity.conftest import House
-
-
-@pytest.fixture
-def person(house: House) -> str:
-    """Somebody who may sign in."""
-    return house.person("operator", email="ada@example.com")
-
-
-@pytest.fixture
-def tokens(house: House, person: str) -> dict[str, Any]:
-    """Their session's first tokens."""
-    return house.sign_in("ada@example.com")
-
-
-def me(house: House, access: str) -> int:
-    """What a request with the token is answered with."""
-    return house.caller(access).get("/v1/people/me").status_code
 
 
 def test_a_session_goes_on_and_on(house: House, tokens: dict[str, Any]) -> None:
@@ -50,107 +28,21 @@ def test_a_session_goes_on_and_on(house: House, tokens: dict[str, Any]) -> None:
         assert answer.status_code == 200, answer.text
         seen = answer.json
         assert seen["session"] == tokens["session"]
-        assert me(house, seen["access_token"]) == 200
-    assert me(house, tokens["access_token"]) == 200
-
-
-def killed(house: House, refresh_token: str) -> dict[str, Any]:
-    """The event of a used refresh token that ends its session, with an alert."""
-    with capture_logs() as logs:
-        assert problem(house.refresh(refresh_token)) == (401, "session_ended")
-    assert [one["event"] for one in logs if one["event"] == "refresh_token_reused"]
-    (told,) = house.told("session.reused")
-    return told
-
-
-def test_a_used_refresh_token_kills_the_session(house: House, tokens: dict[str, Any]) -> None:
-    """Thief and owner are both out, an alert is raised and an event recorded, once."""
-    newer = house.refresh(tokens["refresh_token"]).json
-    newest = house.refresh(newer["refresh_token"]).json
-    told = killed(house, tokens["refresh_token"])
-    assert told["outcome"] == "refused"
-    assert told["target"] == f"session:{tokens['session']}"
-    assert me(house, newest["access_token"]) == 401
-    for one in (newest, newer, tokens):
-        assert problem(house.refresh(one["refresh_token"])) == (401, "session_ended")
-    assert len(house.told("session.reused")) == 1
-
-
-@pytest.mark.parametrize("moved", ["-", "+"])
-def test_a_race_is_over_after_some_seconds(
-    house: House, tokens: dict[str, Any], moved: str
-) -> None:
-    """From then on a used token was stolen, though its successor lies unused; also where the
-    database's clock was set back meanwhile."""
-    newer = house.refresh(tokens["refresh_token"]).json
-    assert problem(house.refresh(tokens["refresh_token"])) == (409, "refresh_raced")
-    ago = f"UPDATE sessions SET used_at = used_at {moved} cast(:race AS interval)"
-    house.run(ago, race=sessions.RACE + dt.timedelta(seconds=5))
-    killed(house, tokens["refresh_token"])
-    assert problem(house.refresh(newer["refresh_token"])) == (401, "session_ended")
-
-
-def test_parallel_refreshes_have_one_successor(house: House, tokens: dict[str, Any]) -> None:
-    """One of eight wins, the others are told so, and the successor lives: time and again."""
-    newest = tokens
-    with ThreadPoolExecutor(8) as threads:
-        for _ in range(5):
-            answers = [*threads.map(house.refresh, [newest["refresh_token"]] * 8)]
-            (newest,) = [one.json for one in answers if one.status_code == 200]
-            others = [problem(one) for one in answers if one.status_code != 200]
-            assert others == [(409, "refresh_raced")] * 7
-            assert me(house, newest["access_token"]) == 200
-    assert house.told("session.reused") == []
-    killed(house, tokens["refresh_token"])
-
-
-def test_a_race_kills_nothing(house: House, tokens: dict[str, Any]) -> None:
-    """A request that saw the token unused before the winner committed is answered 409."""
-    tenant, session = house.tenant_id, tokens["session"]
-    rotated, go_on = Signal(), Signal()
-
-    def win() -> int:
-        with tenant_writing(tenant, app_engine()) as connection:
-            made = sessions.refresh(connection, tenant, session, 1)
-            rotated.set()
-            go_on.wait(10)
-            assert isinstance(made, sessions.Granted)
-            return made.generation
-
-    with ThreadPoolExecutor(2) as threads:
-        winner = threads.submit(win)
-        assert rotated.wait(10)
-        loser = threads.submit(house.refresh, tokens["refresh_token"])
-        _wait_for_lock(tenant)
-        go_on.set()
-        assert winner.result() == 2
-        assert problem(loser.result()) == (409, "refresh_raced")
-    assert me(house, tokens["access_token"]) == 200
-    assert house.told("session.reused") == []
-
-
-def _wait_for_lock(tenant: int) -> None:
-    deadline = time.monotonic() + 10
-    query = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-    while time.monotonic() < deadline:
-        with tenant_writing(tenant, app_engine()) as connection:
-            if connection.execute(query).scalar():
-                return
-        time.sleep(0.02)
-    raise AssertionError("nobody waits for the session")
+        assert house.me(seen["access_token"]) == 200
+    assert house.me(tokens["access_token"]) == 200
 
 
 def test_tokens_of_the_wrong_kind(house: House, tokens: dict[str, Any]) -> None:
     """A refresh token is no access token, nor the other way round, nor relabelled."""
-    assert me(house, tokens["refresh_token"]) == 401
+    assert house.me(tokens["refresh_token"]) == 401
     assert problem(house.refresh(tokens["access_token"])) == (401, "session_ended")
     kid, key = signing_keys(intake_engine()).signing(key_ring())
-    for kind, typ, endpoint in [("refresh", ACCESS, me), ("access", REFRESH, None)]:
+    for kind, typ in [("refresh", ACCESS), ("access", REFRESH)]:
         claims = jwt.decode(tokens["refresh_token"], options={"verify_signature": False})
         claims |= {"type": kind, "version": 1}
         forged = jwt.encode(claims, key, "EdDSA", headers={"kid": kid, "typ": typ})
-        if endpoint is not None:
-            assert endpoint(house, forged) == 401
+        if typ == ACCESS:
+            assert house.me(forged) == 401
         else:
             assert problem(house.refresh(forged)) == (401, "session_ended")
 
@@ -193,7 +85,7 @@ def test_signing_out_ends_it_at_once(house: House, tokens: dict[str, Any]) -> No
     """In the process that was asked, the next request is refused; and so is the refresh token."""
     here = house.caller(tokens["access_token"])
     assert here.call("DELETE", "/v1/sessions/current").status_code == 200
-    assert me(house, tokens["access_token"]) == 401
+    assert house.me(tokens["access_token"]) == 401
     assert problem(house.refresh(tokens["refresh_token"])) == (401, "session_ended")
     assert len(house.told("person.signed_out")) == 1
     house.sign_in("ada@example.com")
@@ -206,9 +98,9 @@ def test_flushing_the_broker_changes_nothing(
     other = house.sign_in("ada@example.com")
     house.caller(other["access_token"]).call("DELETE", "/v1/sessions/current")
     redis.Redis.from_url(environment["TRIDENT_BROKER_URL"]).flushall()
-    assert me(house, other["access_token"]) == 401
+    assert house.me(other["access_token"]) == 401
     assert problem(house.refresh(other["refresh_token"])) == (401, "session_ended")
-    assert me(house, tokens["access_token"]) == 200
+    assert house.me(tokens["access_token"]) == 200
     assert house.refresh(tokens["refresh_token"]).status_code == 200
 
 
@@ -234,8 +126,8 @@ def test_people_see_and_end_their_sessions(house: House, tokens: dict[str, Any])
     assert [one["current"] for one in listed["data"]] == [False, True]
     assert listed["data"][0]["address"] == "127.0.0.1"
     assert here.call("DELETE", f"/v1/sessions/{other['session']}").status_code == 200
-    assert me(house, other["access_token"]) == 401
-    assert me(house, tokens["access_token"]) == 200
+    assert house.me(other["access_token"]) == 401
+    assert house.me(tokens["access_token"]) == 200
     again = here.call("DELETE", f"/v1/sessions/{other['session']}")
     assert problem(again) == (404, "unknown_session")
 
@@ -252,11 +144,11 @@ def test_only_admins_end_the_sessions_of_others(
     stranger = house.caller(token(("owner",), 1))
     assert problem(stranger.call("DELETE", path)) == (404, "unknown_session")
     assert problem(stranger.get(f"/v1/sessions?person={person}")) == (404, "unknown_person")
-    assert me(house, tokens["access_token"]) == 200
+    assert house.me(tokens["access_token"]) == 200
     admin = house.admin("admin")
     assert len(admin.get(f"/v1/sessions?person={person}").json["data"]) == 1  # type: ignore[index]
     assert admin.call("DELETE", path).status_code == 200
-    assert me(house, tokens["access_token"]) == 401
+    assert house.me(tokens["access_token"]) == 401
     (told,) = house.told("session.revoked")
     assert told["actor"] == "cli:ada"
 
@@ -271,7 +163,7 @@ def test_a_session_ends_by_itself(house: House, person: str, tokens: dict[str, A
     house.run("UPDATE sessions SET expires_at = now() WHERE session_id = :s", s=tokens["session"])
     assert problem(house.refresh(newer["refresh_token"])) == (401, "session_ended")
     house.app.extensions[NAME].tokens.look_again(f"person:{person}")
-    assert me(house, newer["access_token"]) == 401
+    assert house.me(newer["access_token"]) == 401
 
 
 @pytest.mark.parametrize(
@@ -305,7 +197,7 @@ def test_nobody_refreshes_who_was_disabled(
     for status in ("disabled", "active"):
         changed = admin.call("PATCH", f"/v1/people/{person}", {"status": status})
         assert changed.status_code == 200, changed.text
-        assert me(house, tokens["access_token"]) == 401
+        assert house.me(tokens["access_token"]) == 401
         assert problem(house.refresh(tokens["refresh_token"])) == (401, "session_ended")
     with (
         tenant_writing(house.tenant_id) as connection,
