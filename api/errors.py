@@ -3,6 +3,7 @@
 Problem ──────── ours: a code of PROBLEMS, or of pipeline.refusal.CODES for a rejected operation
 ReconcileError ─ of pipeline.reconcile, whose codes are problems too
 IdentityError ── of pipeline.identity, likewise
+OutError ─────── 401 token_invalid: it counted when the request began
 HTTPException ── Flask's and werkzeug's own (404, 405, 413, ...), given the same shape
 database gone ── 503 database_unavailable
 KeyRingError ─── 503 keys_unavailable
@@ -26,7 +27,7 @@ from api.problems import PROBLEMS
 from models.key_ring import KeyRingError
 from models.sealed import TamperedError
 from pipeline.accept import TENANT_DELETED
-from pipeline.identity.errors import IdentityError
+from pipeline.identity.errors import IdentityError, OutError
 from pipeline.reconcile.errors import ReconcileError, Unreadable
 
 PROBLEM_JSON = "application/problem+json"
@@ -36,6 +37,8 @@ PATH_MAX_LENGTH = 200
 DATABASE_ERRORS = (DBAPIError, DisconnectionError, TimeoutError, psycopg2.Error)
 # What a full or lagging Trident asks of a client, in seconds: a stage's run takes about one.
 RETRY_AFTER_S = 1
+
+GONE = "It does not count any more. Nothing was changed."
 
 log = structlog.get_logger("trident.api")
 
@@ -157,6 +160,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(Problem, Problem.response)
     app.register_error_handler(ReconcileError, lambda error: from_reconcile(error).response())
     app.register_error_handler(IdentityError, _from_identity)
+    app.register_error_handler(OutError, lambda _: Problem("token_invalid", GONE).response())
     app.register_error_handler(KeyRingError, _from_keys)
     app.register_error_handler(TamperedError, lambda error: tampered(error).response())
     app.register_error_handler(HTTPException, _from_http)

@@ -18,6 +18,7 @@ from models.db import tenant_writing
 from models.key_ring import key_ring
 from pipeline.came_from import telling
 from pipeline.identity import changes, people, second_factor, tickets
+from pipeline.identity.acting import check
 from pipeline.identity.api_keys import held_by
 from pipeline.identity.people import Person, found, guard_other, guard_owner, guard_powers
 
@@ -148,6 +149,7 @@ def stop_second_factor(person_id: str) -> Response:
     who = may_now("people.write")
     with telling(who.tenant_id, who.subject, state().engine) as connection:
         person = found(connection, key_ring(), who.tenant_id, person_id, lock=True)
+        check(connection, who.tenant_id, actor_of(who))
         guard_other(actor_of(who), person)
         guard_owner(actor_of(who), person)
         guard_powers(actor_of(who), person.roles)

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, text
 
 from models.key_ring import KeyRing
 from pipeline.events import Event, Recorded, record
-from pipeline.identity import api_keys, owners, tickets
+from pipeline.identity import acting, api_keys, owners, tickets
 from pipeline.identity.errors import IdentityError
 from pipeline.identity.people import (
     Actor,
@@ -36,12 +36,12 @@ def change(
 ) -> tuple[Person, Recorded | None]:
     """Give other roles, or disable and enable; tokens from before do not count any more.
 
-    Raises IdentityError: to enable somebody takes what a ticket for them does. No event where it
-    was so already. It names the API keys whose secret they have seen: those may do no more than
-    they may from now on, or need to be rotated.
+    Raises OutError, and IdentityError: to enable somebody takes what a ticket for them does. No
+    event where it was so already. It names the API keys whose secret they have seen: those may do
+    no more than they may from now on, or need to be rotated.
     """
     found(connection, ring, tenant_id, person_id)  # its key is fetched before anybody is locked
-    all_owners = owners.held(connection, tenant_id)
+    all_owners = acting.hold(connection, tenant_id, actor, person_id)
     before = found(connection, ring, tenant_id, person_id, lock=True)
     guard_owner(actor, before)
     after = before.roles if roles is None else tuple(checked_roles(actor, roles))

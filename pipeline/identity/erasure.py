@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, text
 
-from pipeline.identity import owners
+from pipeline.identity import acting, owners
+from pipeline.identity.acting import PERSON
 from pipeline.identity.mails import withdraw
 from pipeline.identity.people import (
     Actor,
@@ -17,12 +18,11 @@ from pipeline.identity.people import (
     guard_powers,
     is_id,
     owns,
-    subject_of,
 )
 from pipeline.identity.sessions import revoke_all
 
 ROLES = text("""
-    SELECT roles FROM people WHERE tenant_id = :tenant AND person_id = :person FOR UPDATE
+    SELECT roles FROM people WHERE tenant_id = :tenant AND person_id = :person
 """)
 RESTRICT = text("""
     UPDATE people SET restricted = :restricted WHERE tenant_id = :tenant AND person_id = :person
@@ -37,7 +37,6 @@ ERASE = text("""
            totp_secret = NULL, totp_new = NULL, recovery_codes = '{}', version = version + 1
      WHERE tenant_id = :tenant AND person_id = :person
 """)
-PERSON = subject_of("")
 
 
 def hold(connection: Connection, tenant_id: int, subject: str) -> None:
@@ -54,9 +53,12 @@ def guard(
     connection: Connection, tenant_id: int, actor: Actor, subject: str, *, lets_in: bool = False
 ) -> None:
     """If the subject is an owner: only an owner may do this; and who lets a person in again may do
-    as much as they. Raises IdentityError."""
-    if _id_of(subject) is None:
+    as much as they. Raises IdentityError, and OutError whatever the subject is."""
+    person_id = _id_of(subject)
+    if person_id is None:
+        acting.check(connection, tenant_id, actor)
         return
+    acting.hold(connection, tenant_id, actor, person_id)
     roles = _held(connection, tenant_id, subject)[1]
     if owns(roles):
         demand_owner(actor)
@@ -122,8 +124,9 @@ def _held(
     connection: Connection, tenant_id: int, subject: str
 ) -> tuple[Sequence[str], Sequence[str]]:
     """The tenant's owners and the person's roles, both locked."""
-    all_owners = owners.held(connection, tenant_id)
-    named = {"tenant": tenant_id, "person": _id_of(subject)}
+    person_id = _id_of(subject) or ""
+    all_owners = owners.held(connection, tenant_id, person_id)
+    named = {"tenant": tenant_id, "person": person_id}
     return all_owners, connection.execute(ROLES, named).scalar() or ()
 
 

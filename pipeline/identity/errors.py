@@ -1,6 +1,7 @@
 """What is refused to people: a code, and a message that says what to do.
 
 IdentityError ── the codes of CODES, which are problems of the API too (api/errors.py)
+OutError ─────── who asks was let in, and counts no more
 """
 
 CODES = {
@@ -35,3 +36,7 @@ class IdentityError(Exception):
         super().__init__(message)
         self.code = code
         self.retry_after_s = retry_after_s
+
+
+class OutError(Exception):
+    """Whoever asks was disabled, or lost a role, since the request was let in."""

@@ -10,18 +10,21 @@ from pipeline.identity.people import MAY_ACT, OWNING
 from pipeline.permissions import roles_for
 
 # In the order of their ids, so that two who disable each other wait in turn.
-OWNERS = text(f"""
-    SELECT person_id FROM people p
-     WHERE tenant_id = :tenant AND {MAY_ACT.format(people="p")}
-       AND roles && cast(:owning AS text[])
+HOLD = text(f"""
+    SELECT person_id, {MAY_ACT.format(people="p")} AND roles && cast(:owning AS text[]) AS owns
+      FROM people p
+     WHERE tenant_id = :tenant
+       AND (person_id = ANY (:others)
+            OR {MAY_ACT.format(people="p")} AND roles && cast(:owning AS text[]))
      ORDER BY person_id FOR UPDATE
 """)  # noqa: S608 - ours
 
 
-def held(connection: Connection, tenant_id: int) -> Sequence[str]:
-    """The ids of the owners who may sign in; they stay so until the transaction ends."""
-    asked = {"tenant": tenant_id, "owning": sorted(roles_for(OWNING))}
-    return connection.execute(OWNERS, asked).scalars().all()
+def held(connection: Connection, tenant_id: int, *others: str) -> Sequence[str]:
+    """The ids of the owners who may sign in; they, and these others, stay as they are until the
+    transaction ends."""
+    asked = {"tenant": tenant_id, "owning": sorted(roles_for(OWNING)), "others": list(others)}
+    return [row.person_id for row in connection.execute(HOLD, asked) if row.owns]
 
 
 def keep_one(owners: Sequence[str], person_id: str) -> None:

@@ -18,19 +18,11 @@ from sqlalchemy import Connection, text
 from models.key_ring import KeyRing
 from models.settings import settings
 from pipeline.events import Event, Recorded, record
-from pipeline.identity import api_keys, mails, people, sessions
+from pipeline.identity import mails, people, sessions
+from pipeline.identity.acting import check, standing
 from pipeline.identity.errors import IdentityError
-from pipeline.identity.people import (
-    MAY_ACT,
-    Actor,
-    Person,
-    found,
-    guard_other,
-    guard_owner,
-    guard_powers,
-)
+from pipeline.identity.people import Actor, Person, found, guard_other, guard_owner, guard_powers
 
-PERSON = people.subject_of("")
 SECRET_BYTES = 32
 SHAPE = re.compile(r"(\d{1,9})\.[A-Za-z0-9_-]{43}", re.ASCII)
 # An invitation outlives a holiday; a reset is asked for by somebody who is waiting for it.
@@ -59,10 +51,6 @@ USE = text("""
        AND used_at IS NULL AND expires_at > clock_timestamp()
     RETURNING made_by
 """)
-MAKER = text(f"""
-    SELECT {MAY_ACT.format(people="p")} AS may_act, roles FROM people p
-     WHERE tenant_id = :tenant AND person_id = :person
-""")  # noqa: S608 - ours
 CHOOSE = text("""
     UPDATE people SET password_hash = :password, status = 'active', failures = 0,
            locked_until = NULL, version = version + 1
@@ -109,11 +97,13 @@ def offer(
     actor: Actor,
     person_id: str,
 ) -> Offered:
-    """A ticket for somebody; those from before do not count any more. Raises IdentityError.
+    """A ticket for somebody; those from before do not count any more.
 
-    It is an invitation for who is invited, and a reset for who is active.
+    It is an invitation for who is invited, and a reset for who is active. Raises IdentityError, and
+    OutError.
     """
     person = found(connection, ring, tenant_id, person_id, lock=True)
+    check(connection, tenant_id, actor)
     guard_other(actor, person)
     guard_owner(actor, person)
     fits = [one for one, status in STATUS.items() if status == person.status]
@@ -213,16 +203,12 @@ def _whose(connection: Connection, ring: KeyRing, ticket: Ticket, *, lock: bool)
 
 def _might_offer(connection: Connection, tenant_id: int, made_by: str, person: Person) -> bool:
     """Whether who made it, or who holds the API key that did, might do so now."""
-    maker = api_keys.holder(connection, tenant_id, made_by)
-    if maker is None:
+    maker = standing(connection, tenant_id, made_by)
+    if not maker.may_act:
         return False
-    if not maker.startswith(PERSON):  # none of the tenant's people: nobody whom it could disable
+    if maker.roles is None:  # none of the tenant's people: nobody whom it could disable
         return True
-    named = {"tenant": tenant_id, "person": maker.removeprefix(PERSON)}
-    row = connection.execute(MAKER, named).one_or_none()
-    if row is None or not row.may_act:
-        return False
-    actor = Actor(maker, frozenset(row.roles))
+    actor = Actor(maker.subject, frozenset(maker.roles))
     try:
         guard_owner(actor, person)
         guard_powers(actor, person.roles)

@@ -1,19 +1,18 @@
 """A refresh token works once: whoever races for its successor loses nothing, a thief everything."""
 
 import datetime as dt
-import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event as Signal
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from models.db import app_engine, tenant_writing
 from pipeline.identity import sessions
 from tests.api.caller import problem
 from tests.identity.conftest import House
+from tests.identity.waiting import wait_for_locks
 
 
 def killed(house: House, refresh_token: str) -> dict[str, Any]:
@@ -83,20 +82,9 @@ def test_a_race_kills_nothing(house: House, tokens: dict[str, Any]) -> None:
         winner = threads.submit(win)
         assert rotated.wait(10)
         loser = threads.submit(house.refresh, tokens["refresh_token"])
-        _wait_for_lock(tenant)
+        wait_for_locks(1)
         go_on.set()
         assert winner.result() == 2
         assert problem(loser.result()) == (409, "refresh_raced")
     assert house.me(tokens["access_token"]) == 200
     assert house.told("session.reused") == []
-
-
-def _wait_for_lock(tenant: int) -> None:
-    deadline = time.monotonic() + 10
-    query = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-    while time.monotonic() < deadline:
-        with tenant_writing(tenant, app_engine()) as connection:
-            if connection.execute(query).scalar():
-                return
-        time.sleep(0.02)
-    raise AssertionError("nobody waits for the session")

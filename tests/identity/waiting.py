@@ -3,6 +3,10 @@
 import time
 from collections.abc import Callable
 
+from sqlalchemy import text
+
+from models.db import app_engine
+
 LOOK_EVERY_S = 0.02
 
 
@@ -12,3 +16,14 @@ def eventually(true: Callable[[], bool], within_s: float) -> None:
     while not true():
         assert time.monotonic() < deadline, f"not true within {within_s} s"
         time.sleep(LOOK_EVERY_S)
+
+
+def wait_for_locks(many: int, within_s: float = 10) -> None:
+    """Until so many others wait in the database for somebody's lock."""
+    query = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+
+    def waiting() -> bool:
+        with app_engine().begin() as connection:
+            return bool(connection.execute(query).scalar_one() >= many)
+
+    eventually(waiting, within_s)
