@@ -80,12 +80,14 @@ def guesses(password: str, known: Iterable[str]) -> Guesses:
 
 
 def _squeezed(text: str) -> str:
-    """Without what stands between words, and in the plain form of each letter (NFKC)."""
-    return "".join(
+    """Without what stands between words, and in the plain form of each letter (NFKC); of what is
+    too long the beginning."""
+    plain = (
         one
         for one in unicodedata.normalize("NFKC", text)
         if one not in BETWEEN_WORDS and unicodedata.category(one)[0] not in "ZC"
     )
+    return "".join(plain)[:JUDGED_CHARACTERS]
 
 
 def _words(known: Iterable[str]) -> list[str]:

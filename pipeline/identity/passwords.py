@@ -56,7 +56,7 @@ def normal(password: str) -> str:
 
 
 def check(password: str, own: Iterable[str], known: Iterable[str] = ()) -> None:
-    """Raise WeakPasswordError unless it is good enough, after at most some 0.1 s of a core.
+    """Raise WeakPasswordError unless it is good enough, after at most some 0.15 s of a core.
 
     `own` are its owner's e-mail address and name, which it does not contain; `known` is what else
     is guessed first.
