@@ -43,8 +43,8 @@ class Refusals:
         return {"reason": why} | ({"left_out": left_out} if left_out else {})
 
     def locked(self, tenant_id: int, person_id: str | None, network: str) -> dict[str, Any] | None:
-        """What the event of a try from a locked address says; None: it was told of this lock, or
-        leave it out."""
+        """What the event of a try from a locked address says; None: leave this one out, for one of
+        this person and address was told within the time that a lock takes."""
         whose, now = (tenant_id, person_id, network), time.monotonic()
         with self._lock:
             told = self._locked.get(whose)
@@ -68,8 +68,10 @@ class Refusals:
             if told < TOLD_A_MINUTE:
                 self._minutes[tenant_id] = began, told + 1
                 return self._left_out.pop(tenant_id, 0)
-            self._left_out[tenant_id] = left_out = self._left_out.get(tenant_id, 0) + 1
-        if left_out == 1:
+            # The first beyond the bound is one more than are told.
+            self._minutes[tenant_id] = began, TOLD_A_MINUTE + 1
+            self._left_out[tenant_id] = self._left_out.get(tenant_id, 0) + 1
+        if told == TOLD_A_MINUTE:
             alert.error("sign_ins_flood", tenant=tenant_id)
         return None
 

@@ -119,9 +119,11 @@ def test_a_flood_is_told_by_its_number(
 ) -> None:
     """Of refusals beyond the bound of a minute no event is kept; the next one says how many."""
     monkeypatch.setattr(refusals, "TOLD_A_MINUTE", 2)
-    for _ in range(5):
-        assert problem(house.try_in("nobody@example.com")) == (401, "sign_in_refused")
+    with capture_logs() as logs:
+        for _ in range(5):
+            assert problem(house.try_in("nobody@example.com")) == (401, "sign_in_refused")
     assert len(house.told("person.signed_in")) == 2
+    assert [one["event"] for one in logs if one["log_level"] == "error"] == ["sign_ins_flood"]
     monkeypatch.setattr(refusals, "MINUTE_S", 0.0)
     house.try_in("nobody@example.com")
     (last, *before) = house.told("person.signed_in")
