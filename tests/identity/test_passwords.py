@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 # Of a password in documentation.
 PRINTED = re.compile(r'"(?:new_)?password"\s*:\s*"([^"]*)"')
 ADA = ("ada@example.com", "Ada Lovelace")
-# What judging takes at most, of a core: a fifth of it on a machine that has nothing else to do.
-JUDGED_S = 0.5
+# What judging takes at most, of a core: 0.15 s, and several times that where others share it.
+JUDGED_S = 1.0
 # All that may stand for a letter.
 LEET = "4@8({[<369&#!1/|0$5+7%2"
 # The digits, and the two marks that stand for most letters.
