@@ -107,6 +107,7 @@ def run(
             installation.heal(options)
             report.figures["seconds to heal"] = time.monotonic() - healed_at
             staff.finish()
+            staff.take_old_keys_out()
             _drain(every, report, healed_at)
         finally:
             bookkeeper.stop()
@@ -114,7 +115,6 @@ def run(
         say(f"seed {seed}: checking")
         if options.tampering:
             installation.as_superuser(options.tampering)
-        staff.take_old_keys_out()
         evidence = {name: read_evidence(name, ledger) for name, ledger in ledgers.items()}
         told = {name: read_evidence(name, ledger) for name, ledger in events.items()}
         _check(installation, tenants, evidence, told, report)

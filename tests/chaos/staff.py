@@ -70,7 +70,10 @@ class Staff:
         self._owner.finish()
 
     def take_old_keys_out(self) -> None:
-        """From here on only the newest key-encryption key is left; raises AssertionError."""
+        """From here on only the newest key-encryption key is left; raises AssertionError.
+
+        Each tenant is told of it, and nobody asks for anything afterwards.
+        """
         self._owner.take_old_keys_out()
 
 
