@@ -116,7 +116,7 @@ def show_many(query: dict[str, Any], ledger: str) -> Response:
 @blueprint.doc(
     **openapi.route(
         {200: ("Account", "It, with its balances.")},
-        problems=("unknown_ledger", "unknown_account"),
+        problems=("unknown_ledger", "unknown_account", *openapi.SEALED),
         action="accounts.read",
     )
 )

@@ -76,7 +76,7 @@ def show_many(query: dict[str, Any], ledger: str) -> Response:
         DECIDED,
         body=openapi.json_body("ApprovalRemark", {"description": "As agreed"}, required=False),
         headers=CHANGE_HEADERS,
-        problems=CHANGE_PROBLEMS,
+        problems=(*CHANGE_PROBLEMS, "unknown_operation"),
         action="operation.approve",
     )
 )
@@ -97,7 +97,7 @@ def approve(ledger: str, operation_id: str) -> Response:
         DECIDED,
         body=openapi.json_body("Refusal", {"reason": "The invoice is not ours"}, required=False),
         headers=CHANGE_HEADERS,
-        problems=CHANGE_PROBLEMS,
+        problems=(*CHANGE_PROBLEMS, "unknown_operation"),
         action="operation.refuse",
     )
 )

@@ -54,7 +54,7 @@ class EventsQuery(PageQuery):
 @blueprint.doc(
     **openapi.route(
         {200: ("EventList", "One page, newest first.")},
-        problems=("invalid_cursor", "invalid_request"),
+        problems=("invalid_cursor", "invalid_request", *openapi.SEALED),
         action="events.read",
     )
 )

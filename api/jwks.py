@@ -18,8 +18,9 @@ FRESH = "public, max-age=60"
 @blueprint.doc(
     **openapi.route(
         {200: ("JwkSet", "The one that signs new tokens comes first.")},
-        problems=("internal_error", "database_unavailable"),
+        problems=("database_unavailable",),
         open_to_all=True,
+        cached=True,
     )
 )
 def published() -> Response:

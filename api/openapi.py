@@ -13,15 +13,11 @@ from api.problems import PROBLEMS
 from pipeline.kinds import OFFERED
 from pipeline.permissions import SUBMIT, TABLE
 
-# What any request may be answered with, whatever its route.
-ALWAYS = (
-    "token_missing",
-    "token_invalid",
-    "forbidden",
-    "rate_limited",
-    "internal_error",
-    "database_unavailable",
-)
+# What any request may be answered with, whatever its route, and one that takes a token beside that.
+ANYBODY = ("rate_limited", "internal_error")
+ALWAYS = ("token_missing", "token_invalid", "forbidden", *ANYBODY, "database_unavailable")
+# What those may be beside it that open or seal what is personal.
+SEALED = ("personal_tampered", "keys_unavailable")
 
 IDEMPOTENCY_KEY = {
     "in": "header",
@@ -82,9 +78,12 @@ def route(
     headers: Iterable[Mapping[str, Any]] = (),
     problems: Iterable[str] = (),
     open_to_all: bool = False,
+    cached: bool = False,
     action: str = "",
 ) -> dict[str, Any]:
     """A route's documentation: `answers` are (component or schema, description) by status.
+
+    One that is `cached` answers 304, without a body, to who has it already.
 
     `action` is what a request must be permitted, unless the route is open to all.
     """
@@ -98,7 +97,9 @@ def route(
         }
         for status, (component, description) in answers.items()
     }
-    every = [*problems, *(() if open_to_all else ALWAYS)]
+    if cached:
+        responses["304"] = {"description": "It is as it was (`If-None-Match`)."}
+    every = [*problems, *(ANYBODY if open_to_all else ALWAYS)]
     for status in sorted({PROBLEMS[code].status for code in every}):
         codes = [code for code in every if PROBLEMS[code].status == status]
         responses[str(status)] = {

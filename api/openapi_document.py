@@ -20,6 +20,7 @@ from api import (
     schemas_tried,
 )
 from api.converters import AccountCode, Name, Reference
+from api.errors import PROBLEM_JSON
 from api.identity import schemas as schemas_identity
 from api.identity import schemas_api_keys
 from api.openapi import IDEMPOTENCY_KEY
@@ -39,9 +40,11 @@ Amounts are integers in minor units of an ISO 4217 currency: 1250 is 12.50 USD."
 
 
 class Document(Api):
-    """flask-smorest's, with our shape of errors."""
+    """flask-smorest's, with our shape of errors, and their type."""
 
     ERROR_SCHEMA = schemas.ProblemSchema
+    # Of answers that flask-smorest writes down by itself: those to what nobody expects.
+    DEFAULT_RESPONSE_CONTENT_TYPE = PROBLEM_JSON
 
 
 # What routes about one thing take: the members of a kind, less what stands in the address.

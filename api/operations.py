@@ -36,6 +36,7 @@ INTAKE_PROBLEMS = (
     "body_too_large",
     "unsupported_media_type",
     "invalid_request",
+    "currency_not_allowed",
     "idempotency_key_reused",
     "unstorable",
     "subject_erased",
@@ -120,6 +121,7 @@ def create_many(ledger: str) -> Response:
             "unknown_account",
             "invalid_request",
             "filter_unserved",
+            *openapi.SEALED,
         ),
         action="operations.read",
     )
@@ -155,7 +157,8 @@ def show_many(query: dict[str, Any], ledger: str) -> Response:
 @blueprint.doc(
     **openapi.route(
         {200: ("Operation", "It, as it is now.")},
-        problems=("unknown_ledger", "unknown_operation"),
+        problems=("unknown_ledger", "unknown_operation", *openapi.SEALED),
+        cached=True,
         action="operations.read",
     )
 )

@@ -6,6 +6,7 @@ import orjson
 from flask import g, has_request_context, request
 from marshmallow import Schema, ValidationError
 
+from api import openapi
 from api.auth import may
 from api.errors import Problem, invalid
 from api.intake import json_body
@@ -20,6 +21,10 @@ from tasks.mail import mail_ringer
 # A password of 128 characters, an e-mail address, a name and a few roles come to less.
 BODY_MAX_BYTES = 8 * 1024
 BODY_PROBLEMS = ("malformed_body", "body_too_large", "unsupported_media_type", "invalid_request")
+# What whoever has no token yet may be answered as well: people's data is sealed, and log-ins are
+# counted.
+AWAY = (*openapi.SEALED, "database_unavailable")
+LET_IN = (*AWAY, "log_ins_uncounted")
 PERSON = "person:"
 
 

@@ -38,7 +38,11 @@ PROVED = ("sign_in_refused", "sign_in_busy")
 
 @blueprint.route("", methods=["GET"])
 @blueprint.doc(
-    **openapi.route({200: ("Person", "Who asks.")}, problems=("unknown_person",), action="own.read")
+    **openapi.route(
+        {200: ("Person", "Who asks.")},
+        problems=("unknown_person", *openapi.SEALED),
+        action="own.read",
+    )
 )
 def show() -> Response:
     """Show oneself"""
@@ -53,7 +57,7 @@ def show() -> Response:
     **openapi.route(
         {200: ("Person", "Who asks, as they are now.")},
         body=openapi.json_body("OwnChange", {"name": "Ada King"}),
-        problems=(*BODY_PROBLEMS, "unknown_person"),
+        problems=(*BODY_PROBLEMS, *openapi.SEALED, "unknown_person"),
         action="own.write",
     )
 )
@@ -71,7 +75,7 @@ def rename() -> Response:
     **openapi.route(
         {200: ("Person", "Who asks.")},
         body=openapi.json_body("NewPassword", PROOF | {"new_password": PASSWORD}),
-        problems=(*BODY_PROBLEMS, *PROVED, "unknown_person", "weak_password"),
+        problems=(*BODY_PROBLEMS, *openapi.SEALED, *PROVED, "unknown_person", "weak_password"),
         action="own.write",
     )
 )
@@ -103,7 +107,7 @@ def change_password() -> Response:
     **openapi.route(
         {201: ("SecondFactor", "What the device is told.")},
         body=openapi.json_body("Proof", PROOF),
-        problems=(*BODY_PROBLEMS, *PROVED, "unknown_person", "second_factor_on"),
+        problems=(*BODY_PROBLEMS, *openapi.SEALED, *PROVED, "unknown_person", "second_factor_on"),
         action="own.write",
     )
 )
@@ -130,7 +134,13 @@ def offer_second_factor() -> Response:
     **openapi.route(
         {200: ("RecoveryCodes", "Codes in place of the device.")},
         body=openapi.json_body("Code", {"code": "123456"}),
-        problems=(*BODY_PROBLEMS, "unknown_person", "second_factor_off", "code_wrong"),
+        problems=(
+            *BODY_PROBLEMS,
+            *openapi.SEALED,
+            "unknown_person",
+            "second_factor_off",
+            "code_wrong",
+        ),
         action="own.write",
     )
 )
@@ -160,7 +170,7 @@ def confirm_second_factor() -> Response:
     **openapi.route(
         {200: ("Person", "Who asks, as they are now.")},
         body=openapi.json_body("Proof", PROOF),
-        problems=(*BODY_PROBLEMS, *PROVED, "unknown_person", "second_factor_off"),
+        problems=(*BODY_PROBLEMS, *openapi.SEALED, *PROVED, "unknown_person", "second_factor_off"),
         action="own.write",
     )
 )

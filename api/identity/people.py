@@ -43,7 +43,7 @@ PERSON_ID = {
 @blueprint.doc(
     **openapi.route(
         {200: ("PersonList", "One page, by their ids.")},
-        problems=("invalid_cursor", "invalid_request"),
+        problems=("invalid_cursor", "invalid_request", *openapi.SEALED),
         action="people.read",
     )
 )
@@ -62,7 +62,14 @@ def show_many(query: dict[str, Any]) -> Response:
     **openapi.route(
         {201: ("Invited", "Who was invited, and how the token comes to them.")},
         body=openapi.json_body("NewPerson", NEW_PERSON),
-        problems=(*BODY_PROBLEMS, "person_exists", "owners_only", "beyond_own", "mails_spent"),
+        problems=(
+            *BODY_PROBLEMS,
+            *openapi.SEALED,
+            "person_exists",
+            "owners_only",
+            "beyond_own",
+            "mails_spent",
+        ),
         action="people.write",
     )
 )
@@ -83,7 +90,9 @@ def invite() -> Response:
 
 @blueprint.route("/<person_id>", methods=["GET"], parameters=[PERSON_ID])
 @blueprint.doc(
-    **openapi.route({200: ("Person", "It.")}, problems=("unknown_person",), action="people.read")
+    **openapi.route(
+        {200: ("Person", "It.")}, problems=("unknown_person", *openapi.SEALED), action="people.read"
+    )
 )
 def show(person_id: str) -> Response:
     """Show a person"""
@@ -97,7 +106,7 @@ def show(person_id: str) -> Response:
     **openapi.route(
         {200: ("ChangedPerson", "It as it is now.")},
         body=openapi.json_body("PersonChange", PERSON_CHANGE),
-        problems=(*BODY_PROBLEMS, "unknown_person", *NOT_GIVEN, "last_owner"),
+        problems=(*BODY_PROBLEMS, *openapi.SEALED, "unknown_person", *NOT_GIVEN, "last_owner"),
         action="people.write",
     )
 )
@@ -119,7 +128,7 @@ def change(person_id: str) -> Response:
 @blueprint.doc(
     **openapi.route(
         {200: ("ChangedPerson", "It as it is now.")},
-        problems=("unknown_person", "owners_only", "last_owner"),
+        problems=("unknown_person", *openapi.SEALED, "owners_only", "last_owner"),
         action="people.write",
     )
 )
@@ -136,7 +145,14 @@ def disable(person_id: str) -> Response:
 @blueprint.doc(
     **openapi.route(
         {200: ("Person", "It as it is now.")},
-        problems=("unknown_person", "own_person", "owners_only", "beyond_own", "second_factor_off"),
+        problems=(
+            "unknown_person",
+            *openapi.SEALED,
+            "own_person",
+            "owners_only",
+            "beyond_own",
+            "second_factor_off",
+        ),
         action="people.write",
     )
 )

@@ -13,7 +13,9 @@ from api.auth import demand, may
 from api.errors import Problem
 from api.gateway.proxies import counted_as
 from api.identity.asking import (
+    AWAY,
     BODY_PROBLEMS,
+    LET_IN,
     address,
     agent,
     answering,
@@ -78,7 +80,7 @@ class SessionsQuery(Schema):
     **openapi.route(
         {201: ("Tokens", "The session's first tokens.")},
         body=openapi.json_body("SignIn", SIGN_IN),
-        problems=(*BODY_PROBLEMS, "sign_in_refused", "sign_in_busy"),
+        problems=(*BODY_PROBLEMS, *LET_IN, "sign_in_refused", "sign_in_busy"),
         open_to_all=True,
     )
 )
@@ -120,7 +122,7 @@ def begin() -> Response:
     **openapi.route(
         {200: ("Tokens", "The session's next tokens.")},
         body=openapi.json_body("Refresh", {"refresh_token": "eyJhbGciOiJFZERTQSJ9..."}),
-        problems=(*BODY_PROBLEMS, "session_ended", "refresh_raced"),
+        problems=(*BODY_PROBLEMS, *AWAY, "session_ended", "refresh_raced"),
         open_to_all=True,
     )
 )
@@ -151,7 +153,7 @@ def refresh() -> Response:
 @blueprint.doc(
     **openapi.route(
         {200: ("Sessions", "Up to 100, newest first.")},
-        problems=("unknown_person", "invalid_request"),
+        problems=("unknown_person", "invalid_request", *openapi.SEALED),
         action="own.read",
     )
 )

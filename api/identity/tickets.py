@@ -10,6 +10,7 @@ from api import openapi
 from api.answers import answer
 from api.identity.asking import (
     BODY_PROBLEMS,
+    LET_IN,
     actor_of,
     answering,
     body,
@@ -43,7 +44,7 @@ blueprint = Blueprint(
 )
 
 TOKEN = "1.0000000000000000000000000000000000000000000"  # noqa: S105 - an example
-BROUGHT = (*BODY_PROBLEMS, "ticket_invalid", "weak_password", "sign_in_busy")
+BROUGHT = (*BODY_PROBLEMS, *LET_IN, "ticket_invalid", "weak_password", "sign_in_busy")
 
 
 @blueprint.route("/invitations/accept", methods=["POST"])
@@ -74,6 +75,7 @@ def accept() -> Response:
             "beyond_own",
             "not_active",
             "mails_spent",
+            *openapi.SEALED,
         ),
         action="people.write",
     )
@@ -97,7 +99,7 @@ def offer(person_id: str) -> Response:
     **openapi.route(
         {202: ("ResetAsked", "If there is such a person, mail is on its way to them.")},
         body=openapi.json_body("AskReset", {"tenant": "default", "email": "ada@example.com"}),
-        problems=(*BODY_PROBLEMS, "mail_not_set", "sign_in_busy"),
+        problems=(*BODY_PROBLEMS, *LET_IN, "mail_not_set", "sign_in_busy"),
         open_to_all=True,
     )
 )

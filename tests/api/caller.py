@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import orjson
-from flask import Flask
+from flask import Flask, request
 from werkzeug.test import TestResponse
 
 from models.ledger import LedgerRef
 from models.token import mint
+from tests.api import contract
 from tests.bank import Bank
 
 ROLES = ("admin", "operator", "submitter", "auditor")
@@ -73,7 +74,10 @@ class Caller:
         headers: dict[str, str] | None = None,
         mimetype: str = "application/json",
     ) -> TestResponse:
-        """One request. `body` is sent as it is when it is bytes, as JSON otherwise."""
+        """One request, whose answer the document tells of (tests/api/contract.py).
+
+        `body` is sent as it is when it is bytes, as JSON otherwise.
+        """
         every = {"Authorization": f"Bearer {self.bearer}"} if self.bearer else {}
         if key is not None:
             every["Idempotency-Key"] = key
@@ -83,13 +87,15 @@ class Caller:
         where = path if path.startswith("/") else f"{here}/{path}" if path else here
         raw = body if isinstance(body, bytes) or body is None else orjson.dumps(body)
         with self.app.test_client() as client:
-            return client.open(
+            answer = client.open(
                 where,
                 method=method,
                 data=raw,
                 headers={**every, **(headers or {})},
                 content_type=mimetype if raw is not None else None,
             )
+            contract.hold(self.app, request.url_rule, answer)
+            return answer
 
     def with_roles(self, *roles: str, **claims: Any) -> "Caller":
         """Another caller at the same ledger."""

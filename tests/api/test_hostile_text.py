@@ -10,7 +10,7 @@ from api.docs import METHODS
 from pipeline.permissions import ROLES
 from tests.api.caller import Caller, token
 from tests.api.conftest import Bellman
-from tests.api.test_permissions import document
+from tests.api.contract import document
 
 # As they stand in an address. The database takes neither a NUL nor half a surrogate pair.
 TEXTS = {

@@ -21,7 +21,7 @@ from pipeline.notify import CHANNEL
 from pipeline.permissions import ROLES
 from tests.api.caller import WORLD, Caller, new_key, problem, token, transfer
 from tests.api.conftest import Bellman
-from tests.api.test_permissions import document
+from tests.api.contract import document
 from tests.bank import new_ledger
 
 # Stands in all that the first tenant writes, but for what the second one has to name.

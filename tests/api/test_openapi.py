@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from api.docs import METHODS
 from pipeline.kinds import OFFERED
 from tests.api.caller import LIABILITY, Caller, new_key, transfer
 
@@ -90,6 +91,20 @@ def test_every_route_is_documented(api: Caller, spec: Any) -> None:
             # Who asks for a reset is answered alike, whoever it is.
             if "/v1/" in path and path != "/v1/password-resets":
                 assert "401" in route["responses"]
+
+
+def test_every_route_tells_of_refusals(spec: Any) -> None:
+    """Whoever asks may ask too often, with a token or without; errors are problems at each route.
+
+    That no route answers anything else than it tells of is held wherever a test asks one
+    (contract.py).
+    """
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    for path, item in spec["paths"].items():
+        for method in METHODS:
+            responses = item.get(method, {}).get("responses", {})
+            for status in ("429", "500", "default") if responses else ():
+                assert resolved(spec, responses[status])["content"] == problem, (path, status)
 
 
 def test_every_reference_resolves(spec: Any) -> None:

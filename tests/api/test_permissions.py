@@ -14,6 +14,7 @@ from pipeline.kinds import KINDS, OFFERED
 from pipeline.permissions import ROLES, SUBMIT, TABLE, action_of, allowed, may_submit
 from tests.api.caller import Caller, new_key, operations_of, problem, token, transfer
 from tests.api.conftest import Bellman
+from tests.api.contract import document
 from tests.api.test_openapi import UNDOCUMENTED
 from tests.bank import Bank, new_ledger
 
@@ -35,12 +36,6 @@ class Route(NamedTuple):
         if self.action == SUBMIT:
             return may_submit(frozenset(roles), scopes)
         return allowed(roles, self.action, scopes)
-
-
-def document(app: Flask) -> Any:
-    """The OpenAPI document."""
-    with app.test_client() as client:
-        return client.get("/v1/openapi.json").json
 
 
 def routes(app: Flask, ledger: str) -> Iterator[Route]:
