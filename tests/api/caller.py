@@ -9,9 +9,10 @@ import orjson
 from flask import Flask, request
 from werkzeug.test import TestResponse
 
+from api.errors import PROBLEM_JSON
 from models.ledger import LedgerRef
 from models.token import mint
-from tests.api import contract
+from tests.api.contract import Answer, hold
 from tests.bank import Bank
 
 ROLES = ("admin", "operator", "submitter", "auditor")
@@ -94,7 +95,10 @@ class Caller:
                 headers={**every, **(headers or {})},
                 content_type=mimetype if raw is not None else None,
             )
-            contract.hold(self.app, request.url_rule, answer)
+            mimetype = answer.mimetype or ""
+            body = answer.data if mimetype == PROBLEM_JSON else b""
+            told = Answer(request.url_rule, method, answer.status_code, mimetype, body)
+            hold(self.app, told)
             return answer
 
     def with_roles(self, *roles: str, **claims: Any) -> "Caller":

@@ -7,12 +7,11 @@ expects, and counts for nothing here.
 import re
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from flask import Flask
 from werkzeug.routing import Rule
-from werkzeug.test import TestResponse
 
 from api.errors import PROBLEM_JSON
 from pipeline.refusal import CODES
@@ -28,27 +27,36 @@ def document(app: Flask) -> Any:
         return client.get("/v1/openapi.json").json
 
 
-def undocumented(route: Any, status: int, mimetype: str, body: bytes) -> str | None:
+class Answer(NamedTuple):
+    """What a request was answered with, and the route that answered it, if one did."""
+
+    rule: Rule | None
+    method: str
+    status: int
+    mimetype: str
+    body: bytes
+
+
+def hold(app: Flask, answer: Answer) -> None:
+    """What a route has answered is as the document says."""
+    if answer.rule is None:
+        return
+    path = PARAMETER.sub(r"{\1}", answer.rule.rule)
+    route = document(app)["paths"].get(path, {}).get(answer.method.lower())
+    if route is not None:
+        found = undocumented(route, answer)
+        assert found is None, f"{answer.method} {path} does not tell of {found}"
+
+
+def undocumented(route: Any, answer: Answer) -> str | None:
     """What of an answer its route does not tell of."""
-    said = route["responses"].get(str(status))
+    said = route["responses"].get(str(answer.status))
     if said is None:
-        return f"status {status}"
-    if status != HTTPStatus.NOT_MODIFIED and mimetype not in said["content"]:
-        return f"{status} as {mimetype}"
-    if mimetype == PROBLEM_JSON:
-        code, known = orjson.loads(body)["code"], route["x-problems"]
+        return f"status {answer.status}"
+    if answer.status != HTTPStatus.NOT_MODIFIED and answer.mimetype not in said["content"]:
+        return f"{answer.status} as {answer.mimetype}"
+    if answer.mimetype == PROBLEM_JSON:
+        code, known = orjson.loads(answer.body)["code"], route["x-problems"]
         if code not in known and not (REJECTED in known and code in CODES):
             return f"problem {code}"
     return None
-
-
-def hold(app: Flask, rule: Rule | None, answer: TestResponse) -> None:
-    """Every answer of a route that any test is given is as the document says."""
-    if rule is None:
-        return
-    item = document(app)["paths"].get(PARAMETER.sub(r"{\1}", rule.rule), {})
-    route = item.get(answer.request.method.lower())
-    if route is not None:
-        body = answer.data if answer.mimetype == PROBLEM_JSON else b""
-        found = undocumented(route, answer.status_code, answer.mimetype or "", body)
-        assert found is None, f"{answer.request.method} {rule.rule} does not tell of {found}"
