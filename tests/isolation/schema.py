@@ -12,6 +12,9 @@ FIRST, SECOND = 900_001, 900_002
 # Rows that are nobody's but the installation's stand under this one.
 INSTALLATION = "0"
 ROLES = ("trident_app", "trident_sweeper")
+LET_OWNER_BE_APPLICATION = f"GRANT {ROLES[0]} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE"
+# What a function that takes a text knows: a stage.
+WORD = "accept"
 
 # Tables of no tenant that a running process may reach, and why that is right.
 OF_NO_TENANT = {
@@ -79,6 +82,70 @@ def tables(connection: Connection, role: str) -> list[Table]:
     return [table for table in every if table.privileges]
 
 
+class Function(NamedTuple):
+    """A function of ours, and the types that it takes."""
+
+    name: str
+    takes: tuple[str, ...]
+
+
+def functions(connection: Connection, role: str) -> list[Function]:
+    """Those that the role may call; triggers are called by statements alone."""
+    found = connection.execute(
+        text(
+            "SELECT proname, (SELECT coalesce(array_agg(format_type(t, NULL) ORDER BY n), '{}')"
+            " FROM unnest(proargtypes::oid[]) WITH ORDINALITY AS a (t, n)) FROM pg_proc"
+            " WHERE pronamespace = 'public'::regnamespace AND prorettype <> 'trigger'::regtype"
+            " AND has_function_privilege(:role, oid, 'EXECUTE') ORDER BY 1"
+        ),
+        {"role": role},
+    )
+    return [Function(name, tuple(takes)) for name, takes in found]
+
+
+def views(connection: Connection) -> list[str]:
+    """All of ours."""
+    query = (
+        "SELECT relname FROM pg_class WHERE relkind = 'v' AND relnamespace = 'public'::regnamespace"
+    )
+    return list(connection.execute(text(query)).scalars())
+
+
+@contextmanager
+def planted_everywhere(owner: Engine) -> Iterator[Connection]:
+    """The same with a row of FIRST's and one of SECOND's in each table that the application
+    reaches: each number of a row is its tenant's, each text is WORD."""
+    with owner.connect() as connection:
+        transaction = connection.begin()
+        try:
+            connection.execute(text(LET_OWNER_BE_APPLICATION))
+            for table in tables(connection, ROLES[0]):
+                if table.has_tenant:
+                    _disarm(connection, table.name)
+                    for tenant in (FIRST, SECOND):
+                        _fill(connection, table.name, tenant)
+            yield connection
+        finally:
+            transaction.rollback()
+
+
+def _fill(connection: Connection, table: str, tenant: int) -> None:
+    """A row of the tenant's, in which all stands that fits."""
+    values = {"integer": str(tenant), "bigint": str(tenant), "text": f"'{WORD}'"}
+    found = connection.execute(
+        text(
+            "SELECT quote_ident(attname), format_type(atttypid, NULL) FROM pg_attribute"
+            " WHERE attrelid = CAST(:table AS regclass) AND attnum > 0 AND NOT attisdropped"
+            " AND attgenerated = ''"
+        ),
+        {"table": f'"{table}"'},
+    )
+    row = {name: values[kind] for name, kind in found if kind in values}
+    say_tenant(connection, str(tenant))
+    insert = f'INSERT INTO "{table}" ({", ".join(row)}) VALUES ({", ".join(row.values())})'
+    connection.execute(text(insert))
+
+
 @contextmanager
 def planted(owner: Engine, table: str) -> Iterator[Connection]:
     """The owner's transaction, rolled back at the end, in which a row of FIRST's is in the table.
@@ -90,9 +157,7 @@ def planted(owner: Engine, table: str) -> Iterator[Connection]:
         transaction = connection.begin()
         try:
             _disarm(connection, table)
-            connection.execute(
-                text(f"GRANT {ROLES[0]} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE")
-            )
+            connection.execute(text(LET_OWNER_BE_APPLICATION))
             name = f'"{table}"'
             # What is nobody's but the installation's stands under tenant 0
             # (pipeline/identity/lockout.py): it is shown to that one, and not what is asked here.
