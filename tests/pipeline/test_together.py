@@ -1,6 +1,7 @@
 """Several ledgers of a tenant in one run: what each gets is what it would get alone."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -41,6 +42,21 @@ def transactions(banks: list[Bank], stage: str) -> int:
     )
     ledgers = [bank.ledger.ledger_id for bank in banks]
     return int(banks[0].rows(query, stage=stage, ledgers=ledgers)[0][0])
+
+
+def test_runs_in_opposite_order_do_not_wait_in_a_circle(banks: list[Bank]) -> None:
+    """Four who work the same ledgers and accounts from both ends: nobody is ended by Postgres, and
+    each operation is posted once."""
+    for n in range(40):
+        for bank in banks:
+            bank.transfer(*(("world", "a") if n % 2 == 0 else ("a", "world")), 10)
+    with ThreadPoolExecutor(4) as threads:
+        for worked in [threads.submit(work_together, banks[::step]) for step in (1, -1, 1, -1)]:
+            worked.result()
+    work_together(banks)
+    count = "SELECT count(*) FROM postings WHERE ledger_id = :ledger"
+    assert [bank.rows(count)[0][0] for bank in banks] == [80] * len(banks)
+    assert [bank.balance("a") for bank in banks] == [0] * len(banks)
 
 
 def test_ledgers_share_a_transaction_and_nothing_else(banks: list[Bank]) -> None:
