@@ -9,7 +9,12 @@ from pipeline.identity.errors import IdentityError
 from pipeline.identity.people import MAY_ACT, OWNING
 from pipeline.permissions import roles_for
 
-# In the order of their ids, so that two who disable each other wait in turn.
+# The first half of its advisory lock: the stages, heads and search have those below.
+PEOPLE_LOCK = 13
+# Whoever holds several people does so alone. In the order of their ids two who disable each other
+# wait in turn; but an act holds them more than once, and between two times somebody accepts an
+# invitation as an owner, who then comes behind those that are held.
+ALONE = text("SELECT pg_advisory_xact_lock(:lock, :tenant)")
 HOLD = text(f"""
     SELECT person_id, {MAY_ACT.format(people="p")} AND roles && cast(:owning AS text[]) AS owns
       FROM people p
@@ -22,7 +27,11 @@ HOLD = text(f"""
 
 def held(connection: Connection, tenant_id: int, *others: str) -> Sequence[str]:
     """The ids of the owners who may sign in; they, and these others, stay as they are until the
-    transaction ends."""
+    transaction ends.
+
+    To be called before anybody's row is held: whoever holds one waits for no others.
+    """
+    connection.execute(ALONE, {"lock": PEOPLE_LOCK, "tenant": tenant_id})
     asked = {"tenant": tenant_id, "owning": sorted(roles_for(OWNING)), "others": list(others)}
     return [row.person_id for row in connection.execute(HOLD, asked) if row.owns]
 
