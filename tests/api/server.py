@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -11,7 +10,9 @@ from typing import Any
 
 import psutil
 import requests
+from honcho.environ import parse_procfile
 
+from cli.stack.apps import path
 from cli.stack.ports import ANY, HOST, Port
 
 ROOT = Path(__file__).parents[2]
@@ -53,11 +54,10 @@ class Server:
 def serving(env: dict[str, str], bearer: str, log: Path) -> Iterator[Server]:
     """A server on a free port, up, as long as the context lasts."""
     with closing(Port(ANY)) as port, log.open("wb") as output:
-        command = [str(Path(sys.executable).parent / "granian"), "--interface", "wsgi"]
-        command += ["--port", str(port.number), "--workers", "1", "--blocking-threads", "64"]
-        command += ["--backpressure", "1024", "--no-ws", "--log-level", "warning", "api.wsgi:app"]
+        command = parse_procfile((ROOT / "Procfile").read_text()).processes["web"]
+        told = {**os.environ, **env, "TRIDENT_PORT": str(port.number), "PATH": path()}
         process = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, **env}, stdout=output, stderr=output
+            ["/bin/sh", "-c", f"exec {command}"], cwd=ROOT, env=told, stdout=output, stderr=output
         )
         server = Server(process, f"http://{HOST}:{port.number}", bearer)
         try:

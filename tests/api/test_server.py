@@ -4,6 +4,7 @@ import http.client
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -106,6 +107,22 @@ def test_a_body_without_a_length(server: Server, ledger: LedgerRef) -> None:
     large = chunked(b" " * (1024 * 1024 + 1), 65_536)
     status, problem = raw(server, "POST", where, headers, large)
     assert (status, problem["code"]) == (413, "body_too_large")
+
+
+def test_headers_are_bounded(server: Server) -> None:
+    """Line and headers have 64 KiB together: more is a 431, without a body, and harms nobody."""
+    where = urlsplit(server.url)
+
+    def status(query: int, header: int) -> int:
+        with closing(http.client.HTTPConnection(where.hostname or "", where.port)) as connection:
+            headers = {"X-Long": "x" * header}
+            with suppress(BrokenPipeError, ConnectionResetError):  # it answers before it has all
+                connection.request("GET", f"/healthz?{'q' * query}", headers=headers)
+            return connection.getresponse().status
+
+    assert (status(0, 60_000), status(60_000, 0)) == (200, 200)
+    assert (status(0, 70_000), status(40_000, 40_000)) == (431, 431)
+    assert status(0, 0) == 200
 
 
 def test_encoded_paths(server: Server, ledger: LedgerRef) -> None:
