@@ -7,6 +7,7 @@ asked with the document's own example, and with what that needs: it must do what
 """
 
 import os
+import socket
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ from werkzeug.routing import Rule
 
 from api.identity import sessions, tickets
 from api.intake import JSON
+from cli.stack.ports import HOST
 from models.mail import LINK_URL, MAIL_FROM, SMTP_URL
 from models.settings import settings
 from models.tenant import owner_writing
@@ -60,6 +62,8 @@ UNTOUCHED = {400, 403, 404, 413, 415, 422}
 FORGOTTEN = "POST /v1/password-resets"
 # Changes what all others may do, so it comes last.
 LAST = "PATCH /v1/tenant"
+# Headers in which an address may come.
+ADDRESSED = ("Origin", "Referer", "Forwarded", "X-Forwarded-Host", "X-Original-URL", "From")
 MAIL = {
     SMTP_URL: "smtp://127.0.0.1:9",
     MAIL_FROM: "Trident <no-reply@mail.example>",
@@ -81,6 +85,26 @@ class Asking:
     def example(self, route: Any) -> None:
         """The document's own example, with what it needs, does what the route is there for."""
         needed = self.world.of(route.label)
+        answer = self.ask(self.case(route, needed), EVERY, needed)
+        assert answer.status_code < HTTPStatus.BAD_REQUEST, f"{route.label}: {answer.text}"
+
+    def address(self, route: Any, address: str) -> None:
+        """The example once for each text in it, with the address in its place, in the parameters of
+        the query, and in headers."""
+        needed = self.world.of(route.label)
+        url = route.path.format(**needed.members)
+        headers = dict.fromkeys(ADDRESSED, address) | {"Idempotency-Key": new_key()}
+        headers["Authorization"] = f"Bearer {needed.bearer or self.bearers[EVERY]}"
+        query = {one.name: address for one in route.query}
+        bodies = with_addresses(self.case(route, needed).body, address)
+        for sent in ({"query_string": query}, *({"json": body} for body in bodies)):
+            with self.app.test_client() as client:
+                # An export holds a connection of the pool until it is read or closed.
+                client.open(url, method=route.method, headers=headers, **sent).close()
+        self.world.used(needed)
+
+    def case(self, route: Any, needed: Needed) -> Any:
+        """The document's own example, with the members that it needs."""
         content: Any = route.definition.raw.get("requestBody", {"content": {}})["content"]
         sent: dict[str, Any] = {"query": needed.query}
         sent["path_parameters"] = {one.name: "" for one in route.path_parameters}
@@ -91,9 +115,7 @@ class Asking:
             many = [one["value"] for one in content[JSON].get("examples", {}).values()]
             shown = content[JSON].get("example") or many[0]
             sent |= {"media_type": JSON, "body": with_members(shown, needed.members)}
-        case = route.Case(**sent)
-        answer = self.ask(case, EVERY, needed)
-        assert answer.status_code < HTTPStatus.BAD_REQUEST, f"{route.label}: {answer.text}"
+        return route.Case(**sent)
 
     def ask(self, case: Any, roles: tuple[str, ...], needed: Needed | None) -> Any:
         """Somebody of these roles asks; with what there is in the path, if that is needed."""
@@ -141,13 +163,44 @@ def asking(app: Flask, environment: dict[str, str]) -> Iterator[Asking]:
         yield Asking(app, World(app, House(app, made.tenant_id, made.name)))
 
 
+@pytest.fixture(scope="module")
+def routes(app: Flask) -> list[Any]:
+    """Those of the document."""
+    schema = schemathesis.openapi.from_wsgi("/v1/openapi.json", app)
+    found: list[Any] = [one.ok() for one in schema.get_all_operations()]  # type: ignore[union-attr]
+    return sorted(found, key=lambda route: route.label == LAST)
+
+
+def with_addresses(body: Any, address: str) -> Iterator[Any]:
+    """The body once for each text in it, which is the address in its place."""
+    if isinstance(body, str):
+        yield address
+    if not isinstance(body, dict | list):
+        return
+    for name, below in body.items() if isinstance(body, dict) else enumerate(body):
+        for changed in with_addresses(below, address):
+            copy: Any = body.copy()
+            copy[name] = changed
+            yield copy
+
+
+def test_no_route_asks_an_address_that_it_is_given(
+    asking: Asking, routes: list[Any], bellman: Bellman
+) -> None:
+    """In each text of each body, in each parameter and in headers; not then, and not later."""
+    with socket.create_server((HOST, 0)) as listening:
+        listening.setblocking(False)
+        address = f"http://{HOST}:{listening.getsockname()[1]}/"
+        for route in routes:
+            asking.address(route, address)
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+
+
 def test_no_route_fails_or_answers_what_is_not_documented(
-    app: Flask, asking: Asking, bellman: Bellman
+    asking: Asking, routes: list[Any], bellman: Bellman
 ) -> None:
     """Every route, with every role, with what fits the document and with what does not."""
-    schema = schemathesis.openapi.from_wsgi("/v1/openapi.json", app)
-    routes: list[Any] = [found.ok() for found in schema.get_all_operations()]  # type: ignore[union-attr]
-    routes.sort(key=lambda route: route.label == LAST)
     for route in routes:
         with mail_is_set(route.label):
             asking.example(route)
