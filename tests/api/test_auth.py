@@ -93,7 +93,9 @@ def test_a_good_token_is_accepted_again_and_again(api: Caller) -> None:
     assert status(api, token()) == 200
 
 
-@pytest.mark.parametrize("name", tokens_module.REQUIRED)
+@pytest.mark.parametrize(
+    "name", ["exp", "iat", "jti", "type", "sub", "tenant", "roles", "aud", "iss"]
+)
 def test_a_claim_that_is_missing(api: Caller, name: str) -> None:
     """Each required claim: without it a correctly signed token is a 401."""
     assert status(api, signed(claims(**{name: ABSENT}))) == 401

@@ -87,12 +87,13 @@ def test_a_bug_is_answered_without_its_traceback(
         raise ValueError("secret inside")
 
     monkeypatch.setattr(api.app.extensions[NAME].books, "find", bug)
-    answer = api.submit(transfer())
+    answer = api.submit(transfer(description="canary"))
     problem = problem_of(answer, 500, "internal_error")
     assert "secret" not in answer.text
     assert "Traceback" not in answer.text
     assert "secret inside" in caplog.text
     assert problem["request_id"] in caplog.text
+    assert "canary" not in caplog.text
 
 
 def test_a_database_that_does_not_answer(api: Caller, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -219,10 +219,12 @@ def test_limits_of_the_installation_bind_everybody(
 
 
 def test_a_deleted_tenant_is_refused_whatever_its_token_says(
-    shop: Caller, tenant: TenantState
+    app: Flask, shop: Caller, tenant: TenantState
 ) -> None:
-    """The log takes nothing, one by one or in bulk, nor is a ledger made; restored, it does."""
+    """The log takes nothing, one by one or in bulk, nor is a ledger made or anything shown, once
+    the token is looked at again; restored, it does."""
     shop.open_two()
+    assert shop.get("").status_code == 200
     with owner_writing() as connection:
         tenants.delete(connection, tenant.tenant_id, "cli:test")
     assert problem(shop.submit(transfer(), key="late")) == (401, "token_invalid")
@@ -230,6 +232,8 @@ def test_a_deleted_tenant_is_refused_whatever_its_token_says(
     assert bulk.status_code == 401 or bulk.json["data"][0]["error"]["status"] == 401  # type: ignore[index]
     assert problem(shop.post("/v1/ledgers", {"name": "third"})) == (401, "token_invalid")
     assert problem(settle(shop, {"retention_days": 3})) == (401, "token_invalid")
+    app.extensions[NAME].tokens.look_again("cli:ada")
+    assert problem(shop.get("")) == (401, "token_invalid")
     with owner_writing() as connection:
         tenants.restore(connection, tenant.tenant_id, "cli:test")
     assert shop.submit(transfer(), key="late", wait=10).json["status"] == "posted"  # type: ignore[index]
