@@ -13,7 +13,7 @@ from flask import Flask
 from pipeline.permissions import ROLES
 from tests.api.caller import WORLD, Caller, new_key, token, transfer
 from tests.api.test_personal import about
-from tests.identity.conftest import GOOD, OTHER, House, code_of
+from tests.identity.conftest import GOOD, OTHER, House, code_of, unlock_addresses
 
 Members = dict[str, Any]
 EVERY = tuple(ROLES)
@@ -55,7 +55,7 @@ class World:
         self.maker.posted(
             {"kind": "set_approval", "name": "large", "currency": "EUR", "above": LARGE}
         )
-        assert self.maker.call("PUT", "csv-mappings/m", MAPPING).status_code == 200
+        assert self.maker.call("PUT", "csv-mappings/own", MAPPING).status_code == 200
         # What changes how a ledger takes operations, or fills it, goes to another one.
         assert self.maker.post("/v1/ledgers", {"name": SCRAP}).status_code == 201
         scrap = Caller(app, SCRAP, self.maker.bearer)
@@ -92,7 +92,9 @@ class World:
         if "/reconciliations/" in label:
             made.setdefault("code", BANK)
         if label == IMPORT:
-            return Needed(self.always | made, query={"mapping": "m"}, raw=("text/csv", self.csv()))
+            return Needed(
+                self.always | made, query={"mapping": "own"}, raw=("text/csv", self.csv())
+            )
         return Needed(self.always | made)
 
     def new(self, prefix: str) -> str:
@@ -128,7 +130,7 @@ class World:
 
     def line(self) -> Members:
         """A line of the bank's statement that nothing is matched with."""
-        path = f"reconciliations/{BANK}/statements?mapping=m"
+        path = f"reconciliations/{BANK}/statements?mapping=own"
         taken = self.maker.post(path, self.csv(), mimetype="text/csv")
         assert taken.status_code == 201, taken.text
         page: Any = self.maker.get(f"reconciliations/{BANK}/lines?limit=200").json
@@ -185,11 +187,17 @@ class World:
         self.house.person("auditor", email=email)
         return {"tenant": self.house.name, "email": email, "password": GOOD}
 
+    def known_here(self) -> Members:
+        """What somebody may sign in with from where nobody has tried in vain."""
+        unlock_addresses()
+        return dict(self.known)
+
     def signed_in(self, roles: tuple[str, ...], factor: str = "") -> Needed:
         """Somebody with their own token, who knows their password, and has a second factor on or
         offered if that is asked for."""
         email = f"{self.new('p')}@example.com"
         person = self.house.person(*roles, email=email)
+        unlock_addresses()
         session = self.house.sign_in(email)
         me = self.house.caller(session["access_token"])
         members = {"password": GOOD, "new_password": OTHER, "person_id": person}
@@ -217,7 +225,7 @@ IN_SCRAP = {"ledger": SCRAP}
 
 # What a call uses up, or must be in some state for it, by the route.
 MADE: dict[str, Callable[[World], Members]] = {
-    "POST /v1/sessions": lambda world: dict(world.known),
+    "POST /v1/sessions": World.known_here,
     "POST /v1/sessions/refresh": lambda world: world.signed_in(("auditor",)).members,
     "POST /v1/invitations/accept": lambda world: world.ticket("invitation_token"),
     "POST /v1/password-resets": lambda world: dict(world.known),

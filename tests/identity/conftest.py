@@ -128,6 +128,12 @@ class House(NamedTuple):
         work(ledger)
 
 
+def unlock_addresses() -> None:
+    """All tests sign in from one address, many of them in vain."""
+    with tenant_writing(lockout.INSTALLATION, intake_engine()) as connection:
+        connection.execute(text("DELETE FROM sign_in_addresses"))
+
+
 @pytest.fixture(autouse=True, scope="package")
 def _cheap_hashes() -> Iterator[None]:
     """Passwords are hashed as they are in earnest, with less memory and in one pass."""
@@ -143,8 +149,7 @@ def house(app: Flask) -> House:  # noqa: F811 - the fixture
     """A tenant of its own; no address is locked."""
     with owner_writing() as connection:
         made = tenants.create(connection, f"house-{next(_numbers)}", "cli:test")[0]
-    with tenant_writing(lockout.INSTALLATION, intake_engine()) as connection:
-        connection.execute(text("DELETE FROM sign_in_addresses"))
+    unlock_addresses()
     return House(app, made.tenant_id, made.name)
 
 
