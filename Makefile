@@ -22,6 +22,9 @@ BENCH := $(VENV)/.bench-$(HERE)
 # Tests mostly wait for processes: on two cores six at a time took 332 s, and four 390 s. Each one
 # has servers of its own.
 TEST_PROCESSES := 6
+# Tests that a process is given at a time: with hundreds, the last process had minutes left when the
+# others were done.
+TEST_CHUNK := 24
 # Requests of each route, fitting and not; another seed makes others.
 FUZZ_EXAMPLES := 200
 FUZZ_SEED := 1
@@ -38,7 +41,7 @@ run: $(RUNTIME)
 	@$(BIN)/trident run
 
 test: $(DEV)
-	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES)
+	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --maxschedchunk $(TEST_CHUNK)
 
 check: $(DEV)
 	@$(BIN)/ruff check .

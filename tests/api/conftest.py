@@ -1,5 +1,6 @@
 """One app with real servers behind it, a ledger for each test, and workers in a thread."""
 
+import itertools
 import queue
 import threading
 from collections.abc import Iterator
@@ -108,13 +109,17 @@ def api(app: Flask, ledger: LedgerRef, bellman: Bellman) -> Caller:
     return Caller(app, ledger.name)
 
 
+_tenants = itertools.count(1)
+
+
 def _new_tenant(environment: dict[str, str], name: str) -> int:
     owner = db.make_engine(
         environment["TRIDENT_OWNER_DATABASE_URL"], statement_timeout_ms=5_000, trusted=True
     )
     with owner.begin() as connection:
         insert = "INSERT INTO tenants (name) VALUES (:name) RETURNING tenant_id"
-        number = connection.execute(text(insert), {"name": name}).scalar_one()
+        named = f"{name}-{next(_tenants)}"
+        number = connection.execute(text(insert), {"name": named}).scalar_one()
     owner.dispose()
     return int(number)
 
